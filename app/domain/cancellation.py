@@ -1,0 +1,124 @@
+"""Whether an order may be canceled, and what its cancellation did to the money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from app.domain.jobs import Job, JobState
+from app.domain.order import Order, OrderState, PaymentState
+
+
+class Refusal(StrEnum):
+    """Why a cancel was refused. A refusal changes nothing."""
+
+    COMPLETED = "completed"
+    CAPTURED = "captured"
+    FULFILLED = "fulfilled"
+    PARTIAL_CAPTURE = "partial_capture"
+    CAPTURE_IN_FLIGHT = "capture_in_flight"
+    GRACE_PERIOD_OVER = "grace_period_over"
+    ORDER_CHANGE_PENDING = "order_change_pending"
+
+
+class PaymentAction(StrEnum):
+    """What became of the holds of a canceled order, as far as is known."""
+
+    VOIDED = "voided"
+    VOID_PENDING = "void_pending"
+    VOID_FAILED = "void_failed"
+    NONE = "none"
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """The order may be canceled now."""
+
+
+class AlreadyCanceled(msgspec.Struct, frozen=True):
+    """Somebody canceled the order before: this sidecar or Medusa itself."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The order may not be canceled, for ``reason``."""
+
+    reason: Refusal
+
+
+Decision = Cancel | AlreadyCanceled | Refused
+
+
+def cancelable_until(order: Order, grace_period: timedelta) -> datetime:
+    """The end of the order's grace period. A request received at this very moment is too late."""
+    return order.placed_at + grace_period
+
+
+def decide_cancel(
+    order: Order,
+    captures: Iterable[Job],
+    *,
+    received_at: datetime,
+    grace_period: timedelta,
+) -> Decision:
+    """Decide a cancel from facts that were read under the order's and the payments' row locks.
+
+    ``captures`` are the order's capture jobs. One that is running, or whose call to Stripe ended without
+    an answer, is the point of no return. What tells the shopper most comes first: a captured order is
+    "processed" even when the grace period is over as well.
+    """
+    if order.state is OrderState.CANCELED:
+        return AlreadyCanceled()
+    if order.state is OrderState.COMPLETED:
+        return Refused(Refusal.COMPLETED)
+    states = {payment.state for payment in order.payments}
+    taken = states & {PaymentState.CAPTURED, PaymentState.PARTIALLY_CAPTURED}
+    if PaymentState.PARTIALLY_CAPTURED in states or (taken and states & {PaymentState.HELD}):
+        return Refused(Refusal.PARTIAL_CAPTURE)
+    if taken:
+        return Refused(Refusal.CAPTURED)
+    if order.live_fulfillments:
+        return Refused(Refusal.FULFILLED)
+    if PaymentState.CAPTURE_IN_FLIGHT in states or any(in_flight(job) for job in captures):
+        return Refused(Refusal.CAPTURE_IN_FLIGHT)
+    if received_at >= cancelable_until(order, grace_period):
+        return Refused(Refusal.GRACE_PERIOD_OVER)
+    if order.open_changes:
+        return Refused(Refusal.ORDER_CHANGE_PENDING)
+    return Cancel()
+
+
+def in_flight(capture: Job) -> bool:
+    """Whether a capture job may have reached Stripe without its answer being recorded."""
+    return capture.state is JobState.RUNNING or (
+        capture.in_doubt and capture.state in {JobState.SCHEDULED, JobState.QUEUED}
+    )
+
+
+def payment_action(order: Order, voids: Iterable[Job], *, trouble: bool) -> PaymentAction:
+    """What to tell the shopper about the money of a canceled order.
+
+    ``voids`` are the order's void jobs, ``trouble`` says that an incident about its money is open.
+    Payments without a void job were canceled by Medusa, and are judged by their rows.
+    """
+    by_payment = {job.subject: job for job in voids}
+    if trouble or any(job.state is JobState.DEAD for job in by_payment.values()):
+        return PaymentAction.VOID_FAILED
+    states = [_void_state(payment.state, by_payment.get(payment.id)) for payment in order.payments]
+    for worst in (PaymentAction.VOID_FAILED, PaymentAction.VOID_PENDING, PaymentAction.VOIDED):
+        if worst in states:
+            return worst
+    return PaymentAction.NONE
+
+
+def _void_state(state: PaymentState, job: Job | None) -> PaymentAction:
+    if job is not None and job.state is not JobState.DONE:
+        return PaymentAction.VOID_PENDING
+    match state:
+        case PaymentState.CANCELED:
+            return PaymentAction.VOIDED
+        case PaymentState.HELD:
+            return PaymentAction.VOID_PENDING
+        case PaymentState.CAPTURED | PaymentState.PARTIALLY_CAPTURED | PaymentState.CAPTURE_IN_FLIGHT:
+            return PaymentAction.NONE

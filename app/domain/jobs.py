@@ -1,0 +1,90 @@
+"""What is still to be done, as rows: the states of a job and when it is tried again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+LEASE: Final = timedelta(seconds=20)
+"""How long a claimed job belongs to its worker. Longer than any call to Stripe may take (see CALL_LIMIT),
+short enough that the work of a killed worker is taken up within half a minute."""
+
+CALL_LIMIT: Final = timedelta(seconds=15)
+"""All calls that one attempt makes end within this time, so that they end within the lease."""
+
+QUICK_TRIES: Final = 3
+"""After this many failed attempts a person is told."""
+
+
+class JobKind(StrEnum):
+    """What a job does. Its ``subject`` is a payment id, an order id (release), an event (publish), or both (look)."""
+
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    RELEASE = "release"
+    PUBLISH = "publish"
+    LOOK = "look"
+    """Compare a payment with its intent at Stripe, because Stripe said that something happened."""
+
+
+class JobState(StrEnum):
+    """``scheduled -> queued -> running -> done | removed | dead``; a failed attempt is scheduled again."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    REMOVED = "removed"
+    DEAD = "dead"
+
+
+class JobRef(msgspec.Struct, frozen=True):
+    """What a message carries. A message whose generation is not the row's is stale and does nothing."""
+
+    id: int
+    generation: int
+    order_id: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of ``grace.jobs``."""
+
+    id: int
+    kind: JobKind
+    order_id: str
+    subject: str
+    state: JobState
+    generation: int = 0
+    attempts: int = 0
+    failures: int = 0
+    """Failed attempts in a row."""
+    failing_since: datetime | None = None
+    in_doubt: bool = False
+    """An attempt was begun and its outcome was never recorded as definite."""
+    key_number: int = 1
+    """Spells the idempotency key; raised after a definite error, since Stripe replays saved errors."""
+
+    @property
+    def ref(self) -> JobRef:
+        """The message that belongs to this row as it stands."""
+        return JobRef(self.id, self.generation, self.order_id)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same key as long as an outcome is unknown, another after a definite error."""
+        return f"grace-{self.kind}-{self.subject}-{self.key_number}"
+
+
+def retry_delay(failures: int, failing_for: timedelta) -> timedelta:
+    """How long to wait after ``failures`` failed attempts in a row, the first of them ``failing_for`` ago.
+
+    Two quick tries, then a tenth of the time the trouble has lasted, between 5 s and 5 min: what fails
+    for a minute is tried again within six seconds of its end, what fails for days costs 288 calls a day.
+    """
+    if failures < QUICK_TRIES:
+        return timedelta(milliseconds=400 * failures)
+    return min(max(failing_for / 10, timedelta(seconds=5)), timedelta(minutes=5))

@@ -1,0 +1,95 @@
+"""What an order looks like to the rules: only the facts a cancel, a capture or a void depends on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from app.domain.money import covers
+
+
+class OrderState(StrEnum):
+    """OPEN covers pending, archived and requires_action: Medusa's own cancel accepts all three."""
+
+    OPEN = "open"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+
+
+class Provider(StrEnum):
+    """Who holds the money of a payment."""
+
+    STRIPE = "stripe"
+    SYSTEM = "system"
+    """Medusa's manual provider: nothing to call, the rows are all there is."""
+    OTHER = "other"
+
+
+class PaymentState(StrEnum):
+    """Where a payment stands by Medusa's rows. The rows can lag behind Stripe."""
+
+    HELD = "held"
+    CAPTURE_IN_FLIGHT = "capture_in_flight"
+    """A capture row reaches the amount while captured_at is empty: Medusa asked the provider and waits."""
+    PARTIALLY_CAPTURED = "partially_captured"
+    CAPTURED = "captured"
+    CANCELED = "canceled"
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True):
+    """One authorization of an order, in major units of ``currency``."""
+
+    id: str
+    collection_id: str
+    provider: Provider
+    provider_id: str
+    currency: str
+    amount: Decimal
+    captured: Decimal = Decimal(0)
+    refunded: Decimal = Decimal(0)
+    intent_id: str | None = None
+    captured_at: datetime | None = None
+    canceled_at: datetime | None = None
+    last_refunded_at: datetime | None = None
+    """When the newest refund row was written. Medusa writes it before it asks, and deletes it when it is refused."""
+    last_captured_at: datetime | None = None
+    """When the newest capture row was written; tells a capture in flight from one that was left behind."""
+
+    @property
+    def taken(self) -> Decimal:
+        """What was captured; all of it where ``captured_at`` says so and its row is missing."""
+        return max(self.captured, self.amount) if self.captured_at is not None else self.captured
+
+    @property
+    def state(self) -> PaymentState:
+        """Where the payment stands; any capture row outranks ``canceled_at``."""
+        if self.captured_at is not None:
+            return PaymentState.CAPTURED
+        if self.captured > 0:
+            full = covers(self.captured, self.amount, self.currency)
+            return PaymentState.CAPTURE_IN_FLIGHT if full else PaymentState.PARTIALLY_CAPTURED
+        return PaymentState.HELD if self.canceled_at is None else PaymentState.CANCELED
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order and its payments. Drafts and deleted orders are nobody's: they are never read as an order."""
+
+    id: str
+    state: OrderState
+    currency: str
+    version: int
+    placed_at: datetime
+    read_at: datetime
+    """The database's clock at the time of reading: the one clock that every deadline is measured by."""
+    customer_id: str | None = None
+    payments: tuple[Payment, ...] = ()
+    live_fulfillments: int = 0
+    open_changes: int = 0
+    """Edits, transfers and the like that are pending or requested."""
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """The payment of that id, or ``None`` when it no longer belongs to the order."""
+        return next((payment for payment in self.payments if payment.id == payment_id), None)

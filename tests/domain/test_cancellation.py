@@ -1,0 +1,168 @@
+"""``decide_cancel``: every answer it can give, and which cause wins when there are several."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.domain.cancellation import (
+    AlreadyCanceled,
+    Cancel,
+    Decision,
+    Refusal,
+    Refused,
+    cancelable_until,
+    decide_cancel,
+    in_flight,
+)
+from app.domain.jobs import Job, JobState
+from app.domain.order import Order, OrderState, Payment
+from tests.domain import builders as a
+
+IN_TIME = a.PLACED_AT + timedelta(minutes=1)
+TOO_LATE = a.PLACED_AT + a.GRACE_PERIOD
+
+
+def decide(order: Order, *captures: Job, received_at: datetime = IN_TIME) -> Decision:
+    return decide_cancel(order, captures, received_at=received_at, grace_period=a.GRACE_PERIOD)
+
+
+def refused(reason: Refusal) -> Refused:
+    return Refused(reason)
+
+
+CANCELABLE = {
+    "one hold": a.order(a.held()),
+    "two holds": a.order(a.held(), a.held()),
+    "no payment": a.order(),
+    "a payment that was let go of": a.order(a.canceled()),
+    "a hold and a payment that was let go of": a.order(a.held(), a.canceled()),
+}
+
+
+@pytest.mark.parametrize("order", CANCELABLE.values(), ids=CANCELABLE.keys())
+def test_cancelable(order: Order) -> None:
+    assert decide(order) == Cancel()
+
+
+REFUSED = {
+    "completed": (a.order(a.held(), state=OrderState.COMPLETED), Refusal.COMPLETED),
+    "captured": (a.order(a.captured()), Refusal.CAPTURED),
+    "captured, then refunded": (a.order(a.captured(refunded=a.TEN)), Refusal.CAPTURED),
+    "all of two captured": (a.order(a.captured(), a.captured()), Refusal.CAPTURED),
+    "captured beside one let go of": (a.order(a.captured(), a.canceled()), Refusal.CAPTURED),
+    "captured although canceled_at": (a.order(a.captured(canceled_at=a.PLACED_AT)), Refusal.CAPTURED),
+    "captured beside one in flight": (a.order(a.captured(), a.in_flight()), Refusal.CAPTURED),
+    "being packed": (a.order(a.held(), live_fulfillments=1), Refusal.FULFILLED),
+    "packed without a payment": (a.order(live_fulfillments=2), Refusal.FULFILLED),
+    "partly captured": (a.order(a.partly_captured()), Refusal.PARTIAL_CAPTURE),
+    "partly captured by a cent": (a.order(a.partly_captured(captured=Decimal("0.01"))), Refusal.PARTIAL_CAPTURE),
+    "all but a cent": (a.order(a.partly_captured(captured=Decimal("9.99"))), Refusal.PARTIAL_CAPTURE),
+    "one of two captured": (a.order(a.captured(), a.held()), Refusal.PARTIAL_CAPTURE),
+    "one of two partly captured": (a.order(a.held(), a.partly_captured()), Refusal.PARTIAL_CAPTURE),
+    "one captured, one partly": (a.order(a.captured(), a.partly_captured()), Refusal.PARTIAL_CAPTURE),
+    "Medusa is capturing": (a.order(a.in_flight()), Refusal.CAPTURE_IN_FLIGHT),
+    "Medusa is capturing one of two": (a.order(a.held(), a.in_flight()), Refusal.CAPTURE_IN_FLIGHT),
+    "rounded, it is all": (a.order(a.in_flight(captured=Decimal("9.996"))), Refusal.CAPTURE_IN_FLIGHT),
+    "an open change": (a.order(a.held(), open_changes=1), Refusal.ORDER_CHANGE_PENDING),
+}
+
+
+@pytest.mark.parametrize(("order", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_refused(order: Order, reason: Refusal) -> None:
+    assert decide(order) == refused(reason)
+
+
+def test_every_refusal_is_met() -> None:
+    met = {reason for _, reason in REFUSED.values()}
+    assert met | {Refusal.GRACE_PERIOD_OVER} == set(Refusal)
+
+
+def test_already_canceled_whatever_else_is_the_matter() -> None:
+    order = a.order(a.captured(), a.partly_captured(), state=OrderState.CANCELED, live_fulfillments=1, open_changes=1)
+    running = a.capture_job(JobState.RUNNING)
+    assert decide(order, running, received_at=TOO_LATE + timedelta(days=900)) == AlreadyCanceled()
+
+
+class TestGracePeriod:
+    """It ends to the microsecond, by the time of receipt."""
+
+    def test_the_last_moment(self) -> None:
+        assert decide(a.order(a.held()), received_at=TOO_LATE - a.MICROSECOND) == Cancel()
+
+    @pytest.mark.parametrize("late", [timedelta(0), a.MICROSECOND, timedelta(days=400)])
+    def test_too_late(self, late: timedelta) -> None:
+        assert decide(a.order(a.held()), received_at=TOO_LATE + late) == refused(Refusal.GRACE_PERIOD_OVER)
+
+    def test_received_before_the_order_was_placed(self) -> None:
+        """The database's clock may be a little ahead of what ``created_at`` was taken from."""
+        assert decide(a.order(a.held()), received_at=a.PLACED_AT - timedelta(seconds=2)) == Cancel()
+
+    def test_when_it_was_read_does_not_count(self) -> None:
+        order = a.order(a.held(), read_at=TOO_LATE + timedelta(seconds=2))
+        assert decide(order, received_at=TOO_LATE - a.MICROSECOND) == Cancel()
+
+    def test_cancelable_until(self) -> None:
+        assert cancelable_until(a.order(), timedelta(minutes=5)) == a.PLACED_AT + timedelta(minutes=5)
+
+
+IN_FLIGHT = {
+    # state: (when sure, when in doubt)
+    JobState.SCHEDULED: (False, True),
+    JobState.QUEUED: (False, True),
+    JobState.RUNNING: (True, True),
+    JobState.DONE: (False, False),
+    JobState.REMOVED: (False, False),
+    JobState.DEAD: (False, False),
+}
+
+
+@pytest.mark.parametrize("state", JobState)
+@pytest.mark.parametrize("in_doubt", [False, True], ids=["sure", "in doubt"])
+def test_capture_jobs(state: JobState, in_doubt: bool) -> None:
+    expected = IN_FLIGHT[state][in_doubt]
+    capture = a.capture_job(state, in_doubt=in_doubt, failures=1, attempts=1)
+    assert in_flight(capture) is expected
+    assert decide(a.order(a.held()), capture) == (refused(Refusal.CAPTURE_IN_FLIGHT) if expected else Cancel())
+
+
+def test_one_job_of_several_in_flight_is_enough() -> None:
+    captures = [a.capture_job(state) for state in (JobState.SCHEDULED, JobState.RUNNING, JobState.DONE)]
+    assert decide(a.order(a.held(), a.held()), *captures) == refused(Refusal.CAPTURE_IN_FLIGHT)
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts that alone would lead to ``reason``."""
+
+    reason: Refusal
+    payments: tuple[Payment, ...] = ()
+    captures: tuple[Job, ...] = ()
+    received_at: datetime = IN_TIME
+    facts: dict[str, Any] = {}
+
+
+# Each wins against all that stand below it.
+CAUSES = [
+    Cause(reason=Refusal.COMPLETED, facts={"state": OrderState.COMPLETED}),
+    Cause(reason=Refusal.PARTIAL_CAPTURE, payments=(a.partly_captured(),)),
+    Cause(reason=Refusal.CAPTURED, payments=(a.captured(),)),
+    Cause(reason=Refusal.FULFILLED, facts={"live_fulfillments": 1}),
+    Cause(reason=Refusal.CAPTURE_IN_FLIGHT, captures=(a.capture_job(JobState.RUNNING),)),
+    Cause(reason=Refusal.CAPTURE_IN_FLIGHT, payments=(a.in_flight(),)),
+    Cause(reason=Refusal.GRACE_PERIOD_OVER, received_at=TOO_LATE),
+    Cause(reason=Refusal.ORDER_CHANGE_PENDING, facts={"open_changes": 1}),
+]
+PAIRS = list(itertools.combinations(CAUSES, 2))
+
+
+@pytest.mark.parametrize(("winner", "loser"), PAIRS, ids=[f"{one.reason}-{two.reason}" for one, two in PAIRS])
+def test_precedence(winner: Cause, loser: Cause) -> None:
+    """What tells the shopper most comes first."""
+    order = a.order(*winner.payments, *loser.payments, **winner.facts, **loser.facts)
+    received_at = max(winner.received_at, loser.received_at)
+    assert decide(order, *winner.captures, *loser.captures, received_at=received_at) == refused(winner.reason)

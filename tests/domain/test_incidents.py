@@ -1,0 +1,35 @@
+"""The CRITICAL lines, letter for letter: people search their logs and page by them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.incidents import IncidentKind, alert
+
+LINES = {
+    "void_failed": "Order order_1 Canceled but Payment Void Failed. Manual Void Required.",
+    "capture_failed": "Order order_1 Payment Capture Failed. Manual Capture Required.",
+    "authorization_lost": "Order order_1 Authorization Lost before Capture. Do Not Ship Unpaid.",
+    "late_money": "Order order_1 Canceled but Payment Captured. Refund Required.",
+    "partial_capture": "Order order_1 Partially Captured. Decide About the Rest by Hand.",
+    "fulfilled": "Order order_1 Canceled but Being Fulfilled. Do Not Ship.",
+    "unsupported_provider": (
+        "Order order_1 has a Payment of an Unsupported Provider. Manual Void or Capture Required."
+    ),
+    "refund_failed": "Order order_1 Refund of a Late Capture Failed. Manual Refund Required.",
+    "release_failed": "Order order_1 Canceled but Stock Not Released. Manual Release Required.",
+    "look_failed": "Order order_1 Changed at Stripe but Could Not Be Looked At. Compare by Hand.",
+    "publish_failed": "Order order_1 Event Not Published to Medusa. Subscribers Were Not Told.",
+}
+
+
+def test_the_storys_line() -> None:
+    """Story 3.4, "Compensation Failure (The Zombie Case)"."""
+    template = "Order {id} Canceled but Payment Void Failed. Manual Void Required."
+    order_id = "order_01M82MGPYYHGSM41XBR1GMBMVJ"
+    assert alert(IncidentKind.VOID_FAILED, order_id) == template.replace("{id}", order_id)
+
+
+@pytest.mark.parametrize("kind", IncidentKind)
+def test_every_kind_has_its_line(kind: IncidentKind) -> None:
+    assert alert(kind, "order_1") == LINES[kind.value]

@@ -1,0 +1,78 @@
+"""When a job is tried again, and under which key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.domain.jobs import CALL_LIMIT, LEASE, QUICK_TRIES, Job, JobKind, JobRef, JobState, retry_delay
+from tests.domain import builders as a
+
+FIVE_SECONDS, FIVE_MINUTES = timedelta(seconds=5), timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("failures", "failing_for", "delay"),
+    [
+        (1, timedelta(0), timedelta(milliseconds=400)),
+        (2, timedelta(seconds=1), timedelta(milliseconds=800)),
+        (2, timedelta(days=3), timedelta(milliseconds=800)),
+        (3, timedelta(0), FIVE_SECONDS),
+        (3, timedelta(seconds=49), FIVE_SECONDS),
+        (3, timedelta(seconds=50), FIVE_SECONDS),
+        (4, timedelta(minutes=1), timedelta(seconds=6)),
+        (9, timedelta(minutes=10), timedelta(minutes=1)),
+        (20, timedelta(minutes=50), FIVE_MINUTES),
+        (20, timedelta(minutes=51), FIVE_MINUTES),
+        (2000, timedelta(days=7), FIVE_MINUTES),
+        (3, timedelta(seconds=-3), FIVE_SECONDS),
+    ],
+)
+def test_retry_delay(failures: int, failing_for: timedelta, delay: timedelta) -> None:
+    assert retry_delay(failures, failing_for) == delay
+
+
+def test_the_quick_tries_end_within_two_seconds() -> None:
+    """A shopper waits three: by then the incident is open."""
+    waits = [retry_delay(failures, timedelta(seconds=1)) for failures in range(1, QUICK_TRIES)]
+    assert len(waits) == 2
+    assert sum(waits, timedelta(0)) < timedelta(seconds=2)
+
+
+def test_calls_end_within_the_lease() -> None:
+    assert CALL_LIMIT < LEASE
+
+
+def test_idempotency_key() -> None:
+    job = a.job(JobKind.CAPTURE, JobState.QUEUED, "pay_01", key_number=1)
+    assert job.idempotency_key == "grace-capture-pay_01-1"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"attempts": 7}, {"generation": 9}, {"failures": 3}, {"in_doubt": True}, {"id": 5}]
+)
+def test_the_same_key_as_long_as_the_outcome_is_unknown(changed: dict[str, int]) -> None:
+    facts = {"id": 4, "kind": JobKind.VOID, "order_id": "order_1", "subject": "pay_01", "state": JobState.RUNNING}
+    job = Job(**facts)
+    assert Job(**{**facts, **changed}).idempotency_key == job.idempotency_key
+
+
+def test_another_key_for_another_try_kind_or_payment() -> None:
+    keys = {
+        a.job(kind, JobState.RUNNING, subject, key_number=number).idempotency_key
+        for kind in JobKind
+        for subject in ("pay_01", "pay_02")
+        for number in (1, 2)
+    }
+    assert len(keys) == len(JobKind) * 4
+
+
+def test_keys_fit_into_stripes_255_characters() -> None:
+    job = a.job(JobKind.CAPTURE, JobState.RUNNING, "pay_01M82MGPYYHGSM41XBR1GMBMVJ", key_number=10**9)
+    assert len(job.idempotency_key) < 255
+
+
+def test_the_message_of_a_job() -> None:
+    job = a.job(JobKind.RELEASE, JobState.QUEUED, "order_1", generation=3)
+    assert job.ref == JobRef(job.id, 3, "order_1")
