@@ -1,0 +1,362 @@
+"""What the use cases need from the world, and the one frozen struct that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+import asyncpg
+import msgspec
+from asyncpg.pool import PoolConnectionProxy
+
+from app.domain.examination import ExaminedPayment
+from app.domain.findings import Finding
+from app.domain.order import Order, Payment
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+
+class Unavailable(Exception):
+    """Something that is needed did not answer in time. Nothing was changed; try again."""
+
+
+class StockBusy(Unavailable):
+    """The shop is at work on the stock that is to be released. Nothing was locked."""
+
+
+class CommitUnknown(Unavailable):
+    """The connection was lost during the commit: it may have been made, or not."""
+
+
+class Database(Protocol):
+    """Postgres, the one authority."""
+
+    def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """A READ COMMITTED transaction with a lock timeout below Medusa's 3 s.
+
+        ``name`` says which step of which use case it is (``"capture.claim"``), for logs and for tests that
+        step in. Raises ``Unavailable`` when no connection or no lock is to be had in time.
+        """
+        ...
+
+
+class IntentState(StrEnum):
+    """What a PaymentIntent means to a hold."""
+
+    HELD = "held"
+    CAPTURED = "captured"
+    CANCELED = "canceled"
+    OTHER = "other"
+    """Not authorized, or waiting for the shopper or the bank: neither captured nor safe to forget."""
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A PaymentIntent as Stripe answered it, sums in the smallest unit."""
+
+    id: str
+    state: IntentState
+    currency: str
+    amount: int
+    amount_capturable: int
+    amount_received: int
+    amount_refunded: int = 0
+    raw: dict[str, Any] = {}
+    """Stripe's whole answer: what Medusa keeps in ``payment.data``."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """Stripe did it, or had done it before: ``intent`` says how things stand."""
+
+    intent: Intent
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """A definite no: Stripe did nothing. The next attempt needs a new idempotency key."""
+
+    error: str
+    intent: Intent | None = None
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """No answer, or one that does not say whether it was done: only a look at the intent can tell.
+
+    ``saved`` when Stripe answered an error that it would replay for the same idempotency key.
+    """
+
+    error: str
+    saved: bool = False
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """A look that failed: nothing was tried, and how things stand is as unknown as before."""
+
+    error: str
+
+
+Outcome = Answered | Declined | Unknown | Unseen
+
+
+class PaymentGateway(Protocol):
+    """Stripe. Every call ends within seconds; answers that are to be expected are values."""
+
+    async def look(self, intent_id: str) -> Answered | Unseen:
+        """The intent as it stands."""
+        ...
+
+    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+        """Capture ``amount`` (smallest unit) of a hold."""
+        ...
+
+    async def void(self, intent_id: str, *, key: str) -> Outcome:
+        """Let go of a hold."""
+        ...
+
+    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+        """Give ``amount`` (smallest unit) of a captured intent back; the answer holds the intent afterwards."""
+        ...
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something Medusa's subscribers are told: ``order.canceled`` of an order, ``payment.captured`` of a payment."""
+
+    name: str
+    id: str
+
+    @property
+    def subject(self) -> str:
+        """The event as one word, as a job keeps it."""
+        return f"{self.name}:{self.id}"
+
+    @classmethod
+    def parse(cls, subject: str) -> Event:
+        """The event of a job's subject."""
+        name, _, id_ = subject.partition(":")
+        return cls(name, id_)
+
+
+class Hint(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of Stripe's: something happened to an intent. What, is to be looked at."""
+
+    id: str
+    type: str
+    intent_id: str
+    session: str
+    """What the shop wrote into the intent to find it by; empty when it wrote nothing."""
+
+
+class NewAuthorization(msgspec.Struct, frozen=True):
+    """A hold that nobody watches over yet."""
+
+    order_id: str
+    payment_id: str
+    placed_at: datetime
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Stock that is kept for a line of an order."""
+
+    id: str
+    item_id: str
+
+
+class Commerce(Protocol):
+    """The shop's own tables and doors. Implemented by the Medusa bridge; no word of Medusa's passes it."""
+
+    async def lock_order(self, conn: Connection, order_id: str) -> Order | None:
+        """Lock the order row, then its payment rows, then read what only now is stable."""
+        ...
+
+    async def read_order(self, conn: Connection, order_id: str) -> Order | None:
+        """The order without any lock: good for showing, not for deciding."""
+        ...
+
+    async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
+        """A payment by itself, whatever became of its order."""
+        ...
+
+    async def cancel_order(self, conn: Connection, order: Order) -> None:
+        """Write the cancellation of an order whose rows are locked: order, payments, payment collections."""
+        ...
+
+    async def cancel_payment(self, conn: Connection, payment: Payment) -> None:
+        """Close a payment of an order that somebody else canceled, so that nobody captures it any more."""
+        ...
+
+    async def record_void(self, conn: Connection, payment: Payment, intent: Intent) -> None:
+        """Keep Stripe's last word on a voided payment."""
+        ...
+
+    async def record_capture(self, conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
+        """Make the rows say that ``payment`` is captured. ``False`` when they said so before; safe to repeat."""
+        ...
+
+    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
+        """Make the rows say that ``refunded`` (major units, in all) was given back; safe to repeat."""
+        ...
+
+    async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
+        """The live reservations of the order's lines."""
+        ...
+
+    def stock_guard(self, reservations: Sequence[Reservation]) -> AbstractAsyncContextManager[None]:
+        """What a release needs outside its transaction: the shop's own inventory locks, or its API.
+
+        Raises ``Unavailable`` when the shop holds them too long or does not answer.
+        """
+        ...
+
+    async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
+        """The shop's inventory locks, where a transaction takes them. Raises ``StockBusy``, and waits for none."""
+        ...
+
+    async def release_stock(
+        self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
+    ) -> Sequence[Reservation]:
+        """Release those of ``reservations`` that still live, once each. What of the order lives afterwards."""
+        ...
+
+    async def find_new_authorizations(
+        self, conn: Connection, *, after: str, overlap: timedelta, limit: int
+    ) -> tuple[Sequence[NewAuthorization], str]:
+        """Holds made after the cursor ``after`` (less ``overlap``) without a capture job, and the new cursor."""
+        ...
+
+    def cursor_at(self, moment: datetime) -> str:
+        """The cursor that ``find_new_authorizations`` starts from at ``moment``."""
+        ...
+
+    async def orders_canceled_elsewhere(
+        self, conn: Connection, *, after_job: int, window: int
+    ) -> tuple[Sequence[str], int]:
+        """Canceled orders among the next ``window`` captures that wait or that took money still kept, and the last
+        job looked at (0: begin anew)."""
+        ...
+
+    async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
+        """Of canceled orders, those with a captured payment, a live fulfillment or a live reservation."""
+        ...
+
+    async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
+        """Order id and payment id of the intent that a hint names, if they are this shop's."""
+        ...
+
+    async def publish(self, event: Event) -> None:
+        """Tell the shop's subscribers. May be told twice; raises ``Unavailable`` when it cannot be told."""
+        ...
+
+
+class Examination(Protocol):
+    """Questions about the shop's own tables that a check of the promises asks. Nothing is written."""
+
+    async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
+        """Payments that are not plainly as they should be, and those of ``intent_ids``."""
+        ...
+
+    async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
+        """Those of ``intent_ids`` that no payment names, not even a draft's."""
+        ...
+
+    async def find_defects(self, conn: Connection, *, at_rest: bool) -> list[Finding]:
+        """Rows that contradict one another, and stock that is kept for nobody."""
+        ...
+
+    async def find_gaps(self, conn: Connection) -> list[Finding]:
+        """Missing tables, columns and indexes, and what the role may do beyond its needs."""
+        ...
+
+    async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
+        """Order ids by Stripe's intents: of canceled orders, and of all orders placed within ``look_back``."""
+        ...
+
+
+class TokenRejected(Exception):
+    """A token that proves nothing; ``expired`` when it once did."""
+
+    def __init__(self, *, expired: bool) -> None:
+        super().__init__("expired" if expired else "invalid")
+        self.expired = expired
+
+
+class Storefront(Protocol):
+    """Who is asking, by the shop's own rules."""
+
+    async def key_problem(self, conn: Connection, key: str | None) -> str | None:
+        """The shop's own sentence about a missing or wrong publishable key; ``None`` when it is valid."""
+        ...
+
+    def customer_id(self, bearer: str) -> str:
+        """The customer that a bearer token speaks for. Raises ``TokenRejected``."""
+        ...
+
+
+class OrderLocks(Protocol):
+    """A Redis lock per order, so that two workers do not meet at Stripe. Courtesy: the rows are the law."""
+
+    def hold(self, order_id: str) -> AbstractAsyncContextManager[bool]:
+        """Hold the order's lock. ``False`` when another worker has it; with Redis down, ``True`` at once."""
+        ...
+
+
+class HintRejected(Exception):
+    """A webhook that does not prove where it comes from, or that cannot be read."""
+
+
+class Hints(Protocol):
+    """Webhooks of the payment gateway."""
+
+    @property
+    def expected(self) -> bool:
+        """Whether webhooks are taken at all."""
+        ...
+
+    def read(self, body: bytes, signature: str) -> Hint | None:
+        """The hint of a webhook, ``None`` when it is about nothing of ours. Raises ``HintRejected``."""
+        ...
+
+
+class RateLimits(Protocol):
+    """Requests a minute, counted for all processes together."""
+
+    async def exceeded(self, key: str, limit: int) -> int | None:
+        """Count a request against ``key``. Seconds to wait when ``limit`` is exceeded; never raises."""
+        ...
+
+
+class WorkerWakeup(Protocol):
+    """A knock at the workers' door after a commit. Lost knocks only cost a poll interval."""
+
+    async def wake(self) -> None:
+        """Tell the workers that jobs are due. Never raises, never waits long."""
+        ...
+
+
+class LateMoney(StrEnum):
+    """What to do about a payment that turns out captured on a canceled order."""
+
+    ALERT = "alert"
+    REFUND = "refund"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The shop's choices that the use cases depend on."""
+
+    grace_period: timedelta = timedelta(hours=1)
+    capture_delay: timedelta = timedelta(seconds=30)
+    void_wait: timedelta = timedelta(seconds=3)
+    late_money: LateMoney = LateMoney.ALERT
+    publishes_events: bool = True
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a use case may reach for. Made once a process by ``app.runtime``."""
+
+    db: Database
+    commerce: Commerce
+    gateway: PaymentGateway
+    locks: OrderLocks
+    wakeup: WorkerWakeup
+    policy: Policy

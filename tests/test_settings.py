@@ -1,0 +1,202 @@
+"""Settings: each problem is told by its name, all of them at once, and none tells a secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.ports import LateMoney
+from app.settings import MedusaEvents, MedusaLocking, Role, Settings, SettingsError, read_settings
+
+SECRET = "0123456789abcdef"
+SERVE = {
+    "DATABASE_URL": "postgres://grace:hunter2@db/shop",
+    "REDIS_URL": "redis://:hunter2@cache/0",
+    "MODIFICATION_TOKEN_SECRET": SECRET,
+}
+WORKER = {
+    "DATABASE_URL": "postgresql://grace:hunter2@db/shop",
+    "REDIS_URL": "rediss://:hunter2@cache/0",
+    "STRIPE_API_KEY": "sk_test_hunter2",
+    "MEDUSA_LOCKING": "redis",
+    "MEDUSA_REDIS_URL": "unix:///run/redis.sock",
+}
+IN_MEMORY = {
+    **WORKER,
+    "MEDUSA_LOCKING": "memory",
+    "MEDUSA_EVENTS": "off",
+    "MEDUSA_BACKEND_URL": "https://medusa.internal:9000",
+    "MEDUSA_SECRET_API_KEY": "sk_hunter2",
+}
+COMPLETE = {"serve": (SERVE, Role.SERVE), "worker": (WORKER, Role.WORKER), "in memory": (IN_MEMORY, Role.WORKER)}
+
+
+def problems(environ: dict[str, str], role: Role) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(environ, role)
+    return str(caught.value).splitlines()
+
+
+def without(environ: dict[str, str], name: str) -> dict[str, str]:
+    return {other: value for other, value in environ.items() if other != name}
+
+
+@pytest.mark.parametrize(("environ", "role"), COMPLETE.values(), ids=COMPLETE.keys())
+def test_complete(environ: dict[str, str], role: Role) -> None:
+    assert read_settings(environ, role).database_url == environ["DATABASE_URL"]
+
+
+MISSING = [(name, *COMPLETE[role]) for role in COMPLETE for name in COMPLETE[role][0] if name != "MEDUSA_EVENTS"]
+MISSING = [case for case in MISSING if case[0] != "MEDUSA_REDIS_URL" or case[1] is WORKER]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["unset", "empty", "blank"])
+@pytest.mark.parametrize(("name", "environ", "role"), MISSING, ids=[f"{case[2]}-{case[0]}" for case in MISSING])
+def test_missing(name: str, environ: dict[str, str], role: Role, value: str | None) -> None:
+    lacking = without(environ, name) | ({} if value is None else {name: value})
+    [problem] = problems(lacking, role)
+    assert problem.startswith(f"{name} is missing: ")
+    assert len(problem) > len(f"{name} is missing: ") + 10, "it says what is expected"
+
+
+def test_all_that_is_missing_at_once() -> None:
+    assert [line.partition(" is missing: ")[0] for line in problems({}, Role.WORKER)] == [
+        "MEDUSA_LOCKING",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "STRIPE_API_KEY",
+        "MEDUSA_REDIS_URL",
+    ]
+    assert [line.partition(" is missing: ")[0] for line in problems({}, Role.SERVE)] == [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "MODIFICATION_TOKEN_SECRET",
+    ]
+
+
+SECONDS = "expected a number of seconds from"
+WHOLE = "expected a whole number from"
+BAD = {
+    "DATABASE_URL": (["db", "mysql://db/shop", "postgres:db"], "begins with postgres:// or postgresql://"),
+    "REDIS_URL": (["cache:6379", "http://cache"], "begins with redis:// or rediss:// or unix://"),
+    "MEDUSA_REDIS_URL": (["cache:6379"], "begins with redis:// or rediss:// or unix://"),
+    "STRIPE_API_BASE": (["api.stripe.com", "ftp://api.stripe.com"], "begins with http:// or https://"),
+    "MEDUSA_BACKEND_URL": (["localhost:9000"], "begins with http:// or https://"),
+    "MEDUSA_LOCKING": (["Redis", "none"], "expected one of redis, postgres, memory"),
+    "MEDUSA_EVENTS": (["on", "1"], "expected one of redis, off"),
+    "LATE_MONEY": (["ignore"], "expected one of alert, refund"),
+    "GRACE_PERIOD_SECONDS": (["0", "1h", "-5", "NaN", "sNaN", "Infinity", "518401"], f"{SECONDS} 1 to 518400"),
+    "CAPTURE_DELAY_SECONDS": (["-1", "soon", "86401"], f"{SECONDS} 0 to 86400"),
+    "VOID_WAIT_SECONDS": (["-0.1", "31", "x"], f"{SECONDS} 0 to 30"),
+    "RATE_LIMIT_PER_ORDER": (["-1", "2.5", "many", "1000001"], f"{WHOLE} 0 to 1000000"),
+    "RATE_LIMIT_PER_ADDRESS": (["-1", "²"], f"{WHOLE} 0 to 1000000"),
+    "DATABASE_POOL_SIZE": (["1", "201"], f"{WHOLE} 2 to 200"),
+    "WORKER_THREADS": (["0", "257", "8 threads"], f"{WHOLE} 1 to 256"),
+    "TRUSTED_PROXIES": (["proxy", "10.0.0.0/8 300.1.1.1", "10.0.0.0/33"], "expected addresses or networks such as"),
+    "LOG_LEVEL": (["LOUD", "10"], "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    "MODIFICATION_TOKEN_SECRET": (["short", f"{SECRET} short", SECRET[1:]], "at least 16 characters each"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [(name, value, expected) for name, (values, expected) in BAD.items() for value in values],
+)
+def test_bad(name: str, value: str, expected: str) -> None:
+    environ = {**SERVE, **WORKER, name: value}
+    for role in Role:
+        [problem] = problems(environ, role)
+        assert problem.startswith(f"{name} ")
+        assert expected in problem
+
+
+def test_all_that_is_bad_at_once_and_no_secret_among_it() -> None:
+    bad = {name: values[0] for name, (values, _) in BAD.items()}
+    secrets = {"DATABASE_URL": "mysql://grace:hunter2@db", "REDIS_URL": "hunter2@cache"}
+    secrets |= {"MODIFICATION_TOKEN_SECRET": "hunter2", "MEDUSA_REDIS_URL": "http://:hunter2@cache"}
+    secrets |= {"STRIPE_API_KEY": "sk_hunter2", "MEDUSA_SECRET_API_KEY": "sk_hunter2", "MEDUSA_JWT_SECRET": "hunter2"}
+    secrets |= {"STRIPE_API_BASE": "ftp://hunter2@stripe", "MEDUSA_BACKEND_URL": "ftp://hunter2@medusa"}
+
+    lines = problems({**bad, **secrets}, Role.WORKER)
+
+    assert {line.split()[0] for line in lines} == set(BAD)
+    assert len(lines) == len(BAD)
+    assert not [line for line in lines if "hunter2" in line]
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "STRIPE_API_BASE"])
+def test_a_url_that_cannot_be_split(name: str) -> None:
+    [problem] = problems({**SERVE, name: "postgres://[::1/shop"}, Role.SERVE)
+    assert problem.startswith(f"{name} is not a URL")
+
+
+@pytest.mark.parametrize("pem", ["nonsense", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
+def test_a_public_key_that_is_none(pem: str) -> None:
+    [problem] = problems({**SERVE, "MODIFICATION_TOKEN_PUBLIC_KEY": pem}, Role.SERVE)
+    assert problem.startswith("MODIFICATION_TOKEN_PUBLIC_KEY ")
+
+
+def serve(**changes: str) -> Settings:
+    return read_settings({**SERVE, **changes}, Role.SERVE)
+
+
+def test_defaults() -> None:
+    settings = serve()
+    assert settings.policy.grace_period == timedelta(hours=1)
+    assert settings.policy.capture_delay == timedelta(seconds=30)
+    assert settings.policy.void_wait == timedelta(seconds=3)
+    assert settings.policy.late_money is LateMoney.ALERT
+    assert settings.policy.publishes_events is True
+    assert settings.medusa_events is MedusaEvents.REDIS
+    assert settings.medusa_locking is None
+    assert settings.store_cors == ""
+    assert settings.modification_token_secrets == (SECRET,)
+
+
+def test_changed() -> None:
+    settings = serve(
+        GRACE_PERIOD_SECONDS="518400",
+        CAPTURE_DELAY_SECONDS="0",
+        VOID_WAIT_SECONDS=" 0.25 ",
+        LATE_MONEY="refund",
+        MEDUSA_EVENTS="off",
+        STORE_CORS=" http://a.test,/b/i",
+        LOG_LEVEL="debug",
+        TRUSTED_PROXIES="10.0.0.1, 2001:db8::/32",
+        MODIFICATION_TOKEN_SECRET=f"{SECRET}  {SECRET[::-1]}\n",
+    )
+    assert settings.policy.grace_period == timedelta(days=6)
+    assert settings.policy.capture_delay == timedelta(0)
+    assert settings.policy.void_wait == timedelta(milliseconds=250)
+    assert settings.policy.late_money is LateMoney.REFUND
+    assert settings.policy.publishes_events is False
+    assert settings.store_cors == " http://a.test,/b/i", "Medusa does not trim it either"
+    assert settings.log_level == "DEBUG"
+    assert settings.trusted_proxies == ("10.0.0.1/32", "2001:db8::/32")
+    assert settings.modification_token_secrets == (SECRET, SECRET[::-1])
+
+
+@pytest.mark.parametrize("locking", MedusaLocking)
+def test_medusas_redis_is_needed_for_locks_or_events(locking: MedusaLocking) -> None:
+    environ = without({**IN_MEMORY, "MEDUSA_LOCKING": locking.value}, "MEDUSA_REDIS_URL")
+    if locking is MedusaLocking.REDIS:
+        assert "MEDUSA_REDIS_URL is missing" in problems(environ, Role.WORKER)[0]
+    else:
+        assert read_settings(environ, Role.WORKER).medusa_redis_url is None
+    [problem] = problems({**environ, "MEDUSA_EVENTS": "redis"}, Role.WORKER)
+    assert problem.startswith("MEDUSA_REDIS_URL is missing")
+
+
+def test_a_public_key_in_the_place_of_a_secret() -> None:
+    environ = without(SERVE, "MODIFICATION_TOKEN_SECRET")
+    settings = read_settings({**environ, "MODIFICATION_TOKEN_PUBLIC_KEY": PUBLIC_KEY}, Role.SERVE)
+    assert settings.modification_token_secrets == ()
+    assert settings.modification_token_public_key == PUBLIC_KEY.strip()
+
+
+PUBLIC_KEY = """\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
