@@ -1,0 +1,30 @@
+"""``grace.cancellations``: who canceled an order, when and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.ports import Connection
+from app.store.sql import statement
+
+_ADD: Final = statement("add_cancellation")
+_FIND: Final = statement("find_cancellation")
+_RECENT: Final = statement("recent_cancellations")
+
+
+async def add(
+    conn: Connection, order_id: str, *, canceled_by: str, reason: str | None, request_id: str, canceled_at: datetime
+) -> None:
+    """Remember a cancellation of ours. An order that Medusa reopened and lost again keeps the newest."""
+    await conn.execute(_ADD, order_id, canceled_by, reason, request_id, canceled_at)
+
+
+async def made_by_request(conn: Connection, order_id: str, request_id: str) -> bool:
+    """Whether that very request canceled the order."""
+    return await conn.fetchval(_FIND, order_id, request_id) is not None
+
+
+async def since(conn: Connection, look_back: timedelta) -> list[str]:
+    """Orders that we canceled, or whose capture ended, within ``look_back``."""
+    return [row["order_id"] for row in await conn.fetch(_RECENT, look_back)]

@@ -1,0 +1,136 @@
+"""Postgres through asyncpg: a pool, short transactions, and one error for "not now"."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final, Self
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from app.ports import CommitUnknown, Connection, Unavailable
+
+LOCK_TIMEOUT: Final = timedelta(seconds=2)
+"""Below Medusa's own 3 s on payment rows, so that we give way before its operators see an error."""
+
+STATEMENT_TIMEOUT: Final = timedelta(seconds=10)
+
+_BEGIN: Final = (
+    "begin isolation level read committed; "
+    f"set local lock_timeout = {int(LOCK_TIMEOUT.total_seconds() * 1000)}; "
+    f"set local statement_timeout = {int(STATEMENT_TIMEOUT.total_seconds() * 1000)}; "
+    f"set local idle_in_transaction_session_timeout = {int(STATEMENT_TIMEOUT.total_seconds() * 1000)}"
+)
+
+_NOT_NOW: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidCachedStatementError,  # a table was altered beneath us: the next try prepares anew
+    asyncpg.OutdatedSchemaCacheError,
+    asyncpg.ReadOnlySQLTransactionError,  # the old primary, after a failover
+)
+
+log = structlog.get_logger()
+
+
+class PostgresDatabase:
+    """A pool of connections and the transactions on them."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, acquire_timeout: float) -> None:
+        self._pool = pool
+        self._acquire_timeout = acquire_timeout
+
+    @classmethod
+    async def open(cls, dsn: str, *, max_size: int, acquire_timeout: float = 2.0) -> Self:
+        """Connect to ``dsn``. The pool begins with one connection, so that a wrong address fails here."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=max_size,
+            timeout=5,
+            command_timeout=STATEMENT_TIMEOUT.total_seconds() + 2,
+            max_inactive_connection_lifetime=60,
+            init=_read_json,
+            server_settings={"application_name": "medusa-grace"},
+        )
+        return cls(pool, acquire_timeout=acquire_timeout)
+
+    async def close(self) -> None:
+        """Let running transactions end, then close every connection; after 5 s, without waiting."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self, name: str) -> AsyncIterator[Connection]:
+        """See ``app.ports.Database``."""
+        try:
+            conn = await self._pool.acquire(timeout=self._acquire_timeout)
+            try:
+                await conn.execute(_BEGIN)
+                try:
+                    yield conn
+                except BaseException:
+                    await _rollback(conn)
+                    raise
+                await _commit(conn, name)
+            finally:
+                await self._give_back(conn)
+        except CommitUnknown:
+            raise
+        except _NOT_NOW as error:
+            log.warning("database.unavailable", transaction=name, error=f"{type(error).__name__}: {error}")
+            message = f"{name}: {type(error).__name__}: {error}"
+            raise Unavailable(message) from error
+
+    async def _give_back(self, conn: PoolConnectionProxy[asyncpg.Record]) -> None:
+        """Whatever happens to the connection now, the outcome of its transaction stands."""
+        try:
+            await self._pool.release(conn, timeout=2)
+        except (*_NOT_NOW, asyncpg.PostgresError) as error:
+            log.info("database.connection_lost", error=f"{type(error).__name__}: {error}")
+
+
+async def _commit(conn: Connection, name: str) -> None:
+    try:
+        await conn.execute("commit")
+    except _NOT_NOW as error:
+        _terminate(conn)  # nothing more is asked of it
+        message = f"{name}: commit: {type(error).__name__}: {error}"
+        raise CommitUnknown(message) from error
+
+
+async def _rollback(conn: Connection) -> None:
+    """Roll back, even while this task is being cancelled; a connection that cannot is thrown away."""
+    try:
+        await asyncio.shield(asyncio.wait_for(conn.execute("rollback"), timeout=2))
+    except (*_NOT_NOW, asyncpg.PostgresError, asyncio.CancelledError):
+        _terminate(conn)
+
+
+def _terminate(conn: Connection) -> None:
+    """Drop the connection, unless asyncpg has done so itself."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        conn.terminate()
+
+
+async def _read_json(conn: asyncpg.Connection[Any]) -> None:
+    """jsonb in and out as Python values."""
+    await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)

@@ -1,0 +1,128 @@
+"""``grace.jobs``: schedule, queue, take, finish, fail, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.ports import Connection
+from app.store.sql import statement
+
+_SCHEDULE: Final = statement("schedule_jobs")
+_AGAIN: Final = statement("job_again")
+_ORDER_JOBS: Final = statement("order_jobs")
+_REMOVE_CAPTURES: Final = statement("remove_captures")
+_QUEUE_DUE: Final = statement("queue_due")
+_TAKE: Final = statement("take_job")
+_RUNNING: Final = statement("running_job")
+_FINISH: Final = statement("finish_job")
+_FAIL: Final = statement("fail_job")
+_SNOOZE: Final = statement("snooze_job")
+_POSTPONE: Final = statement("postpone_queued")
+_SWEEP: Final = statement("sweep_lost")
+_OTHER_TROUBLE: Final = statement("other_trouble")
+
+
+async def schedule(
+    conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None
+) -> None:
+    """One job per subject, due at ``run_at`` or at once. Subjects that had one before are left alone, for ever."""
+    await schedule_many(conn, kind, [(order_id, subject, run_at) for subject in subjects])
+
+
+async def schedule_many(conn: Connection, kind: JobKind, jobs: Sequence[tuple[str, str, datetime | None]]) -> None:
+    """As ``schedule``, for ``(order_id, subject, run_at)`` of many orders in one statement."""
+    if jobs:
+        order_ids, subjects, run_ats = zip(*jobs, strict=True)
+        await conn.execute(_SCHEDULE, kind.value, order_ids, subjects, run_ats)
+
+
+async def again(conn: Connection, kind: JobKind, order_id: str, subject: str) -> None:
+    """Take up a job that is done once more; one that waits or runs will see for itself."""
+    await conn.execute(_AGAIN, kind.value, order_id, subject)
+
+
+async def of_order(conn: Connection, order_id: str, kind: JobKind) -> list[Job]:
+    """The order's jobs of a kind. Under the order's lock, none of them can begin to run."""
+    return [_job(row) for row in await conn.fetch(_ORDER_JOBS, order_id, kind.value)]
+
+
+async def remove_captures(conn: Connection, order_id: str) -> int:
+    """Take the order's waiting capture jobs out, for good. How many there were."""
+    return len(await conn.fetch(_REMOVE_CAPTURES, order_id))
+
+
+async def queue_due(conn: Connection, kind: JobKind, *, at_once: int) -> list[JobRef]:
+    """Queue due jobs so that no more than ``at_once`` of the kind wait for a worker."""
+    rows = await conn.fetch(_QUEUE_DUE, kind.value, at_once)
+    return [JobRef(row["id"], row["generation"], row["order_id"]) for row in rows]
+
+
+async def take(conn: Connection, ref: JobRef) -> Job | None:
+    """Make the job this worker's, or ``None`` when the message is stale.
+
+    ``in_doubt`` of the answer says whether an *earlier* attempt may have reached Stripe.
+    """
+    row = await conn.fetchrow(_TAKE, ref.id, ref.generation, LEASE)
+    return None if row is None else _job(row)
+
+
+async def running(conn: Connection, ref: JobRef) -> Job | None:
+    """The job as it runs, locked until the commit; ``None`` when it does not, or not for this message any more."""
+    row = await conn.fetchrow(_RUNNING, ref.id, ref.generation)
+    return None if row is None else _job(row)
+
+
+async def hold(conn: Connection, job: Job) -> bool:
+    """Whether the job is still this worker's; its row stays locked until the commit."""
+    return await running(conn, job.ref) is not None
+
+
+async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *, note: str | None = None) -> None:
+    """End the job: ``done``, ``removed`` or ``dead``."""
+    await conn.execute(_FINISH, job.id, job.generation, state.value, note)
+
+
+async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:
+    """Try again after ``delay``. ``in_doubt`` when Stripe may have done it, ``new_key`` when it surely did not."""
+    await conn.execute(_FAIL, job.id, job.generation, delay, error[:2000], in_doubt, new_key)
+
+
+async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool) -> None:
+    """Look again after ``delay``; nothing failed."""
+    await conn.execute(_SNOOZE, job.id, job.generation, delay, in_doubt)
+
+
+async def others_in_trouble(conn: Connection, job: Job) -> bool:
+    """Whether another job of the same order and kind still fails."""
+    return bool(await conn.fetchval(_OTHER_TROUBLE, job.order_id, job.kind.value, job.id))
+
+
+async def postpone(conn: Connection, ref: JobRef, delay: timedelta) -> None:
+    """Put a queued job back before anybody took it."""
+    await conn.execute(_POSTPONE, ref.id, ref.generation, delay)
+
+
+async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
+    """Put back jobs whose message or worker got lost. How many."""
+    return len(await conn.fetch(_SWEEP, queued_for))
+
+
+def _job(row: asyncpg.Record) -> Job:
+    return Job(
+        id=row["id"],
+        kind=JobKind(row["kind"]),
+        order_id=row["order_id"],
+        subject=row["subject"],
+        state=JobState(row["state"]),
+        generation=row["generation"],
+        attempts=row["attempts"],
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+        in_doubt=row["in_doubt"],
+        key_number=row["key_number"],
+    )

@@ -1,0 +1,6 @@
+-- $1 order_id, $2 canceled_by, $3 reason, $4 request_id, $5 canceled_at
+insert into grace.cancellations (order_id, canceled_by, reason, request_id, canceled_at)
+values ($1, $2, $3, $4, $5)
+on conflict (order_id) do update
+set canceled_by = excluded.canceled_by, reason = excluded.reason, request_id = excluded.request_id,
+    canceled_at = excluded.canceled_at

@@ -1,0 +1,15 @@
+-- $1 id, $2 generation, $3 lease
+-- The compare-and-set that turns a message into work. In doubt from here on, until an outcome is recorded;
+-- the answer tells whether it was in doubt before.
+with before as (
+    select id, in_doubt
+    from grace.jobs
+    where id = $1 and generation = $2 and state = 'queued'
+    for update
+)
+update grace.jobs as j
+set state = 'running', attempts = j.attempts + 1, lease_until = now() + $3::interval, in_doubt = true, updated_at = now()
+from before
+where j.id = before.id
+returning j.id, j.kind, j.order_id, j.subject, j.state, j.generation, j.attempts, j.failures, j.failing_since,
+    j.key_number, before.in_doubt

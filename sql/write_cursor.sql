@@ -1,0 +1,3 @@
+-- $1 name, $2 position
+insert into grace.cursors (name, position) values ($1, $2)
+on conflict (name) do update set position = excluded.position
