@@ -1,0 +1,49 @@
+"""Take over orders that Medusa's admin canceled, before our capture or after it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.order import Order, OrderState, PaymentState
+from app.ports import Services
+from app.store import cursors, incidents, jobs
+from app.usecases.settle_canceled import settle_canceled
+
+log = structlog.get_logger()
+
+CURSOR: Final = "adopt"
+WINDOW: Final = 2_000
+
+
+async def adopt_canceled(services: Services) -> int:
+    """Look at the next ``WINDOW`` captures; see to those whose order is canceled. How many there were.
+
+    Medusa's own cancel only logs a void or a refund that failed. Waiting captures would find out when they are
+    due; this goes round all captures for ever, and finds out sooner or later about those that were made, too.
+    """
+    async with services.db.transaction("adopt.list") as conn:
+        await cursors.start(conn, CURSOR, "0")
+        position = await cursors.take(conn, CURSOR)
+        if position is None:
+            return 0
+        order_ids, reached = await services.commerce.orders_canceled_elsewhere(
+            conn, after_job=int(position), window=WINDOW
+        )
+        await cursors.move(conn, CURSOR, str(reached))
+    for order_id in order_ids:
+        async with services.db.transaction("adopt") as conn:
+            order = await services.commerce.lock_order(conn, order_id)
+            if order is not None and order.state is OrderState.CANCELED and not _being_captured(order):
+                await jobs.remove_captures(conn, order_id)
+                await incidents.close(conn, order_id, IncidentKind.CAPTURE_FAILED)
+                await settle_canceled(services, conn, order)
+                log.info("order.adopted", order_id=order_id)
+    return len(order_ids)
+
+
+def _being_captured(order: Order) -> bool:
+    """Medusa has a capture in flight: its outcome is waited for, by the capture job that stays."""
+    return any(payment.state is PaymentState.CAPTURE_IN_FLIGHT for payment in order.payments)

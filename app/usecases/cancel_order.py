@@ -1,0 +1,129 @@
+"""Cancel an order within its grace period."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import msgspec
+import structlog
+
+from app.domain.cancellation import (
+    AlreadyCanceled,
+    Cancel,
+    PaymentAction,
+    Refused,
+    decide_cancel,
+)
+from app.domain.jobs import JobKind
+from app.domain.order import Order, PaymentState
+from app.ports import CommitUnknown, Connection, Event, Services, Unavailable
+from app.store import cancellations, jobs
+from app.usecases.await_void import await_void
+from app.usecases.crowds import Crowds
+
+log = structlog.get_logger()
+
+_crowds = Crowds()
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose right to the order has been checked, save that ``customer_id`` must be its owner."""
+
+    order_id: str
+    request_id: str
+    canceled_by: str
+    received_at: float
+    """``time.monotonic()`` of the request's receipt: how long ago it was is all that is taken from it."""
+    reason: str | None = None
+    customer_id: str | None = None
+    """Set when the right to the order rests on being the customer who placed it."""
+
+
+class Canceled(msgspec.Struct, frozen=True, kw_only=True):
+    """The order is canceled, durably. ``already`` when it was so before this request."""
+
+    order_id: str
+    payment_action: PaymentAction
+    already: bool
+
+
+class NotFound(msgspec.Struct, frozen=True):
+    """No such order, or none that this shopper may know of."""
+
+
+async def cancel_order(services: Services, request: CancelRequest) -> Canceled | Refused | NotFound:
+    """Cancel the order, or say why not. A refusal changed nothing.
+
+    Raises ``Unavailable`` when the database does not answer or the order stays locked; then, too, nothing
+    was changed. Raises ``CommitUnknown`` when it went away during the commit and cannot be asked either.
+    """
+    try:
+        async with _crowds.one_of_few(request.order_id):
+            decision = await _decide_and_write(services, request)
+    except CommitUnknown as lost:
+        await _make_sure(services, request, lost)
+        decision = Cancel()
+    if isinstance(decision, Refused | NotFound):
+        return decision
+    if isinstance(decision, Cancel):
+        log.info("order.canceled", order_id=request.order_id, canceled_by=request.canceled_by)
+        await services.wakeup.wake()
+    action = await await_void(services, request.order_id, services.policy.void_wait)
+    already = isinstance(decision, AlreadyCanceled)
+    return Canceled(order_id=request.order_id, payment_action=action, already=already)
+
+
+async def _decide_and_write(
+    services: Services, request: CancelRequest
+) -> Cancel | AlreadyCanceled | Refused | NotFound:
+    policy = services.policy
+    async with services.db.transaction("cancel") as conn:
+        if request.customer_id is not None:
+            # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
+            seen = await services.commerce.read_order(conn, request.order_id)
+            if seen is None or seen.customer_id != request.customer_id:
+                return NotFound()
+        order = await services.commerce.lock_order(conn, request.order_id)
+        if order is None or (request.customer_id is not None and request.customer_id != order.customer_id):
+            return NotFound()
+        received_at = order.read_at - timedelta(seconds=time.monotonic() - request.received_at)
+        captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
+        decision = decide_cancel(order, captures, received_at=received_at, grace_period=policy.grace_period)
+        if isinstance(decision, Cancel):
+            await jobs.remove_captures(conn, order.id)
+            await services.commerce.cancel_order(conn, order)
+            await cancellations.add(
+                conn,
+                order.id,
+                canceled_by=request.canceled_by,
+                reason=request.reason,
+                request_id=request.request_id,
+                canceled_at=order.read_at,
+            )
+            await _schedule_aftermath(conn, order, publishes_events=policy.publishes_events)
+        return decision
+
+
+async def _schedule_aftermath(conn: Connection, order: Order, *, publishes_events: bool) -> None:
+    held = [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
+    await jobs.schedule(conn, JobKind.VOID, order.id, held)
+    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
+    if publishes_events:
+        await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("order.canceled", order.id).subject])
+
+
+async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnknown) -> None:
+    """Return when the commit whose answer was lost was made; else raise what is known of it.
+
+    Behind the order's row lock, since the lost transaction may still be at its commit.
+    """
+    try:
+        async with services.db.transaction("cancel.confirm") as conn:
+            await services.commerce.lock_order(conn, request.order_id)
+            made = await cancellations.made_by_request(conn, request.order_id, request.request_id)
+    except Unavailable as error:
+        raise lost from error
+    if not made:
+        message = f"the commit was not made: {lost}"
+        raise Unavailable(message) from lost

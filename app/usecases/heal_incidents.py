@@ -1,0 +1,77 @@
+"""Close incidents that people settled with their own hands, in Medusa's admin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
+
+from app.domain.capture import refunds_settled
+from app.domain.incidents import IncidentKind
+from app.domain.order import Order, OrderState, PaymentState, Provider
+from app.ports import Connection, Services, Unavailable
+from app.store import incidents
+from app.usecases.settle_canceled import settle_canceled
+
+log = structlog.get_logger()
+
+
+async def heal_incidents(services: Services) -> None:
+    """Look at open incidents that no job of ours works on, and close those that are settled.
+
+    The money of a canceled order is seen to first, so that a change of ``LATE_MONEY`` reaches old incidents too.
+    """
+    for kind, settled in _SETTLED.items():
+        async with services.db.transaction("heal.list") as conn:
+            order_ids = await incidents.some_orders_with(conn, kind)
+        for order_id in order_ids:
+            try:
+                async with services.db.transaction("heal") as conn:
+                    order = await services.commerce.lock_order(conn, order_id)
+                    if order is None:
+                        continue
+                    if order.state is OrderState.CANCELED:
+                        await settle_canceled(services, conn, order)
+                    if settled(order):
+                        await incidents.close(conn, order_id, kind)
+            except Unavailable as error:
+                log.info("heal.later", order_id=order_id, error=str(error))
+
+
+async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
+    """Close the incident when nothing captured is left ungiven on the canceled order, as Stripe has just said."""
+    if all(payment.refunded >= payment.taken for payment in order.payments):
+        await incidents.close(conn, order.id, IncidentKind.LATE_MONEY)
+
+
+def _decided(order: Order) -> bool:
+    """Nothing is captured by halves any more; or it is late money now, or given back."""
+    if order.state is OrderState.CANCELED:
+        return refunds_settled(order)
+    return all(payment.state is not PaymentState.PARTIALLY_CAPTURED for payment in order.payments)
+
+
+def _paid_or_canceled(order: Order) -> bool:
+    """Another payment was captured in full, or nobody has to pay any more."""
+    states = {payment.state for payment in order.payments} - {PaymentState.CANCELED}
+    return order.state is OrderState.CANCELED or states == {PaymentState.CAPTURED}
+
+
+def _unpacked(order: Order) -> bool:
+    return order.live_fulfillments == 0
+
+
+def _served(order: Order) -> bool:
+    """Whoever serves the other provider has captured or canceled; on a canceled order only a person knows."""
+    others = [payment for payment in order.payments if payment.provider is Provider.OTHER]
+    return order.state is not OrderState.CANCELED and all(payment.state is not PaymentState.HELD for payment in others)
+
+
+_SETTLED: Final[Mapping[IncidentKind, Callable[[Order], bool]]] = {
+    IncidentKind.LATE_MONEY: refunds_settled,
+    IncidentKind.PARTIAL_CAPTURE: _decided,
+    IncidentKind.AUTHORIZATION_LOST: _paid_or_canceled,
+    IncidentKind.FULFILLED: _unpacked,
+    IncidentKind.UNSUPPORTED_PROVIDER: _served,
+}

@@ -1,0 +1,50 @@
+"""What every job does when an attempt failed: try again later, and tell a person when that does not help."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import QUICK_TRIES, Job, retry_delay
+from app.ports import Answered, Connection, Declined, Outcome, Unknown, Unseen
+from app.store import incidents, jobs
+
+
+async def record_failure(
+    conn: Connection, job: Job, outcome: Outcome, *, kind: IncidentKind, now: datetime, at_once: bool = False
+) -> None:
+    """Schedule the next attempt; after the quick tries, or ``at_once``, open an incident in the same commit."""
+    failures = job.failures + 1
+    failing_for = now - job.failing_since if job.failing_since else timedelta(0)
+    error = describe(outcome)
+    await jobs.fail(
+        conn,
+        job,
+        delay=retry_delay(failures, failing_for),
+        error=error,
+        in_doubt=isinstance(outcome, Unknown) or (job.in_doubt and not _settles(outcome)),
+        new_key=isinstance(outcome, Declined) or (isinstance(outcome, Unknown) and outcome.saved),
+    )
+    if at_once or failures >= QUICK_TRIES:
+        await incidents.open_(conn, job.order_id, kind, error)
+
+
+async def record_success(conn: Connection, job: Job, *, kind: IncidentKind, note: str | None = None) -> None:
+    """End the job, and the incident that its failures opened, unless another job of the order still fails."""
+    await jobs.finish(conn, job, note=note)
+    if not await jobs.others_in_trouble(conn, job):
+        await incidents.close(conn, job.order_id, kind)
+
+
+def describe(outcome: Outcome) -> str:
+    """The last error in words."""
+    match outcome:
+        case Declined(error=error) | Unknown(error=error) | Unseen(error=error):
+            return error
+        case Answered(intent=intent):
+            return f"PaymentIntent {intent.id} is {intent.state.value}"
+
+
+def _settles(outcome: Outcome) -> bool:
+    """Whether the outcome shows how things stand at Stripe, so that earlier doubts are over."""
+    return isinstance(outcome, Answered) or (isinstance(outcome, Declined) and outcome.intent is not None)

@@ -1,0 +1,103 @@
+"""Compare a payment with its intent at Stripe, and act on the difference."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
+from app.domain.money import given_back
+from app.domain.order import Order, OrderState, Payment, PaymentState
+from app.ports import Answered, Connection, Intent, IntentState, Services, Unseen
+from app.store import incidents, jobs
+from app.usecases.heal_incidents import close_late_money_if_settled
+from app.usecases.job_failures import record_failure, record_success
+from app.usecases.settle_canceled import settle_canceled
+
+log = structlog.get_logger()
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    job: Job
+    intent_id: str
+
+
+async def look_at_payment(services: Services, ref: JobRef) -> None:
+    """Find out what became of one payment at Stripe. Safe to run any number of times."""
+    claim = await _claim(services, ref)
+    if claim is None:
+        return
+    outcome = await _call(services, claim)
+    await _record(services, claim, outcome)
+
+
+async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+    async with services.db.transaction("look.claim") as conn:
+        order = await services.commerce.lock_order(conn, ref.order_id)
+        job = await jobs.take(conn, ref)
+        if job is None:
+            return None
+        payment = order.payment(_payment_id(job)) if order else None
+        if payment is None or payment.intent_id is None:
+            await jobs.finish(conn, job, JobState.REMOVED, note="no payment with an intent any more")
+            return None
+        return _Claim(job, payment.intent_id)
+
+
+def _payment_id(job: Job) -> str:
+    """The subject is the payment and the event that hinted at it."""
+    return job.subject.partition(":")[0]
+
+
+async def _call(services: Services, claim: _Claim) -> Answered | Unseen:
+    try:
+        async with asyncio.timeout(CALL_LIMIT.total_seconds()):
+            return await services.gateway.look(claim.intent_id)
+    except TimeoutError:
+        return Unseen(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+
+
+async def _record(services: Services, claim: _Claim, outcome: Answered | Unseen) -> None:
+    job = claim.job
+    async with services.db.transaction("look.record") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            return
+        payment = order.payment(_payment_id(job)) if order else None
+        if order is None or payment is None:
+            await jobs.finish(conn, job, JobState.REMOVED, note="vanished from the shop meanwhile")
+        elif isinstance(outcome, Unseen):
+            await record_failure(conn, job, outcome, kind=IncidentKind.LOOK_FAILED, now=order.read_at)
+        else:
+            await _act_on(services, conn, order, payment, outcome.intent)
+            await record_success(conn, job, kind=IncidentKind.LOOK_FAILED)
+
+
+async def _act_on(services: Services, conn: Connection, order: Order, payment: Payment, intent: Intent) -> None:
+    """What Medusa or a job of ours will notice by itself is left to them."""
+    log.info("payment.looked_at", order_id=order.id, payment_id=payment.id, intent_state=intent.state.value)
+    if order.state is not OrderState.CANCELED:
+        if intent.state is IntentState.CANCELED and payment.state is PaymentState.HELD:
+            detail = f"{payment.id}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
+            await services.commerce.record_void(conn, payment, intent)
+            await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
+        return
+    if intent.state is IntentState.CAPTURED and payment.state is not PaymentState.CAPTURE_IN_FLIGHT:
+        await services.commerce.record_capture(conn, order, payment, intent)
+        captured = (await _again(services, conn, order)).payment(payment.id) or payment
+        refunded = given_back(intent.amount_refunded, captured.captured, captured.currency)
+        await services.commerce.record_refund(conn, order, captured, refunded)
+        if refunded < captured.refunded:
+            detail = f"{payment.id}: Stripe gave back {refunded}, Medusa's rows say {captured.refunded}"
+            await incidents.open_(conn, order.id, IncidentKind.REFUND_FAILED, detail)
+    after = await _again(services, conn, order)
+    await settle_canceled(services, conn, after)
+    await close_late_money_if_settled(conn, after)
+
+
+async def _again(services: Services, conn: Connection, order: Order) -> Order:
+    """The order after what this transaction has written; its rows are locked already."""
+    return await services.commerce.read_order(conn, order.id) or order

@@ -1,0 +1,55 @@
+"""Tell what a cancel would do, without doing it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
+from app.domain.jobs import JobKind
+from app.domain.order import PaymentState
+from app.ports import Services
+from app.store import jobs
+from app.usecases.await_void import read_payment_action
+from app.usecases.cancel_order import NotFound
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancel received at ``server_time`` would do."""
+
+    order_id: str
+    cancelable: bool
+    reason: str | None
+    """Why not; ``canceled`` when it is done already."""
+    cancelable_until: datetime
+    server_time: datetime
+    payment_action: PaymentAction
+    """What would become of the holds, or what became of them."""
+
+
+async def preview_cancel(services: Services, order_id: str, *, customer_id: str | None = None) -> Preview | NotFound:
+    """Look at the order without any lock: good for a countdown, not a promise."""
+    async with services.db.transaction("preview") as conn:
+        order = await services.commerce.read_order(conn, order_id)
+        if order is None or (customer_id is not None and customer_id != order.customer_id):
+            return NotFound()
+        captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
+        grace_period = services.policy.grace_period
+        decision = decide_cancel(order, captures, received_at=order.read_at, grace_period=grace_period)
+        match decision:
+            case Cancel():
+                held = any(payment.state is PaymentState.HELD for payment in order.payments)
+                reason, action = None, PaymentAction.VOIDED if held else PaymentAction.NONE
+            case AlreadyCanceled():
+                reason, action = "canceled", await read_payment_action(services, conn, order.id)
+            case Refused(reason=refusal):
+                reason, action = refusal.value, PaymentAction.NONE
+    return Preview(
+        order_id=order.id,
+        cancelable=reason is None,
+        reason=reason,
+        cancelable_until=cancelable_until(order, grace_period),
+        server_time=order.read_at,
+        payment_action=action,
+    )

@@ -1,0 +1,40 @@
+"""Tell the shop's subscribers what happened."""
+
+from __future__ import annotations
+
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import Job, JobRef
+from app.ports import Event, Services, Unavailable, Unknown
+from app.store import jobs
+from app.usecases.job_failures import record_failure, record_success
+
+log = structlog.get_logger()
+
+
+async def publish_event(services: Services, ref: JobRef) -> None:
+    """Publish one event, at least once; twice only when a worker dies between publishing and recording it."""
+    async with services.db.transaction("publish.claim") as conn:
+        job = await jobs.take(conn, ref)
+    if job is None:
+        return
+    failure: Unavailable | None = None
+    try:
+        await services.commerce.publish(Event.parse(job.subject))
+    except Unavailable as error:
+        failure = error
+    await _record(services, job, failure)
+
+
+async def _record(services: Services, job: Job, failure: Unavailable | None) -> None:
+    async with services.db.transaction("publish.record") as conn:
+        if not await jobs.hold(conn, job):
+            return
+        if failure is None:
+            await record_success(conn, job, kind=IncidentKind.PUBLISH_FAILED)
+            log.info("event.published", order_id=job.order_id, event_name=job.subject)
+            return
+        now = await conn.fetchval("select now()")
+        await record_failure(conn, job, Unknown(str(failure)), kind=IncidentKind.PUBLISH_FAILED, now=now)
+    log.warning("publish.failed", order_id=job.order_id, error=str(failure))

@@ -1,0 +1,103 @@
+"""Give back what was captured on a canceled order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
+from app.domain.money import given_back
+from app.domain.order import OrderState, Payment, Provider
+from app.ports import Answered, Declined, Event, Outcome, Services, Unknown
+from app.store import incidents, jobs
+from app.usecases.heal_incidents import close_late_money_if_settled
+from app.usecases.job_failures import record_failure, record_success
+
+log = structlog.get_logger()
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    job: Job
+    payment: Payment
+
+
+async def refund_payment(services: Services, ref: JobRef) -> None:
+    """Refund one late capture, once. Safe to run any number of times."""
+    claim = await _claim(services, ref)
+    if claim is None:
+        return
+    outcome = await _call(services, claim)
+    await _record(services, claim, outcome)
+
+
+async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+    async with services.db.transaction("refund.claim") as conn:
+        order = await services.commerce.lock_order(conn, ref.order_id)
+        job = await jobs.take(conn, ref)
+        if job is None:
+            return None
+        payment = order.payment(job.subject) if order else None
+        if order is None or payment is None or order.state is not OrderState.CANCELED:
+            await jobs.finish(conn, job, JobState.REMOVED, note="not a payment of a canceled order any more")
+            return None
+        if payment.taken <= payment.refunded and payment.provider is not Provider.STRIPE:
+            await record_success(conn, job, kind=IncidentKind.REFUND_FAILED, note="refunded by somebody else")
+            await close_late_money_if_settled(conn, order)
+            return None
+        if payment.provider is Provider.OTHER:
+            detail = f"{payment.id}: this sidecar cannot refund for provider {payment.provider_id}"
+            await jobs.finish(conn, job, JobState.DEAD, note=detail)
+            await incidents.open_(conn, order.id, IncidentKind.UNSUPPORTED_PROVIDER, detail)
+            return None
+        return _Claim(job, payment)
+
+
+async def _call(services: Services, claim: _Claim) -> Outcome | None:
+    """Looks before every refund: what Stripe has given back already is not given back again."""
+    payment, job = claim.payment, claim.job
+    if payment.provider is Provider.SYSTEM:
+        return None
+    if payment.intent_id is None:
+        return Declined(f"{payment.id} has no PaymentIntent in its data")
+    try:
+        async with asyncio.timeout(CALL_LIMIT.total_seconds()):
+            seen = await services.gateway.look(payment.intent_id)
+            if not isinstance(seen, Answered):
+                return seen
+            owed = seen.intent.amount_received - seen.intent.amount_refunded
+            if owed <= 0:
+                return seen
+            return await services.gateway.refund(payment.intent_id, amount=owed, key=job.idempotency_key)
+    except TimeoutError:
+        return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+
+
+async def _record(services: Services, claim: _Claim, outcome: Outcome | None) -> None:
+    job = claim.job
+    async with services.db.transaction("refund.record") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            return
+        payment = order.payment(job.subject) if order else None
+        if order is None or payment is None:
+            await jobs.finish(conn, job, note="vanished from the shop while it was refunded")
+            return
+        if outcome is not None and not isinstance(outcome, Answered):
+            await record_failure(conn, job, outcome, kind=IncidentKind.REFUND_FAILED, now=order.read_at)
+            log.warning("refund.failed", order_id=order.id, payment_id=payment.id, attempt=job.attempts)
+            return
+        refunded = (
+            payment.captured
+            if outcome is None
+            else given_back(outcome.intent.amount_refunded, payment.captured, payment.currency)
+        )
+        if await services.commerce.record_refund(conn, order, payment, refunded) and services.policy.publishes_events:
+            await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("payment.refunded", payment.id).subject])
+        await record_success(conn, job, kind=IncidentKind.REFUND_FAILED)
+        after = await services.commerce.read_order(conn, order.id)
+        if after is not None:
+            await close_late_money_if_settled(conn, after)
+        log.info("payment.refunded", order_id=order.id, payment_id=payment.id)

@@ -1,0 +1,96 @@
+"""Release the stock that a canceled order reserved."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import Job, JobRef, JobState
+from app.domain.order import OrderState
+from app.ports import Reservation, Services, StockBusy, Unavailable, Unknown, Unseen
+from app.store import jobs
+from app.usecases.job_failures import record_failure, record_success
+
+log = structlog.get_logger()
+
+_STOCK_PATIENCE: Final = 5.0
+"""Seconds. Medusa's own patience with an inventory lock."""
+_MORE_TO_RELEASE: Final = timedelta(seconds=1)
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    job: Job
+    reservations: Sequence[Reservation]
+
+
+async def release_stock(services: Services, ref: JobRef) -> None:
+    """Release every live reservation of the order, each once. Safe to run any number of times."""
+    claim = await _claim(services, ref)
+    if claim is None:
+        return
+    try:
+        async with services.commerce.stock_guard(claim.reservations):
+            await _record_patiently(services, claim)
+    except Unavailable as error:
+        await _record_failure(services, claim.job, error)
+
+
+async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+    async with services.db.transaction("release.claim") as conn:
+        order = await services.commerce.lock_order(conn, ref.order_id)
+        job = await jobs.take(conn, ref)
+        if job is None:
+            return None
+        if order is None or order.state is not OrderState.CANCELED:
+            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled")
+            return None
+        return _Claim(job, await services.commerce.reservations(conn, order.id))
+
+
+async def _record_patiently(services: Services, claim: _Claim) -> None:
+    """Try again for a few seconds while the shop is at work on the same stock."""
+    patience = time.monotonic() + _STOCK_PATIENCE
+    while True:
+        try:
+            await _record(services, claim)
+        except StockBusy:
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (not a secret)
+        else:
+            return
+
+
+async def _record(services: Services, claim: _Claim) -> None:
+    job = claim.job
+    async with services.db.transaction("release.record") as conn:
+        await services.commerce.lock_stock(conn, claim.reservations)
+        if not await jobs.hold(conn, job):
+            return
+        left = await services.commerce.release_stock(conn, job.order_id, claim.reservations)
+        kept = set(left) & set(claim.reservations)
+        if kept:
+            now = await conn.fetchval("select now()")
+            outcome = Unseen(f"released, and reserved all the same: {', '.join(sorted(r.id for r in kept))}")
+            await record_failure(conn, job, outcome, kind=IncidentKind.RELEASE_FAILED, now=now)
+        elif left:
+            await jobs.snooze(conn, job, _MORE_TO_RELEASE, in_doubt=False)
+        else:
+            await record_success(conn, job, kind=IncidentKind.RELEASE_FAILED)
+            log.info("stock.released", order_id=job.order_id, reservations=len(claim.reservations))
+
+
+async def _record_failure(services: Services, job: Job, error: Unavailable) -> None:
+    async with services.db.transaction("release.failed") as conn:
+        now = await conn.fetchval("select now()")
+        if await jobs.hold(conn, job):
+            await record_failure(conn, job, Unknown(str(error)), kind=IncidentKind.RELEASE_FAILED, now=now)
+    log.warning("release.failed", order_id=job.order_id, error=str(error))

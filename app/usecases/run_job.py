@@ -1,0 +1,90 @@
+"""Run one job of any kind, as a message or a relay asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import JobKind, JobRef
+from app.ports import Outcome, Services, Unavailable, Unknown, Unseen
+from app.store import jobs
+from app.usecases.capture_payment import capture_payment
+from app.usecases.job_failures import record_failure
+from app.usecases.look_at_payment import look_at_payment
+from app.usecases.publish_event import publish_event
+from app.usecases.refund_payment import refund_payment
+from app.usecases.release_stock import release_stock
+from app.usecases.void_payment import void_payment
+
+log = structlog.get_logger()
+
+VERBS: Final[Mapping[JobKind, Callable[[Services, JobRef], Awaitable[None]]]] = {
+    JobKind.CAPTURE: capture_payment,
+    JobKind.VOID: void_payment,
+    JobKind.REFUND: refund_payment,
+    JobKind.RELEASE: release_stock,
+    JobKind.PUBLISH: publish_event,
+    JobKind.LOOK: look_at_payment,
+}
+
+INCIDENT_OF: Final[Mapping[JobKind, IncidentKind]] = {
+    JobKind.CAPTURE: IncidentKind.CAPTURE_FAILED,
+    JobKind.VOID: IncidentKind.VOID_FAILED,
+    JobKind.REFUND: IncidentKind.REFUND_FAILED,
+    JobKind.RELEASE: IncidentKind.RELEASE_FAILED,
+    JobKind.PUBLISH: IncidentKind.PUBLISH_FAILED,
+    JobKind.LOOK: IncidentKind.LOOK_FAILED,
+}
+
+_AT_STRIPE: Final = {JobKind.CAPTURE, JobKind.VOID, JobKind.REFUND, JobKind.LOOK}
+_AFTER_A_COLLEAGUE: Final = timedelta(milliseconds=250)
+
+
+async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
+    """Run the job if ``ref`` is not stale. Jobs that speak to Stripe run under the order's Redis lock.
+
+    Never raises: what could not be recorded comes back when its lease lapses.
+    """
+    structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
+    try:
+        if kind not in _AT_STRIPE:
+            await VERBS[kind](services, ref)
+            return
+        async with services.locks.hold(ref.order_id) as held:
+            if held:
+                await VERBS[kind](services, ref)
+            else:
+                await _postpone(services, ref)
+    except Unavailable as error:
+        log.warning("job.interrupted", error=str(error))
+    except Exception as error:
+        log.exception("job.crashed")
+        await _record_crash(services, kind, ref, error)
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+async def _record_crash(services: Services, kind: JobKind, ref: JobRef, error: Exception) -> None:
+    """A mistake of ours is a failure like any other: tried again, and shown to a person when that does not help."""
+    text = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(Unavailable):
+        async with services.db.transaction("job.crashed") as conn:
+            outcome: Outcome = Unknown(text)
+            job = await jobs.running(conn, ref)
+            if job is None:  # it crashed while it was claimed: nothing was tried
+                outcome = Unseen(text)
+                job = await jobs.take(conn, ref)
+            if job is not None:
+                now = await conn.fetchval("select now()")
+                await record_failure(conn, job, outcome, kind=INCIDENT_OF[kind], now=now)
+
+
+async def _postpone(services: Services, ref: JobRef) -> None:
+    async with services.db.transaction("job.postpone") as conn:
+        await jobs.postpone(conn, ref, _AFTER_A_COLLEAGUE)
+    log.info("job.postponed")

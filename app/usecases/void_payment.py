@@ -1,0 +1,136 @@
+"""Let go of a hold of a canceled order."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from app.domain.capture import left_behind
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
+from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
+from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown, Unseen
+from app.store import incidents, jobs
+from app.usecases.job_failures import record_failure, record_success
+from app.usecases.settle_canceled import raise_late_money
+
+log = structlog.get_logger()
+
+_WHILE_MEDUSA_CAPTURES: Final = timedelta(seconds=5)
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    job: Job
+    payment: Payment
+
+
+async def void_payment(services: Services, ref: JobRef) -> None:
+    """Void one hold, once, and keep trying until Stripe says that it is gone. Safe to run any number of times."""
+    claim = await _claim(services, ref)
+    if claim is None:
+        return
+    outcome = await _call(services, claim)
+    await _record(services, claim, outcome)
+
+
+async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+    async with services.db.transaction("void.claim") as conn:
+        order = await services.commerce.lock_order(conn, ref.order_id)
+        job = await jobs.take(conn, ref)
+        if job is None:
+            log.info("void.stale", job=ref.id, order_id=ref.order_id)
+            return None
+        payment = order.payment(job.subject) if order else None
+        if order is None or payment is None or order.state is not OrderState.CANCELED:
+            detail = f"{job.subject} is not a payment of a canceled order any more; its hold is left alone"
+            now = await conn.fetchval("select now()")
+            await record_failure(conn, job, Unseen(detail), kind=IncidentKind.VOID_FAILED, now=now, at_once=True)
+            return None
+        partly = payment.state is PaymentState.PARTIALLY_CAPTURED and payment.provider is not Provider.STRIPE
+        if payment.state is PaymentState.CAPTURED or partly:
+            await _record_late_money(services, conn, order, payment, job, None)
+            return None
+        match payment.provider:
+            case Provider.STRIPE:
+                return _Claim(job, payment)
+            case Provider.SYSTEM:
+                await record_success(conn, job, kind=IncidentKind.VOID_FAILED)
+            case Provider.OTHER:
+                detail = f"{payment.id}: this sidecar cannot void for provider {payment.provider_id}"
+                await jobs.finish(conn, job, JobState.DEAD, note=detail)
+                await incidents.open_(conn, order.id, IncidentKind.UNSUPPORTED_PROVIDER, detail)
+        return None
+
+
+async def _call(services: Services, claim: _Claim) -> Outcome:
+    payment, job = claim.payment, claim.job
+    if payment.intent_id is None:
+        return Declined(f"{payment.id} has no PaymentIntent in its data")
+    try:
+        async with asyncio.timeout(CALL_LIMIT.total_seconds()):
+            if job.attempts > 1:
+                seen = await services.gateway.look(payment.intent_id)
+                if not isinstance(seen, Answered):
+                    return seen
+                if seen.intent.state in {IntentState.CANCELED, IntentState.CAPTURED}:
+                    return seen
+            return await services.gateway.void(payment.intent_id, key=job.idempotency_key)
+    except TimeoutError:
+        return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+
+
+async def _record(services: Services, claim: _Claim, outcome: Outcome) -> None:
+    job = claim.job
+    async with services.db.transaction("void.record") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            log.warning("void.lease_lost", job=job.id, order_id=job.order_id)
+            return
+        payment = order.payment(job.subject) if order else None
+        intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
+        if order is None or payment is None:
+            await _record_vanished(conn, job, intent)
+        elif intent is not None and intent.state is IntentState.CANCELED:
+            await services.commerce.record_void(conn, payment, intent)
+            await record_success(conn, job, kind=IncidentKind.VOID_FAILED)
+            log.info("payment.voided", order_id=order.id, payment_id=payment.id)
+        elif _medusa_captures(order, payment) and intent is not None and intent.state is IntentState.CAPTURED:
+            # Its capture row goes again when it never hears of its success: what it leaves is looked at then.
+            await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=True)
+        elif intent is not None and intent.state is IntentState.CAPTURED:
+            await _record_late_money(services, conn, order, payment, job, intent)
+        else:
+            await record_failure(conn, job, outcome, kind=IncidentKind.VOID_FAILED, now=order.read_at)
+            log.warning("void.failed", order_id=order.id, payment_id=payment.id, attempt=job.attempts)
+
+
+def _medusa_captures(order: Order, payment: Payment) -> bool:
+    return payment.state is PaymentState.CAPTURE_IN_FLIGHT and not left_behind(order, payment)
+
+
+async def _record_vanished(conn: Connection, job: Job, intent: Intent | None) -> None:
+    """The shop has forgotten the payment; the card has not, unless Stripe says that the hold is gone."""
+    if intent is not None and intent.state is IntentState.CANCELED:
+        await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="voided, and gone from the shop")
+        return
+    now = await conn.fetchval("select now()")
+    gone = Unseen(f"{job.subject} vanished from the shop while it was voided; look for its hold at Stripe")
+    await record_failure(conn, job, gone, kind=IncidentKind.VOID_FAILED, now=now, at_once=True)
+
+
+async def _record_late_money(
+    services: Services, conn: Connection, order: Order, payment: Payment, job: Job, intent: Intent | None
+) -> None:
+    """There is no hold left to void: the money was taken. The rows are made to say so, and a person is told."""
+    wrote = intent is not None and await services.commerce.record_capture(conn, order, payment, intent)
+    if wrote and services.policy.publishes_events:
+        await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("payment.captured", payment.id).subject])
+    await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="captured before it could be voided")
+    after = await services.commerce.read_order(conn, order.id) or order
+    settled = after.payment(payment.id) or payment
+    if settled.refunded < settled.taken:
+        await raise_late_money(services, conn, order, payment)
