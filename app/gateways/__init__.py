@@ -1,0 +1,1 @@
+"""Stripe and Redis, each behind one door."""

@@ -1,0 +1,153 @@
+"""Stripe through its own async client, with time limits and every error told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final, Self
+
+import stripe
+import structlog
+
+from app.ports import Answered, Declined, Intent, IntentState, Outcome, Unknown, Unseen
+
+TIMEOUT: Final = 6.0
+"""Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
+
+_STATES: Final = {
+    "requires_capture": IntentState.HELD,
+    "succeeded": IntentState.CAPTURED,
+    "canceled": IntentState.CANCELED,
+}
+
+log = structlog.get_logger()
+
+
+class StripeGateway:
+    """``app.ports.PaymentGateway`` for Stripe.
+
+    The client makes no retries of its own: a second try needs a look at the intent first, and that is
+    the business of the jobs.
+    """
+
+    def __init__(self, api_key: str, api_base: str | None = None) -> None:
+        self._http = stripe.HTTPXClient(timeout=TIMEOUT, allow_sync_methods=False)
+        self._client = stripe.StripeClient(
+            api_key,
+            http_client=self._http,
+            base_addresses={"api": api_base} if api_base else {},
+            max_network_retries=0,
+        )
+
+    @classmethod
+    def open(cls, api_key: str, api_base: str | None) -> Self:
+        """A gateway to ``api_base``, or to Stripe itself."""
+        return cls(api_key, api_base.rstrip("/") if api_base else None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def look(self, intent_id: str) -> Answered | Unseen:
+        """See ``app.ports.PaymentGateway``."""
+        call = self._client.v1.payment_intents.retrieve_async(intent_id, params={"expand": ["latest_charge"]})
+        outcome = await self._outcome("look", intent_id, call)
+        return outcome if isinstance(outcome, Answered) else Unseen(outcome.error)
+
+    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+        """See ``app.ports.PaymentGateway``. A capture that was made before is answered, not declined."""
+        call = self._client.v1.payment_intents.capture_async(
+            intent_id, params={"amount_to_capture": amount}, options={"idempotency_key": key}
+        )
+        return _already(await self._outcome("capture", intent_id, call), IntentState.CAPTURED)
+
+    async def void(self, intent_id: str, *, key: str) -> Outcome:
+        """See ``app.ports.PaymentGateway``. A hold that is gone already is answered, not declined."""
+        call = self._client.v1.payment_intents.cancel_async(intent_id, options={"idempotency_key": key})
+        return _already(await self._outcome("void", intent_id, call), IntentState.CANCELED)
+
+    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+        """See ``app.ports.PaymentGateway``. Looks afterwards, since a refund's answer has no intent in it."""
+        params: Any = {"payment_intent": intent_id, "amount": amount}
+        call = self._client.v1.refunds.create_async(params=params, options={"idempotency_key": key})
+        failure = await self._failure("refund", intent_id, call)
+        return await self.look(intent_id) if failure is None else failure
+
+    async def _outcome(
+        self, verb: str, intent_id: str, call: Awaitable[stripe.PaymentIntent]
+    ) -> Answered | Declined | Unknown:
+        answer: list[stripe.PaymentIntent] = []
+
+        async def keep() -> None:
+            answer.append(await call)
+
+        failure = await self._failure(verb, intent_id, keep())
+        return Answered(_intent(answer[0].to_dict())) if failure is None else failure
+
+    async def _failure(self, verb: str, intent_id: str, call: Awaitable[object]) -> Declined | Unknown | None:
+        try:
+            await call
+        except stripe.StripeError as error:
+            outcome = _told_apart(error)
+            log.warning("stripe.error", verb=verb, intent_id=intent_id, error=outcome.error)
+            return outcome
+        log.info("stripe.answer", verb=verb, intent_id=intent_id)
+        return None
+
+
+def _told_apart(error: stripe.StripeError) -> Declined | Unknown:
+    """Definite, or unknown.
+
+    Source: docs.stripe.com/error-low-level and docs.stripe.com/api/idempotent_requests. A 4xx did nothing,
+    save 409, which says that a request with this key is still going on. A 5xx or no answer may have done it;
+    a 5xx is saved and would be replayed for the same key.
+    """
+    status = error.http_status
+    details = _details(error)
+    words = [type(error).__name__, str(status or "without an answer"), str(error.code or details.get("code") or "")]
+    text = f"{' '.join(filter(None, words))}: {' '.join((error.user_message or str(error)).split())}"
+    if status is None or status == 409 or status < 400:
+        return Unknown(text)
+    if status >= 500:
+        return Unknown(text, saved=True)
+    intent = details.get("payment_intent")
+    return Declined(text, _intent(intent) if isinstance(intent, dict) else None)
+
+
+def _details(error: stripe.StripeError) -> dict[str, Any]:
+    """The ``error`` object of the answer, as plain values; empty where the answer was none of Stripe's."""
+    body = error.json_body
+    details = body.get("error") if isinstance(body, dict) else None
+    return details if isinstance(details, dict) else {}
+
+
+def _already(outcome: Outcome, wanted: IntentState) -> Outcome:
+    """Stripe declines what is done already and shows the intent: that is as good as doing it."""
+    if isinstance(outcome, Declined) and outcome.intent is not None and outcome.intent.state is wanted:
+        return Answered(outcome.intent)
+    return outcome
+
+
+def _given_back(charge: dict[str, Any]) -> int:
+    """What was refunded of captured money. A released remainder counts as refunded at Stripe, but was never taken."""
+    if not charge.get("captured"):
+        return 0
+    never_taken = charge["amount"] - charge["amount_captured"]
+    return max(int(charge["amount_refunded"]) - int(never_taken), 0)
+
+
+def _intent(raw: dict[str, Any]) -> Intent:
+    charge = raw.get("latest_charge")
+    refunded = 0
+    if isinstance(charge, dict):
+        refunded = _given_back(charge)
+        raw = {**raw, "latest_charge": charge["id"]}
+    return Intent(
+        id=raw["id"],
+        state=_STATES.get(raw["status"], IntentState.OTHER),
+        currency=raw["currency"],
+        amount=raw["amount"],
+        amount_capturable=raw.get("amount_capturable") or 0,
+        amount_received=raw.get("amount_received") or 0,
+        amount_refunded=refunded,
+        raw=raw,
+    )

@@ -1,0 +1,122 @@
+"""What Redis does for the workers: a lock that is courtesy, and a knock at the door. Without it, nothing waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from app.domain.jobs import LEASE
+from app.embedded.processes import free_port
+from app.embedded.valkey import Valkey
+from app.gateways.redis_client import connect
+from app.gateways.redis_locks import RedisOrderLocks
+from app.gateways.redis_wakeup import RedisWakeup
+from tests.gateways.lossy import lossy_wire
+
+KEY = "grace:order:order_1"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """The sidecar's Redis."""
+    async with connect(redis_url) as client:
+        yield client
+
+
+async def test_an_orders_lock_is_one_workers_at_a_time(redis: Redis) -> None:
+    locks = RedisOrderLocks(redis)
+    async with locks.hold("order_1") as first, locks.hold("order_2") as other:
+        began = time.monotonic()
+        async with locks.hold("order_1") as second:
+            assert (first, second, other) == (True, False, True)
+        assert 0.4 < time.monotonic() - began < 2
+        assert await redis.exists(KEY), "the second did not give back what was the first's"
+    assert await redis.exists(KEY, "grace:order:order_2") == 0
+
+
+async def test_a_lock_that_is_given_back_soon_is_waited_for(redis: Redis) -> None:
+    locks = RedisOrderLocks(redis)
+
+    async def briefly() -> None:
+        async with locks.hold("order_1"):
+            await asyncio.sleep(0.15)
+
+    task = asyncio.create_task(briefly())
+    await asyncio.sleep(0.05)
+    async with locks.hold("order_1") as held:
+        assert held
+    await task
+
+
+async def test_the_lock_lapses_with_the_lease_and_is_then_nobodys_to_give_back(redis: Redis) -> None:
+    async with RedisOrderLocks(redis).hold("order_1"):
+        assert 0 < await redis.pttl(KEY) <= LEASE.total_seconds() * 1000
+        await redis.set(KEY, "a colleague's, after ours lapsed")
+    assert await redis.get(KEY) == b"a colleague's, after ours lapsed"
+
+
+async def test_without_redis_the_lock_is_had_at_once() -> None:
+    async with connect(f"redis://127.0.0.1:{free_port()}") as nobody:
+        began = time.monotonic()
+        async with RedisOrderLocks(nobody).hold("order_1") as held:
+            assert held
+        assert time.monotonic() - began < 1
+
+
+async def test_a_redis_that_hangs_or_dies_meanwhile_holds_nobody_up(own_valkey: Valkey) -> None:
+    async with connect(own_valkey.url()) as redis:
+        locks = RedisOrderLocks(redis)
+        async with locks.hold("order_1") as held:
+            assert held
+            own_valkey.pause()
+            began = time.monotonic()
+            async with locks.hold("order_2") as other:
+                assert other
+            assert time.monotonic() - began < 2
+            own_valkey.resume()
+            own_valkey.kill()
+
+
+async def test_a_lock_that_was_taken_although_the_answer_was_lost_is_given_back(redis: Redis, redis_url: str) -> None:
+    async with lossy_wire(redis_url, KEY.encode()) as wire, connect(wire.url) as client:
+        wire.lose = 1
+        async with RedisOrderLocks(client).hold("order_1") as held:
+            assert held
+            assert await redis.exists(KEY) == 1, "it was taken"
+    assert await redis.exists(KEY) == 0
+
+
+async def test_a_mistake_under_the_lock_gives_it_back(redis: Redis) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with RedisOrderLocks(redis).hold("order_1"):
+            _ = 1 / 0
+    assert await redis.exists(KEY) == 0
+
+
+async def test_a_knock_is_heard_and_redis_may_come_and_go(own_valkey: Valkey) -> None:
+    async with connect(own_valkey.url()) as redis:
+        wakeup, knock = RedisWakeup(redis), asyncio.Event()
+        listening = asyncio.create_task(wakeup.listen(knock))
+        assert await _heard(wakeup, knock)
+        own_valkey.kill()
+        began = time.monotonic()
+        await wakeup.wake()
+        assert time.monotonic() - began < 1
+        own_valkey.restart()
+        knock.clear()
+        assert await _heard(wakeup, knock), "it listens again"
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _heard(wakeup: RedisWakeup, knock: asyncio.Event) -> bool:
+    for _ in range(100):
+        await wakeup.wake()
+        if knock.is_set():
+            return True
+        await asyncio.sleep(0.05)
+    return False
