@@ -1,0 +1,144 @@
+"""``app.ports.Commerce`` for Medusa v2."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Self
+
+import httpx
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.domain.order import Order, Payment
+from app.ports import Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
+from plugins.medusa_bridge import ids, orders, payments, stock
+from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.events import EventBus
+from plugins.medusa_bridge.findings import Examiner
+from plugins.medusa_bridge.schema import verify_schema
+from plugins.medusa_bridge.sqlfile import statement
+
+_NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
+_NEWEST_PAYMENT: Final = statement("newest_payment")
+_CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
+_PAYMENT_OF_SESSION: Final = statement("payment_of_session")
+_TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
+_REDIS_PATIENCE: Final = 2.0
+_HTTP_PATIENCE: Final = 8.0
+
+
+class MedusaBridge(Examiner):
+    """The shop's tables, its locks, its event bus and its admin API."""
+
+    def __init__(self, config: BridgeConfig, redis: Redis | None, http: httpx.AsyncClient | None) -> None:
+        self._stock = stock.Stock(config, redis, http)
+        self._events = EventBus(redis) if redis is not None else None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: BridgeConfig) -> AsyncIterator[Self]:
+        """The bridge with its connections, which are closed at the end."""
+        redis = None if config.redis_url is None else _redis(config.redis_url)
+        http = None
+        if config.locking is Locking.MEMORY and config.backend_url and config.secret_api_key:
+            http = httpx.AsyncClient(
+                base_url=config.backend_url, auth=(config.secret_api_key, ""), timeout=_HTTP_PATIENCE
+            )
+        try:
+            yield cls(config, redis, http)
+        finally:
+            if http is not None:
+                await http.aclose()
+            if redis is not None:
+                await redis.aclose()
+
+    async def verify(self, conn: Connection) -> None:
+        """See ``plugins.medusa_bridge.schema``."""
+        await verify_schema(conn)
+
+    async def lock_order(self, conn: Connection, order_id: str) -> Order | None:
+        return await orders.read(conn, order_id, lock=True)
+
+    async def read_order(self, conn: Connection, order_id: str) -> Order | None:
+        return await orders.read(conn, order_id, lock=False)
+
+    async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
+        return await orders.read_payment(conn, payment_id)
+
+    async def cancel_order(self, conn: Connection, order: Order) -> None:
+        await payments.cancel_order(conn, order)
+
+    async def cancel_payment(self, conn: Connection, payment: Payment) -> None:
+        await payments.cancel_payment(conn, payment)
+
+    async def record_void(self, conn: Connection, payment: Payment, intent: Intent) -> None:
+        await payments.record_void(conn, payment, intent)
+
+    async def record_capture(self, conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
+        return await payments.record_capture(conn, order, payment, intent)
+
+    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
+        return await payments.record_refund(conn, order, payment, refunded)
+
+    async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
+        return await stock.reservations(conn, order_id)
+
+    def stock_guard(self, reservations: Sequence[Reservation]) -> AbstractAsyncContextManager[None]:
+        return self._stock.guard(reservations)
+
+    async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
+        await self._stock.lock(conn, reservations)
+
+    async def release_stock(
+        self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
+    ) -> Sequence[Reservation]:
+        return await self._stock.release(conn, order_id, reservations)
+
+    async def find_new_authorizations(
+        self, conn: Connection, *, after: str, overlap: timedelta, limit: int
+    ) -> tuple[Sequence[NewAuthorization], str]:
+        newest = await conn.fetchrow(_NEWEST_PAYMENT)
+        assert newest is not None
+        start = ids.earlier(after, overlap, newest["now"])
+        rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit)
+        found = [NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"]) for row in rows]
+        reached = found[-1].payment_id if len(found) == limit else newest["id"]
+        return found, ids.later(after, reached, newest["now"])
+
+    def cursor_at(self, moment: datetime) -> str:
+        return ids.payment_id_at(moment)
+
+    async def orders_canceled_elsewhere(
+        self, conn: Connection, *, after_job: int, window: int
+    ) -> tuple[Sequence[str], int]:
+        row = await conn.fetchrow(_CANCELED_ELSEWHERE, after_job, window)
+        assert row is not None
+        return row["order_ids"], row["reached"] if row["looked_at"] == window else 0
+
+    async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
+        return [row["id"] for row in await conn.fetch(_TOUCHED_AFTER_CANCEL, order_ids)]
+
+    async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
+        row = await conn.fetchrow(_PAYMENT_OF_SESSION, hint.session, hint.intent_id)
+        return None if row is None else (row["order_id"], row["payment_id"])
+
+    async def publish(self, event: Event) -> None:
+        if self._events is None:
+            message = "MEDUSA_REDIS_URL is not set, so there is no event bus to publish on"
+            raise Unavailable(message)
+        await self._events.publish(event)
+
+
+def _redis(url: str) -> Redis:
+    """A client that says within two seconds that Redis does not answer, and leaves trying again to the caller."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=_REDIS_PATIENCE,
+        socket_connect_timeout=_REDIS_PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+    )

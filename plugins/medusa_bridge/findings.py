@@ -1,0 +1,114 @@
+"""Broken promises in Medusa's rows: read, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+
+from app.domain.examination import ExaminedPayment
+from app.domain.findings import Defect, Finding
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import JobKind, JobState
+from app.domain.money import covers, to_minor_units
+from app.domain.order import Provider
+from app.ports import Connection
+from app.store.examine import as_findings, ask, gaps, missing_schema
+from plugins.medusa_bridge.orders import payment_of, provider_of
+from plugins.medusa_bridge.sqlfile import FOLDER, statement
+
+_PAYMENTS: Final = statement("find_payments_in_question")
+_KNOWN: Final = statement("find_known_intents")
+_UNLIKE_CAPTURES: Final = statement("find_payments_unlike_captures")
+_UNFINISHED: Final = statement("find_unfinished_jobs")
+_TO_ASK: Final = statement("find_intents_to_ask")
+_INDEXES: Final = statement("find_missing_indexes")
+_GRANTS: Final = statement("find_wide_grants")
+
+_AS_THEY_STAND: Final = (
+    (statement("find_numbers_unlike_raw"), Defect.TWIN_DRIFT),
+    (statement("find_drifted_levels"), Defect.STOCK_DRIFT),
+)
+"""What one commit of Medusa's writes together, so that no snapshot may show it otherwise."""
+
+_WITH_PATIENCE: Final = (
+    (statement("find_collections_unlike_rows"), Defect.COLLECTION_DRIFT),
+    (statement("find_unbooked_money"), Defect.TRANSACTION_DRIFT),
+    (statement("find_summaries_unlike_transactions"), Defect.SUMMARY_DRIFT),
+    (statement("find_stock_of_canceled_orders"), Defect.STOCK_KEPT),
+    (statement("find_orphan_reservations"), Defect.ORPHAN_RESERVATION),
+    (statement("find_parcels_of_canceled_orders"), Defect.PARCEL),
+)
+"""What Medusa writes in several commits: on a live shop, rows have a minute to come to agree."""
+
+
+class Examiner:
+    """``app.ports.Examination`` for Medusa v2."""
+
+    async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
+        """See ``app.ports.Examination``."""
+        return [_examined(row) for row in await conn.fetch(_PAYMENTS, intent_ids)]
+
+    async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
+        """See ``app.ports.Examination``."""
+        known = {row["intent_id"] for row in await conn.fetch(_KNOWN, intent_ids)}
+        return [intent_id for intent_id in intent_ids if intent_id not in known]
+
+    async def find_defects(self, conn: Connection, *, at_rest: bool) -> list[Finding]:
+        """See ``app.ports.Examination``."""
+        lenient = not at_rest
+        found = []
+        for row in await ask(conn, _UNLIKE_CAPTURES, at_rest, lenient=lenient):
+            found += _unlike_captures(row)
+        for text, defect in _WITH_PATIENCE:
+            found += as_findings(defect, await ask(conn, text, at_rest, lenient=lenient))
+        for text, defect in _AS_THEY_STAND:
+            found += as_findings(defect, await ask(conn, text, lenient=lenient))
+        if at_rest:
+            found += as_findings(Defect.JOB_UNFINISHED, await conn.fetch(_UNFINISHED))
+        return found
+
+    async def find_gaps(self, conn: Connection) -> list[Finding]:
+        """See ``app.ports.Examination``."""
+        missing = missing_schema(await gaps(conn, FOLDER))
+        indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
+        return missing + indexes + as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS))
+
+    async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
+        """See ``app.ports.Examination``."""
+        rows = await conn.fetch(_TO_ASK, look_back)
+        return {row["intent_id"]: row["order_id"] for row in rows if provider_of(row["provider_id"]) is Provider.STRIPE}
+
+
+def _examined(row: asyncpg.Record) -> ExaminedPayment:
+    status: str | None = row["intent_status"]
+    return ExaminedPayment(
+        order_id=row["order_id"],
+        order_canceled=row["order_canceled"],
+        payment=payment_of(row, row),
+        authorized_at=row["created_at"],
+        touched_at=row["touched_at"],
+        let_go=None if status is None else status != "requires_capture",
+        refunds=row["refunds"],
+        paid_otherwise=row["paid_otherwise"],
+        watched=row["watched"],
+        capture_job=None if row["capture_job"] is None else JobState(row["capture_job"]),
+        at_work=frozenset(JobKind(kind) for kind in row["at_work"]),
+        incidents=frozenset(IncidentKind(kind) for kind in row["incidents"]),
+        read_at=row["read_at"],
+    )
+
+
+def _unlike_captures(row: asyncpg.Record) -> list[Finding]:
+    """Rounding tells: Medusa's webhook captures 29.74 of a payment of 29.7381."""
+    captured, amount, currency = row["captured"], row["amount"], row["currency_code"]
+    detail = f"{row['id']}: {captured} captured of {amount}, captured_at {row['captured_at'] or 'is empty'}"
+    if to_minor_units(captured, currency) > to_minor_units(amount, currency):
+        defect, too_much = Defect.CAPTURED_TWICE, captured - amount
+    elif covers(captured, amount, currency) != (row["captured_at"] is not None):
+        defect, too_much = Defect.PAYMENT_DRIFT, None
+    else:
+        return []
+    return [Finding(defect=defect, order_id=row["order_id"], detail=detail, amount=too_much, currency=currency)]

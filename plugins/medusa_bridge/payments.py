@@ -1,0 +1,108 @@
+"""Write cancellations, voids, captures and refunds as Medusa writes them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from app.domain.money import covers, decimal_digits, from_minor_units, to_minor_units
+from app.domain.order import Order, Payment, PaymentState
+from app.ports import Connection, Intent
+from plugins.medusa_bridge.ids import new_id
+from plugins.medusa_bridge.sqlfile import statement
+
+_CANCEL_ORDER: Final = statement("cancel_order")
+_CANCEL_PAYMENT: Final = statement("cancel_payment")
+_RECORD_VOID: Final = statement("record_void")
+_INSERT_CAPTURE: Final = statement("insert_capture")
+_MARK_CAPTURED: Final = statement("mark_payment_captured")
+_UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
+_INSERT_TRANSACTION: Final = statement("insert_order_transaction")
+_ADD_TO_SUMMARY: Final = statement("add_to_summary")
+_RECOUNT_COLLECTION: Final = statement("recount_collection")
+_INSERT_REFUND: Final = statement("insert_refund")
+
+_NOTHING: Final = Decimal(0)
+
+
+async def cancel_order(conn: Connection, order: Order) -> None:
+    """Order, held payments and payment collections, in one statement. ``order.version`` stays."""
+    held = [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
+    await conn.execute(_CANCEL_ORDER, order.id, held)
+
+
+async def cancel_payment(conn: Connection, payment: Payment) -> None:
+    """Shut Medusa's Capture button for a hold that its own cancel failed to void."""
+    await conn.execute(_CANCEL_PAYMENT, payment.id)
+
+
+async def record_void(conn: Connection, payment: Payment, intent: Intent) -> None:
+    """``payment.data`` is the answer of the void, as after Medusa's own."""
+    await conn.execute(_RECORD_VOID, payment.id, intent.raw)
+
+
+async def record_capture(conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
+    """Capture row, payment, order_transaction, order_summary and payment_collection, whichever is missing.
+
+    Nothing is written when ``captured_at`` stands already: then Medusa, its webhook or an earlier run of
+    ours wrote all of it.
+    """
+    if payment.captured_at is not None:
+        return False
+    taken = _taken(payment, intent)
+    if taken > payment.captured:
+        await conn.execute(_INSERT_CAPTURE, new_id("capt"), taken - payment.captured, payment.id)
+    full = covers(max(taken, payment.captured), payment.amount, payment.currency)
+    await conn.execute(_MARK_CAPTURED, payment.id, intent and intent.raw, full)
+    await _book_captures(conn, order, payment)
+    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    return True
+
+
+async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
+    """Refund row, order_transaction, order_summary and payment_collection for what the rows do not say yet."""
+    missing = refunded - payment.refunded
+    if missing <= 0:
+        return False
+    refund_id = new_id("ref")
+    await conn.execute(_INSERT_REFUND, refund_id, missing, payment.id, "captured after the order was canceled")
+    await conn.execute(
+        _INSERT_TRANSACTION,
+        new_id("ordtrx"),
+        order.id,
+        order.version,
+        -missing,
+        payment.currency,
+        "refund",
+        refund_id,
+    )
+    await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, _NOTHING, missing)
+    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    return True
+
+
+def _taken(payment: Payment, intent: Intent | None) -> Decimal:
+    """What was captured in all. Stripe's ``amount_received`` is believed, not the capture rows: Medusa's
+    provider captures everything whatever amount was asked for. Where it is the rounded amount of the
+    payment, the unrounded one is booked, as Medusa books it."""
+    if intent is None or intent.amount_received == to_minor_units(payment.amount, payment.currency):
+        return payment.amount
+    return from_minor_units(intent.amount_received, payment.currency)
+
+
+async def _book_captures(conn: Connection, order: Order, payment: Payment) -> None:
+    booked = _NOTHING
+    for row in await conn.fetch(_UNBOOKED_CAPTURES, order.id, payment.id):
+        await conn.execute(
+            _INSERT_TRANSACTION,
+            new_id("ordtrx"),
+            order.id,
+            order.version,
+            row["amount"],
+            row["currency_code"],
+            "capture",
+            row["id"],
+        )
+        booked += row["amount"]
+    if booked:
+        await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, booked, _NOTHING)

@@ -1,0 +1,28 @@
+-- $1 last job looked at, $2 window
+-- Captures that still wait, and those that were made and not given back: Medusa's own cancel only logs a refund
+-- that failed.
+with looked_at as (
+    select j.id, j.order_id, j.state
+    from grace.jobs as j
+    where j.kind = 'capture' and j.id > $1
+    order by j.id
+    limit $2
+)
+select max(w.id) as reached, count(*) as looked_at,
+    coalesce(array_agg(distinct o.id) filter (where o.id is not null), '{}') as order_ids
+from looked_at as w
+left join "order" as o
+    on o.id = w.order_id and (o.status = 'canceled' or o.canceled_at is not null)
+        and (
+            w.state = 'scheduled'
+            or (
+                w.state = 'done'
+                and exists (
+                    select
+                    from order_payment_collection as l
+                    join payment_collection as c on c.id = l.payment_collection_id and c.deleted_at is null
+                    where l.order_id = o.id and l.deleted_at is null
+                        and coalesce(c.captured_amount, 0) > coalesce(c.refunded_amount, 0)
+                )
+            )
+        )

@@ -1,0 +1,9 @@
+-- $1 how far back orders count whatever became of them
+-- Intents of canceled orders and of recent ones.
+select l.order_id, p.data ->> 'id' as intent_id, p.provider_id
+from payment as p
+join order_payment_collection as l on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
+join "order" as o on o.id = l.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+where p.deleted_at is null and p.amount > 0 and p.data ->> 'id' is not null
+    and (o.status = 'canceled' or o.canceled_at is not null or o.created_at > now() - $1::interval)
+order by p.id

@@ -1,0 +1,57 @@
+-- $1 intent ids that Stripe was asked about
+-- Payments that are not captured, or of a canceled order and not plainly voided, or that Stripe was asked about, with
+-- what watches over each. Drafts and deleted orders are nobody's orders.
+with asked as materialized (
+    select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, p.id,
+        p.payment_collection_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
+        p.updated_at, p.data ->> 'id' as intent_id, p.data ->> 'status' as intent_status,
+        p.data ->> 'id' = any($1::text[]) as is_known
+    from payment as p
+    join order_payment_collection as l
+        on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
+    join "order" as o
+        on o.id = l.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+    where p.deleted_at is null and p.amount > 0
+        and (
+            p.captured_at is null or o.status = 'canceled' or o.canceled_at is not null
+            or p.data ->> 'id' = any($1::text[])
+        )
+)
+select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.provider_id, a.currency_code, a.amount,
+    a.captured_at, a.canceled_at, a.intent_id, a.intent_status, a.created_at, c.captured, c.last_captured_at,
+    r.refunded, r.refunds, r.last_refunded_at, j.capture_job, j.at_work, now() as read_at,
+    greatest(a.updated_at, c.last_captured_at, r.last_refunded_at) as touched_at,
+    coalesce((select array_agg(i.kind) from grace.incidents as i
+        where i.order_id = a.order_id and i.closed_at is null), '{}') as incidents,
+    coalesce(a.id > (select s.position from grace.cursors as s where s.name = 'payments.start'), false) as watched,
+    exists (
+        select
+        from order_payment_collection as l
+        join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
+        where l.order_id = a.order_id and l.deleted_at is null and p.id <> a.id
+            and (p.captured_at is not null or p.canceled_at is null)
+    ) as paid_otherwise
+from asked as a
+cross join lateral (
+    select coalesce(sum(c.amount), 0) as captured, max(c.created_at) as last_captured_at
+    from capture as c
+    where c.payment_id = a.id and c.deleted_at is null
+) as c
+cross join lateral (
+    select coalesce(sum(r.amount), 0) as refunded, count(*) as refunds, max(r.created_at) as last_refunded_at
+    from refund as r
+    where r.payment_id = a.id and r.deleted_at is null
+) as r
+cross join lateral (
+    select max(j.state) filter (where j.kind = 'capture') as capture_job,
+        coalesce(array_agg(j.kind) filter (
+            where j.state in ('queued', 'running')
+                or (j.state = 'scheduled' and (a.order_canceled or j.attempts > 0 or j.run_at <= now()))
+        ), '{}') as at_work
+    from grace.jobs as j
+    where j.order_id = a.order_id and j.kind in ('capture', 'void', 'refund', 'look')
+        and split_part(j.subject, ':', 1) = a.id
+) as j
+where a.is_known or not a.order_canceled or a.canceled_at is null or c.captured <> r.refunded
+    or a.intent_status = 'requires_capture'
+order by a.id

@@ -1,0 +1,6 @@
+-- $1 id, $2 amount, $3 payment_id, $4 note
+insert into refund (id, amount, raw_amount, payment_id, note, created_at, updated_at)
+values (
+    $1, $2::numeric, jsonb_build_object('value', trim_scale($2::numeric)::text, 'precision', 20), $3, $4,
+    date_trunc('milliseconds', now()), date_trunc('milliseconds', now())
+)

@@ -1,0 +1,1 @@
+select max(p.id) as id, now() as now from payment as p

@@ -1,0 +1,42 @@
+-- $1 payment_collection_id, $2 decimal digits of the currency
+-- The sums are those of the rows. "completed" once the rounded captures reach the rounded amount, where this
+-- Medusa knows the word: the oldest 2.x leaves the status as it was.
+with sums as (
+    select
+        coalesce((
+            select sum(c.amount)
+            from capture as c
+            join payment as p on p.id = c.payment_id
+            where p.payment_collection_id = $1 and c.deleted_at is null and p.deleted_at is null
+        ), 0) as captured,
+        coalesce((
+            select sum(r.amount)
+            from refund as r
+            join payment as p on p.id = r.payment_id
+            where p.payment_collection_id = $1 and r.deleted_at is null and p.deleted_at is null
+        ), 0) as refunded
+)
+update payment_collection as c
+set captured_amount = s.captured,
+    raw_captured_amount = jsonb_build_object('value', trim_scale(s.captured)::text, 'precision', 20),
+    refunded_amount = s.refunded,
+    raw_refunded_amount = jsonb_build_object('value', trim_scale(s.refunded)::text, 'precision', 20),
+    status = case
+        when round(s.captured, $2::int) >= round(c.amount, $2::int)
+            and not exists (
+                select
+                from pg_constraint as k
+                where k.conname = 'payment_collection_status_check'
+                    and pg_get_constraintdef(k.oid) not like '%''completed''%'
+            )
+            then 'completed'
+        else c.status
+    end,
+    completed_at = case
+        when round(s.captured, $2::int) >= round(c.amount, $2::int)
+            then coalesce(c.completed_at, date_trunc('milliseconds', now()))
+        else c.completed_at
+    end,
+    updated_at = date_trunc('milliseconds', now())
+from sums as s
+where c.id = $1

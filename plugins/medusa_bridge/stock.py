@@ -1,0 +1,147 @@
+"""Release reservations under Medusa's own inventory locks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import httpx
+from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError, RedisError
+
+from app.ports import Connection, Reservation, StockBusy, Unavailable
+from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.sqlfile import statement
+
+_LIVE: Final = statement("live_reservations")
+_LOCK_LEVELS: Final = statement("lock_levels")
+_RELEASE: Final = statement("release_reservations")
+_TRY_ADVISORY_LOCK: Final = statement("try_advisory_lock")
+
+_LOCK_WAIT: Final = 2.0
+"""Seconds to wait for Medusa here; after that the job waits, not the worker."""
+_LOCK_PAUSE: Final = 0.02
+"""Seconds until the first new try; doubled each time."""
+_LOCK_LEASE: Final = 12
+"""Seconds. Longer than what is done under the lock may last; what a killed worker leaves locked, every checkout of
+the item waits for."""
+_UNDER_LOCK: Final = 8.0
+
+
+async def reservations(conn: Connection, order_id: str) -> list[Reservation]:
+    """The live reservations of the order's lines, by id."""
+    return [Reservation(row["id"], row["inventory_item_id"]) for row in await conn.fetch(_LIVE, order_id)]
+
+
+class Stock:
+    """Releases in the way that Medusa's locking module allows.
+
+    Medusa reads a level, adds in JavaScript and writes it back, guarded by its own lock alone; a release
+    beside that lock loses updates. Where the locks live in Medusa's memory, Medusa must do it itself.
+    """
+
+    def __init__(self, config: BridgeConfig, redis: Redis | None, http: httpx.AsyncClient | None) -> None:
+        self._config = config
+        self._redis = redis
+        self._http = http
+
+    @asynccontextmanager
+    async def guard(self, live: Sequence[Reservation]) -> AsyncIterator[None]:
+        """See ``app.ports.Commerce.stock_guard``."""
+        match self._config.locking:
+            case Locking.REDIS:
+                async with self._medusa_locks(sorted({reservation.item_id for reservation in live})):
+                    yield
+            case Locking.MEMORY:
+                for reservation in live:
+                    await self._delete_through_medusa(reservation)
+                yield
+            case _:
+                yield
+
+    async def lock(self, conn: Connection, guarded: Sequence[Reservation]) -> None:
+        """See ``app.ports.Commerce.lock_stock``. The rollback gives back what was got before the busy one."""
+        if self._config.locking is Locking.POSTGRES:
+            for item_id in sorted({reservation.item_id for reservation in guarded}):
+                if not await conn.fetchval(_TRY_ADVISORY_LOCK, advisory_key(item_id)):
+                    message = f"Medusa holds the lock of {item_id}"
+                    raise StockBusy(message)
+
+    async def release(self, conn: Connection, order_id: str, guarded: Sequence[Reservation]) -> Sequence[Reservation]:
+        """See ``app.ports.Commerce.release_stock``."""
+        ids = [reservation.id for reservation in guarded]
+        if ids and self._config.locking is not Locking.MEMORY:
+            await conn.execute(_LOCK_LEVELS, ids)
+            await conn.execute(_RELEASE, ids)
+        return await reservations(conn, order_id)
+
+    @asynccontextmanager
+    async def _medusa_locks(self, item_ids: Sequence[str]) -> AsyncIterator[None]:
+        """All of them or none: one item's lock is never held while waiting for another's, since every checkout
+        of that item would wait too."""
+        patience = time.monotonic() + _LOCK_WAIT
+        pause = _LOCK_PAUSE
+        held: list[tuple[Lock, str]] = []
+        try:
+            while (busy := await self._try_locks(item_ids, held)) is not None:
+                await _give_back(held)
+                if time.monotonic() > patience:
+                    message = f"Medusa holds the lock of {busy} for more than {_LOCK_WAIT:.0f} s"
+                    raise Unavailable(message)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
+                pause = min(pause * 2, 0.5)
+            async with asyncio.timeout(_UNDER_LOCK):
+                yield
+        except TimeoutError as error:
+            message = f"the release was not done within {_UNDER_LOCK:.0f} s"
+            raise Unavailable(message) from error
+        finally:
+            await _give_back(held)
+
+    async def _try_locks(self, item_ids: Sequence[str], held: list[tuple[Lock, str]]) -> str | None:
+        """Take the locks into ``held`` without waiting for any; the one that is busy, or ``None``."""
+        assert self._redis is not None
+        try:
+            for item_id in item_ids:
+                lock = Lock(self._redis, f"medusa_lock:{item_id}", timeout=_LOCK_LEASE, thread_local=False)
+                token = f"execute:{uuid.uuid4()}"
+                held.append((lock, token))  # before it is taken: its answer may be lost
+                if not await lock.acquire(blocking=False, token=token):
+                    return item_id
+        except (RedisError, OSError) as error:
+            message = f"Medusa's Redis does not answer: {type(error).__name__}"
+            raise Unavailable(message) from error
+        return None
+
+    async def _delete_through_medusa(self, reservation: Reservation) -> None:
+        assert self._http is not None
+        try:
+            answer = await self._http.delete(f"/admin/reservations/{reservation.id}")
+        except httpx.HTTPError as error:
+            message = f"Medusa does not answer: {type(error).__name__}"
+            raise Unavailable(message) from error
+        if answer.status_code != httpx.codes.OK:
+            message = f"Medusa answered {answer.status_code} to the release of {reservation.id}"
+            raise Unavailable(message)
+
+
+async def _give_back(held: list[tuple[Lock, str]]) -> None:
+    """A lock that cannot be given back lapses by itself: Medusa's next writer waits for its lease at most."""
+    for lock, token in held:
+        with suppress(LockError, RedisError, OSError):
+            await lock.do_release(token.encode())
+    held.clear()
+
+
+def advisory_key(key: str) -> int:
+    """The key under which Medusa's locking-postgres takes ``pg_advisory_xact_lock`` for ``key``."""
+    hashed = 5381
+    for char in reversed(key):
+        hashed = ((hashed * 33) ^ ord(char)) & 0xFFFFFFFF
+    return hashed
