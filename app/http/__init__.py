@@ -1,0 +1,1 @@
+"""What shoppers, operators and probes reach by HTTP."""

@@ -1,0 +1,151 @@
+"""Every refusal as Medusa words its errors: ``{code, type, message}``, and ``reason`` where a code has several."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from app.domain.cancellation import Refusal
+from app.ports import CommitUnknown, Unavailable
+
+log = structlog.get_logger()
+
+REQUEST_ID: Final = "request_id"
+"""Where a request's id is kept in its state."""
+
+_BODY_ENDED_EARLY: Final = "client disconnected prematurely"
+"""Litestar's words, in an InternalServerException, for a body that is cut off or badly chunked."""
+
+_BEING_PROCESSED = "Order is already being processed. Please contact support for a refund."
+_PROCESSED = "Order already processed"
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Medusa's error body. Its js-sdk keeps the message alone, so messages are written for shoppers."""
+
+    code: str | None = None
+    type: str
+    message: str
+    reason: str | None = None
+
+
+class Problem(Exception):
+    """An answer that is not the one that was asked for."""
+
+    def __init__(self, status: int, body: ErrorBody, *, retry_after: int | None = None) -> None:
+        super().__init__(body.message)
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
+def key_refused(message: str) -> Problem:
+    """Medusa's own 400 about the publishable key, letter for letter."""
+    return Problem(400, ErrorBody(type="not_allowed", message=message))
+
+
+def invalid_data(message: str) -> Problem:
+    """400: the request itself is wrong."""
+    return Problem(400, ErrorBody(code="invalid_data", type="invalid_data", message=message))
+
+
+def token_required() -> Problem:
+    """401: nobody in particular is asking."""
+    message = "Please sign in, or use the link in your order confirmation, to cancel this order."
+    return Problem(401, ErrorBody(code="token_required", type="unauthorized", message=message))
+
+
+def token_rejected(*, expired: bool) -> Problem:
+    """401: the token proves nothing."""
+    if expired:
+        message = "This link has expired. Please sign in, or ask for a new link, to cancel this order."
+        return Problem(401, ErrorBody(code="token_expired", type="unauthorized", message=message))
+    message = "This link is not valid. Please sign in, or use the link in your order confirmation."
+    return Problem(401, ErrorBody(code="token_invalid", type="unauthorized", message=message))
+
+
+def token_mismatch() -> Problem:
+    """403: a valid token, for another order."""
+    return Problem(
+        403, ErrorBody(code="token_mismatch", type="forbidden", message="This link belongs to another order.")
+    )
+
+
+def order_not_found(order_id: str) -> Problem:
+    """404, in Medusa's own words."""
+    return Problem(404, ErrorBody(code="not_found", type="not_found", message=f"Order id not found: {order_id}"))
+
+
+def cancel_refused(reason: Refusal) -> Problem:
+    """409 or 422: the order may not be canceled."""
+    match reason:
+        case Refusal.COMPLETED | Refusal.CAPTURED | Refusal.FULFILLED:
+            return _conflict("late_cancel", _PROCESSED, reason)
+        case Refusal.CAPTURE_IN_FLIGHT | Refusal.GRACE_PERIOD_OVER:
+            return _conflict("late_cancel", _BEING_PROCESSED, reason)
+        case Refusal.ORDER_CHANGE_PENDING:
+            message = "Order is being changed. Please try again when the change is settled, or contact support."
+            return _conflict("order_change_pending", message, reason)
+        case Refusal.PARTIAL_CAPTURE:
+            message = "Cannot cancel partially captured order"
+            return Problem(422, ErrorBody(code="partial_capture", type="not_allowed", message=message))
+
+
+def rate_limited(seconds: int) -> Problem:
+    """429: too many requests of this address or for this order."""
+    message = "Too many requests. Please try again in a moment."
+    return Problem(429, ErrorBody(code="rate_limited", type="not_allowed", message=message), retry_after=seconds)
+
+
+def service_unavailable(*, unconfirmed: bool = False) -> Problem:
+    """503: nothing was changed; or ``unconfirmed``, when the connection was lost while it was."""
+    message = "The order could not be canceled just now. Nothing was changed. Please try again in a moment."
+    if unconfirmed:
+        message = "It could not be confirmed that the order is canceled. Please try again in a moment."
+    return Problem(503, ErrorBody(code="service_unavailable", type="unexpected_state", message=message), retry_after=2)
+
+
+def _conflict(code: str, message: str, reason: Refusal) -> Problem:
+    return Problem(409, ErrorBody(code=code, type="conflict", message=message, reason=reason.value))
+
+
+def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """The problem as an HTTP answer."""
+    headers = {"content-type": "application/json; charset=utf-8"}
+    request_id = request.scope.get("state", {}).get(REQUEST_ID)
+    if request_id is not None:
+        headers["x-request-id"] = request_id
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(problem.retry_after)
+    return Response(msgspec.json.encode(problem.body), status_code=problem.status, headers=headers)
+
+
+def answer_unavailable(request: Request[Any, Any, Any], error: Unavailable) -> Response[bytes]:
+    """503 when the database does not answer or the order stays locked."""
+    log.warning("request.unavailable", path=request.url.path, error=str(error))
+    return answer_problem(request, service_unavailable(unconfirmed=isinstance(error, CommitUnknown)))
+
+
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Litestar's own refusals (no such route, wrong method, body too large) in Medusa's words."""
+    if error.detail == _BODY_ENDED_EARLY:
+        return answer_problem(request, invalid_data("Invalid request: the body ended early"))
+    if error.status_code in {400, 413}:
+        return answer_problem(request, invalid_data(error.detail))
+    type_ = "not_found" if error.status_code == 404 else "not_allowed"
+    message = "Not found" if error.status_code == 404 else error.detail
+    answer = answer_problem(request, Problem(error.status_code, ErrorBody(code=type_, type=type_, message=message)))
+    for name, value in (error.headers or {}).items():
+        answer.headers[name] = value
+    return answer
+
+
+def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """500, as Medusa words it; the reason is for the log alone."""
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    body = ErrorBody(code="unknown_error", type="unknown_error", message="An unknown error occurred.")
+    return answer_problem(request, Problem(500, body))

@@ -1,0 +1,37 @@
+"""``POST /hooks/stripe``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from litestar import Request, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+
+from app.http import errors
+from app.http.desk import Desk
+from app.ports import HintRejected, Services
+from app.usecases.take_hint import take_hint
+
+log = structlog.get_logger()
+
+LARGEST_EVENT = 512 * 1024
+"""Bytes."""
+
+
+@post("/hooks/stripe", status_code=200, request_max_body_size=LARGEST_EVENT)
+async def receive(
+    request: Request[Any, Any, Any], services: NamedDependency[Services], desk: NamedDependency[Desk]
+) -> dict[str, bool]:
+    """Take an event in, or answer 400 to one that Stripe did not sign. 404 when no secret is set."""
+    if not desk.hints.expected:
+        raise NotFoundException
+    try:
+        hint = desk.hints.read(await request.body(), request.headers.get("stripe-signature", ""))
+    except HintRejected as rejected:
+        log.warning("webhook.rejected", error=str(rejected))
+        raise errors.invalid_data(f"Invalid webhook: {rejected}") from rejected
+    if hint is not None:
+        await take_hint(services, hint)
+    return {"received": True}

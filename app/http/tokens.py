@@ -1,0 +1,83 @@
+"""Modification tokens: a signed right to change one order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.warnings import InsecureKeyLengthWarning
+
+from app.ports import TokenRejected
+
+LEEWAY: Final = timedelta(seconds=10)
+"""How far the clocks of the token's maker and of this process may be apart."""
+
+_LONGEST: Final = 4096
+
+
+def mint(order_id: str, secret: str, *, valid_for: timedelta) -> str:
+    """A token for one order, HS256."""
+    claims = {"order_id": order_id, "exp": datetime.now(UTC) + valid_for}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+        return jwt.encode(claims, secret, algorithm="HS256")
+
+
+class TokenVerifier:
+    """Checks modification tokens against every secret in rotation, or a public key."""
+
+    def __init__(self, secrets: Sequence[str], public_key: str | None = None) -> None:
+        self._keys: list[tuple[Any, str]] = [(secret, "HS256") for secret in secrets]
+        if public_key is not None:
+            key = load_pem_public_key(public_key.encode())
+            self._keys.append((key, _algorithm(key)))
+
+    def order_id(self, token: str) -> str:
+        """The order that the token is for. Raises ``TokenRejected``."""
+        if len(token) > _LONGEST:
+            raise TokenRejected(expired=False)
+        expired = False
+        for key, algorithm in self._keys:
+            try:
+                return self._decode(token, key, algorithm)
+            except jwt.ExpiredSignatureError:
+                expired = True
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+                continue
+        raise TokenRejected(expired=expired)
+
+    def _decode(self, token: str, key: Any, algorithm: str) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                leeway=LEEWAY,
+                options={"require": ["exp", "order_id"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
+            )
+        order_id = claims["order_id"]
+        if not isinstance(order_id, str):
+            raise jwt.InvalidTokenError("order_id is not a string")
+        return order_id
+
+
+def _algorithm(key: object) -> str:
+    """One algorithm per kind of key, so that a token cannot choose."""
+    match key:
+        case RSAPublicKey():
+            return "RS256"
+        case EllipticCurvePublicKey():
+            return "ES256"
+        case Ed25519PublicKey():
+            return "EdDSA"
+        case _:
+            message = "MODIFICATION_TOKEN_PUBLIC_KEY is not an RSA, P-256 or Ed25519 public key"
+            raise ValueError(message)
