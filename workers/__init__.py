@@ -1,0 +1,1 @@
+"""The worker fleet: dramatiq delivers, the rows decide."""

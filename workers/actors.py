@@ -1,0 +1,31 @@
+"""The dramatiq actors: one a kind of job, each on a queue of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dramatiq
+from dramatiq import Actor, Broker
+
+from app.domain.jobs import JobKind, JobRef
+from app.ports import Services
+from app.usecases.run_job import run_job
+from workers.broker import QUEUES
+
+JobActor = Actor[[int, int, str], Any]
+
+
+def declare_actors(broker: Broker, services: Callable[[], Services]) -> Mapping[JobKind, JobActor]:
+    """One actor per ``JobKind``, named after it, on ``broker``.
+
+    A message is ``(job id, generation, order id)``. Messages are not retried: the row knows what is left to do.
+    """
+    return {kind: _declare(broker, services, kind) for kind in JobKind}
+
+
+def _declare(broker: Broker, services: Callable[[], Services], kind: JobKind) -> JobActor:
+    async def work(job_id: int, generation: int, order_id: str) -> None:
+        await run_job(services(), kind, JobRef(job_id, generation, order_id))
+
+    return dramatiq.actor(actor_name=kind.value, queue_name=QUEUES[kind], broker=broker)(work)

@@ -1,0 +1,127 @@
+"""One worker process: dramatiq's worker threads, one event loop, one relay."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import structlog
+from dramatiq import Broker, Worker
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.middleware import Middleware
+
+from app.ports import Services
+from app.runtime import open_runtime
+from app.settings import Settings
+from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
+from workers.actors import declare_actors
+from workers.broker import make_broker
+from workers.relay import Relay, open_relay
+
+log = structlog.get_logger()
+
+IDLE_POLL: Final = 50
+"""Milliseconds between looks at an idle queue; dramatiq's default of a second is what a shopper would wait."""
+
+STOP_WITHIN: Final = 30_000
+"""Milliseconds that running jobs have to end after SIGTERM. Longer than a lease: none is cut off in a call."""
+
+
+class ServicesMiddleware(Middleware):
+    """Opens the services on the actors' event loop before the first message, closes them after the last."""
+
+    def __init__(self, settings: Settings, step_in: Callable[[Services], Services]) -> None:
+        self._settings = settings
+        self._step_in = step_in
+        self._stack = AsyncExitStack()
+        self._services: Services | None = None
+        self._relay: Relay | None = None
+        self.failure: Exception | None = None
+
+    def services(self) -> Services:
+        """The services, once the worker has booted."""
+        if self._services is None:
+            message = "the worker has not booted"
+            raise RuntimeError(message)
+        return self._services
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 (dramatiq's signature)
+        """Open everything and start the relay. A failure is kept for ``WorkerProcess.start`` to raise."""
+        try:
+            _on_loop(self._open(broker))
+        except Exception as error:  # noqa: BLE001
+            self.failure = error
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        """Hand out nothing more while running jobs end."""
+        if self._relay is not None:
+            _on_loop(self._relay.stop())
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        """Close everything."""
+        _on_loop(self._stack.aclose())
+
+    async def _open(self, broker: Any) -> None:
+        bridge = await self._stack.enter_async_context(MedusaBridge.open(_bridge_config(self._settings)))
+        runtime = await self._stack.enter_async_context(open_runtime(self._settings, bridge))
+        self._services = self._step_in(runtime.services)
+        actors = declare_actors(broker, self.services)
+        self._relay = await open_relay(
+            self._services, broker, actors, runtime.wakeup, here_at_once=self._settings.worker_threads
+        )
+
+
+class WorkerProcess:
+    """dramatiq's worker with everything it needs. One at a time in a process.
+
+    ``step_in`` may put something between the use cases and their services; tests do.
+    """
+
+    def __init__(self, settings: Settings, step_in: Callable[[Services], Services] = lambda services: services) -> None:
+        self._middleware = ServicesMiddleware(settings, step_in)
+        self._broker = make_broker(settings.redis_url, self._middleware)
+        self._worker = Worker(self._broker, worker_threads=settings.worker_threads, worker_timeout=IDLE_POLL)
+
+    def start(self) -> None:
+        """Take up work. Raises what kept the worker from starting."""
+        self._worker.start()
+        if self._middleware.failure is not None:
+            self.stop()
+            raise self._middleware.failure
+
+    def stop(self) -> None:
+        """Finish what is running, give back what is not, close everything."""
+        self._worker.stop(timeout=STOP_WITHIN)
+        self._broker.close()
+        self._broker.client.connection_pool.disconnect()  # dramatiq's broker leaves its sockets to the collector
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is running. Raises what kept the worker from starting."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    process = WorkerProcess(settings)
+    process.start()
+    log.info("worker.ready", threads=settings.worker_threads)
+    stop.wait()
+    log.info("worker.stopping")
+    process.stop()
+
+
+def _on_loop(coroutine: Any) -> None:
+    thread = get_event_loop_thread()
+    assert thread is not None
+    thread.run_coroutine(coroutine)
+
+
+def _bridge_config(settings: Settings) -> BridgeConfig:
+    return BridgeConfig(
+        locking=Locking(settings.medusa_locking) if settings.medusa_locking else None,
+        redis_url=settings.medusa_redis_url,
+        backend_url=settings.medusa_backend_url,
+        secret_api_key=settings.medusa_secret_api_key,
+    )

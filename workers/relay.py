@@ -1,0 +1,160 @@
+"""Between the rows and the queues: every worker runs one, and they do not get in each other's way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final
+
+import structlog
+from dramatiq import Broker
+from dramatiq.errors import BrokerConnectionError
+from redis.exceptions import RedisError
+
+from app.domain.jobs import JobKind, JobRef
+from app.gateways.redis_wakeup import RedisWakeup
+from app.ports import Services, Unavailable
+from app.usecases.adopt_canceled import adopt_canceled
+from app.usecases.announce_incidents import announce_incidents
+from app.usecases.dispatch_jobs import dispatch_jobs, sweep_jobs
+from app.usecases.heal_incidents import heal_incidents
+from app.usecases.recheck_canceled import recheck_canceled
+from app.usecases.run_job import run_job
+from app.usecases.track_payments import BATCH, start_tracking, track_payments, track_stragglers
+from workers.actors import JobActor
+
+log = structlog.get_logger()
+
+POLL: Final = 0.25
+"""Seconds between looks for due jobs when nobody knocks."""
+
+
+class Relay:
+    """Queues due jobs and sends their messages; finds new payments; puts back what got lost.
+
+    While Redis takes no messages the relay runs the jobs itself, ``here_at_once`` at a time, so that a dead
+    Redis costs seconds and nothing else.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        broker: Broker,
+        actors: Mapping[JobKind, JobActor],
+        wakeup: RedisWakeup,
+        *,
+        here_at_once: int,
+    ) -> None:
+        self._services = services
+        self._broker = broker
+        self._actors = actors
+        self._wakeup = wakeup
+        self._here = asyncio.Semaphore(here_at_once)
+        self._running_here: set[asyncio.Task[None]] = set()
+        self._knock = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin. Returns at once."""
+        self._tasks = [
+            asyncio.create_task(task)
+            for task in (
+                self._wakeup.listen(self._knock),
+                self._dispatch_for_ever(),
+                self._every(1.0, self._track),
+                self._every(1.0, lambda: sweep_jobs(self._services)),
+                self._every(0.5, lambda: announce_incidents(self._services)),
+                self._every(10.0, lambda: heal_incidents(self._services)),
+                self._every(5.0, lambda: recheck_canceled(self._services)),
+                self._every(10.0, lambda: adopt_canceled(self._services)),
+                self._every(60.0, lambda: track_stragglers(self._services), first=60.0),
+            )
+        ]
+
+    async def stop(self) -> None:
+        """Hand out nothing more, and wait for the jobs that run here."""
+        waiting = set(self._tasks)
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            # Again and again: a cancellation that meets the end of what it cancels can be lost in a library.
+            _, waiting = await asyncio.wait(waiting, timeout=0.5)
+        await asyncio.gather(*self._running_here, return_exceptions=True)
+
+    async def _dispatch_for_ever(self) -> None:
+        while True:
+            self._knock.clear()
+            sent = 0
+            with self._patience("dispatch"):
+                sent = await self._dispatch()
+            if not sent:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await self._knock.wait()
+
+    async def _dispatch(self) -> int:
+        due = await dispatch_jobs(self._services)
+        if due:
+            undelivered = await asyncio.to_thread(self._send, due)
+            for kind, ref in undelivered:
+                self._run_here(kind, ref)
+        return len(due)
+
+    def _send(self, due: list[tuple[JobKind, JobRef]]) -> list[tuple[JobKind, JobRef]]:
+        """Send messages until Redis refuses one; the rest is returned. Runs in a thread: the broker blocks."""
+        for position, (kind, ref) in enumerate(due):
+            message = self._actors[kind].message(ref.id, ref.generation, ref.order_id)
+            try:
+                self._broker.enqueue(message)
+            except (BrokerConnectionError, RedisError, OSError) as error:
+                log.warning("relay.redis_down", undelivered=len(due) - position, error=type(error).__name__)
+                return due[position:]
+        return []
+
+    def _run_here(self, kind: JobKind, ref: JobRef) -> None:
+        async def run() -> None:
+            async with self._here:
+                await run_job(self._services, kind, ref)
+
+        task = asyncio.create_task(run())
+        self._running_here.add(task)
+        task.add_done_callback(self._running_here.discard)
+
+    async def _track(self) -> None:
+        while await track_payments(self._services) == BATCH:
+            pass
+
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[object]], *, first: float = 0.0) -> None:
+        await asyncio.sleep(first)
+        while True:
+            with self._patience(step.__name__):
+                await step()
+            await asyncio.sleep(seconds)
+
+    @contextlib.contextmanager
+    def _patience(self, step: str) -> Iterator[None]:
+        """A step that failed is tried again at the next turn: one bad row must not end the relay."""
+        try:
+            yield
+        except Unavailable as error:
+            log.warning("relay.waiting", step=step, error=str(error))
+        except Exception:
+            log.exception("relay.step_failed", step=step)
+
+
+async def open_relay(
+    services: Services,
+    broker: Broker,
+    actors: Mapping[JobKind, JobActor],
+    wakeup: RedisWakeup,
+    *,
+    here_at_once: int,
+) -> Relay:
+    """A relay that has begun; on the very first start ever, payments are tracked from one grace period back."""
+    async with services.db.transaction("relay.start") as conn:
+        now = await conn.fetchval("select now()")
+    await start_tracking(services, now)
+    relay = Relay(services, broker, actors, wakeup, here_at_once=here_at_once)
+    await relay.start()
+    return relay
