@@ -1,0 +1,228 @@
+"""``medusa-grace``: serve, worker, migrate, token, doctor, demo, up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+from granian import Granian
+from granian.constants import Interfaces
+
+from app.doctor import run_doctor
+from app.embedded.demo import run_demo
+from app.embedded.processes import EmbeddedServerError
+from app.embedded.up import run_up
+from app.http.tokens import mint
+from app.logs import configure_logs
+from app.main import check_database
+from app.runtime import NotReady
+from app.settings import MIN_SECRET, Role, SettingsError, read_database_url, read_settings
+from app.store.migrate import migrate
+from plugins.medusa_bridge import SchemaMismatch
+from workers.main import run_worker
+
+_LONGEST_TOKEN: Final = 366 * 86400
+
+
+class CommandError(Exception):
+    """What went wrong, in one or more lines for the person at the terminal."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Ends the process with 0, with 1 and a message, or with 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    try:
+        sys.exit(options.run(options))
+    except (CommandError, SettingsError, NotReady, SchemaMismatch, EmbeddedServerError) as error:
+        for line in str(error).splitlines():
+            print(f"medusa-grace: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        print(f"medusa-grace: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medusa-grace",
+        description="Order cancellation during the grace period, beside an unchanged Medusa v2 shop. "
+        "Settings come from the environment; the README has the table.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        help="answer POST /store/orders/{id}/cancel",
+        description="Answers the store route and Stripe's webhooks. Needs DATABASE_URL, REDIS_URL and "
+        "MODIFICATION_TOKEN_SECRET (or MODIFICATION_TOKEN_PUBLIC_KEY). Stops on SIGTERM when requests have ended.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    serve.add_argument("--port", type=_port, default=9100, help="port to listen on (default %(default)s)")
+    serve.add_argument("--processes", type=_positive, default=1, help="API processes (default %(default)s)")
+    serve.set_defaults(run=_serve)
+
+    worker = commands.add_parser(
+        "worker",
+        help="capture, void, refund, release and publish; run any number",
+        description="Does what orders and cancellations have left to do. Run as many as you like, anywhere. Needs "
+        "DATABASE_URL, REDIS_URL, STRIPE_API_KEY, MEDUSA_LOCKING and what that asks for. "
+        "Ends its running jobs on SIGTERM.",
+    )
+    worker.set_defaults(run=_worker)
+
+    upgrade = commands.add_parser(
+        "migrate",
+        help='create or upgrade schema "grace" in DATABASE_URL',
+        description='Creates or upgrades schema "grace". Medusa\'s own tables are not touched. Safe to repeat.',
+    )
+    upgrade.set_defaults(run=_migrate)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="look at a live shop for broken promises; writes nothing",
+        description="Compares Medusa's rows, our own and (with STRIPE_API_KEY) Stripe's, and names broken promises "
+        "with their orders: money held or kept on canceled orders, holds about to lapse, stock reserved for nobody, "
+        "jobs that are stuck or dead, missing columns and indexes, grants that are too wide. Work in progress and "
+        "open incidents are no findings. Reads DATABASE_URL, STRIPE_API_KEY, STRIPE_API_BASE; writes nothing at all.",
+        epilog="Exit code: 0 nothing found, 1 something found, 2 could not look.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    doctor.add_argument(
+        "--stripe",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="ask Stripe about the intents of canceled orders and of orders of the last 8 days "
+        "(default: when STRIPE_API_KEY is set)",
+    )
+    doctor.set_defaults(run=_doctor)
+
+    demo = commands.add_parser(
+        "demo",
+        help="play the main job on embedded servers, in some ten seconds",
+        description="Starts Postgres, Valkey, a Stripe sandbox and a small shop of its own, plays six orders and "
+        "prints what became of each. Settings are not read. Exit code: 0 when each came out as promised, else 1.",
+    )
+    demo.set_defaults(run=_demo)
+
+    up = commands.add_parser(
+        "up",
+        help="start everything, embedded, and print a curl line that cancels an order",
+        description="As demo, but stays up until Ctrl-C with an API, a worker and a few orders. Of the settings, "
+        "GRACE_PERIOD_SECONDS, CAPTURE_DELAY_SECONDS, VOID_WAIT_SECONDS, LATE_MONEY and LOG_LEVEL are read.",
+    )
+    up.set_defaults(run=_up)
+
+    token = commands.add_parser(
+        "token",
+        help="print a modification token for an order",
+        description="Prints a token that allows one order to be canceled, signed with the first secret of "
+        "MODIFICATION_TOKEN_SECRET.",
+    )
+    token.add_argument("order_id", metavar="ORDER_ID", help="such as order_01M82MGPYYHGSM41XBR1GMBMVJ")
+    token.add_argument(
+        "--valid-for", type=_lifetime, default=3600, metavar="SECONDS", help="(default %(default)s, one hour)"
+    )
+    token.set_defaults(run=_token)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = read_settings(os.environ, Role.SERVE)
+    configure_logs(settings.log_level)
+    asyncio.run(check_database(settings))
+    _check_port(options.host, options.port)
+    Granian(
+        "app.main:create_app",
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=options.host,
+        port=options.port,
+        workers=options.processes,
+        websockets=False,
+        log_enabled=False,
+        workers_kill_timeout=10,
+        respawn_failed_workers=True,
+        respawn_interval=1.0,
+    ).serve()
+    return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    """Two servers could share a port, and a forgotten one would answer a part of the requests with its old settings."""
+    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.close()
+
+
+def _worker(_: argparse.Namespace) -> int:
+    settings = read_settings(os.environ, Role.WORKER)
+    configure_logs(settings.log_level)
+    run_worker(settings)
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    dsn = read_database_url(os.environ)
+    applied = asyncio.run(migrate(dsn))
+    print("\n".join(f"applied {name}" for name in applied) or "nothing to do")  # noqa: T201
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    configure_logs("CRITICAL")
+    return run_doctor(os.environ, ask_stripe=options.stripe, as_json=options.json)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    return run_demo()
+
+
+def _up(_: argparse.Namespace) -> int:
+    return run_up()
+
+
+def _token(options: argparse.Namespace) -> int:
+    secrets = os.environ.get("MODIFICATION_TOKEN_SECRET", "").split()
+    if not secrets:
+        raise CommandError("MODIFICATION_TOKEN_SECRET is missing: the secret that signs modification tokens")
+    if len(secrets[0]) < MIN_SECRET:
+        raise CommandError(f"MODIFICATION_TOKEN_SECRET is too short: at least {MIN_SECRET} characters")
+    print(mint(options.order_id, secrets[0], valid_for=timedelta(seconds=options.valid_for)))  # noqa: T201
+    return 0
+
+
+def _port(text: str) -> int:
+    number = _positive(text)
+    if number > 65535:
+        message = f"{text} is not a port: expected 1 to 65535"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _lifetime(text: str) -> int:
+    number = _positive(text)
+    if number > _LONGEST_TOKEN:
+        message = f"{text} is too long: at most {_LONGEST_TOKEN} seconds, a year"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text!r} is not a whole number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""``medusa-grace doctor``: look at a live shop for broken promises, and write nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
+from app.gateways.stripe_gateway import StripeGateway
+from app.ports import Answered, Connection, Intent, IntentState, Unseen
+from app.usecases.check_promises import check_promises
+from plugins.medusa_bridge import BridgeConfig, MedusaBridge
+
+LOOK_BACK: Final = timedelta(days=8)
+"""Stripe keeps a hold for seven days."""
+AT_ONCE: Final = 8
+"""Questions to Stripe at the same time: far below its limit of 100 a second."""
+AGAIN_AFTER: Final = 1.0
+EVERY: Final = 50
+
+FOUND_NOTHING, FOUND_SOMETHING, COULD_NOT_LOOK = 0, 1, 2
+
+_FROM_STRIPE: Final = frozenset(
+    {
+        Defect.LIVE_PAYMENT,
+        Defect.HELD_AT_STRIPE,
+        Defect.CAPTURED_AT_STRIPE,
+        Defect.CAPTURED_WITHOUT_ROWS,
+        Defect.LOST_HOLD,
+        Defect.SUMS_DIFFER,
+    }
+)
+"""What may only seem so because the shop went on between the question to Stripe and the look at its rows."""
+
+_STATES: Final[Mapping[IntentState, Literal["held", "captured", "canceled", "other"]]] = {
+    IntentState.HELD: "held",
+    IntentState.CAPTURED: "captured",
+    IntentState.CANCELED: "canceled",
+    IntentState.OTHER: "other",
+}
+
+
+class CannotLook(Exception):
+    """Why the shop, or Stripe, could not be looked at."""
+
+
+class AskedStripe(msgspec.Struct, frozen=True, kw_only=True):
+    """How many intents Stripe was asked about, and how that went."""
+
+    asked: int
+    unknown: int
+    """Stripe has no such intent: another account's, or of its test mode."""
+    unanswered: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``--json`` prints."""
+
+    findings: list[Finding]
+    trapped: dict[str, Decimal]
+    """Shoppers' money that is held or taken for nothing, by currency."""
+    stripe: AskedStripe | None
+    """``None`` when Stripe was not asked, and the rows were believed."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 for nothing found, 1 for something, 2 where nothing was found because Stripe did not answer."""
+        if self.findings:
+            return FOUND_SOMETHING
+        return COULD_NOT_LOOK if self.stripe is not None and self.stripe.unanswered else FOUND_NOTHING
+
+
+def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: bool) -> int:
+    """Look, print what was found, and give the exit code. ``ask_stripe=None`` asks when a key is set."""
+    try:
+        report = asyncio.run(_look(environ, ask_stripe=ask_stripe))
+    except CannotLook as error:
+        _say(f"medusa-grace: {error}")
+        return COULD_NOT_LOOK
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+    else:
+        sys.stdout.write(_as_text(report))
+    return report.exit_code
+
+
+async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Report:
+    dsn = environ.get("DATABASE_URL", "").strip()
+    key = environ.get("STRIPE_API_KEY", "").strip()
+    base = environ.get("STRIPE_API_BASE", "").strip() or None
+    if urlsplit(dsn).scheme not in {"postgres", "postgresql"}:
+        message = "DATABASE_URL is missing or no URL that begins with postgres:// or postgresql://: Medusa's database"
+        raise CannotLook(message)
+    if ask_stripe and not key:
+        message = "STRIPE_API_KEY is missing: a secret or restricted key that may read PaymentIntents"
+        raise CannotLook(message)
+    if base is not None and urlsplit(base).scheme not in {"http", "https"}:
+        message = "STRIPE_API_BASE is not a URL that begins with http:// or https://"
+        raise CannotLook(message)
+    try:
+        conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "medusa-grace-doctor"})
+    except (OSError, asyncpg.PostgresError) as error:
+        message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {error}"
+        raise CannotLook(message) from error
+    except (ValueError, asyncpg.InterfaceError) as error:  # their words may repeat a password
+        message = f"DATABASE_URL: cannot be read: {type(error).__name__}"
+        raise CannotLook(message) from error
+    try:
+        async with MedusaBridge.open(BridgeConfig()) as bridge:
+            if not key or ask_stripe is False:
+                _say("Stripe is not asked: the rows are believed.")
+                return _report(await check_promises(conn, bridge), None)
+            return await _look_with_stripe(conn, bridge, StripeGateway.open(key, base))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        message = f"the database could not be read: {type(error).__name__}: {error}"
+        raise CannotLook(message) from error
+    finally:
+        await conn.close(timeout=5)
+
+
+async def _look_with_stripe(conn: Connection, bridge: MedusaBridge, gateway: StripeGateway) -> Report:
+    """No transaction is open while Stripe is asked. What looks wrong is asked about, and looked at, once more."""
+    try:
+        async with conn.transaction(readonly=True):
+            order_of = await bridge.intents_to_ask(conn, look_back=LOOK_BACK)
+        facts, asked = await _ask(gateway, order_of)
+        findings = await check_promises(conn, bridge, stripe=facts)
+        suspected = {(f.defect, f.order_id) for f in findings if f.defect in _FROM_STRIPE}
+        orders = {order_id for _, order_id in suspected}
+        again = [intent_id for intent_id, order_id in order_of.items() if order_id in orders]
+        if again:
+            newer, _ = await _ask(gateway, again)
+            findings = [
+                finding
+                for finding in await check_promises(conn, bridge, stripe={**facts, **newer})
+                if finding.defect not in _FROM_STRIPE or (finding.defect, finding.order_id) in suspected
+            ]
+        return _report(findings, asked)
+    finally:
+        await gateway.close()
+
+
+async def _ask(gateway: StripeGateway, intent_ids: Iterable[str]) -> tuple[dict[str, IntentFacts], AskedStripe]:
+    """The truth about intents, as far as Stripe tells it."""
+    wanted = list(intent_ids)
+    _say(f"Asking Stripe about {len(wanted)} intents ...")
+    gate = asyncio.Semaphore(AT_ONCE)
+    facts: dict[str, IntentFacts] = {}
+    problems: list[str] = []
+    looked_at = 0
+
+    async def look(intent_id: str) -> None:
+        nonlocal looked_at
+        async with gate:
+            seen = await gateway.look(intent_id)
+            if isinstance(seen, Unseen) and not _is_unknown(seen.error):
+                await asyncio.sleep(AGAIN_AFTER)
+                seen = await gateway.look(intent_id)
+        if isinstance(seen, Answered):
+            facts[intent_id] = _facts(seen.intent)
+        else:
+            problems.append(seen.error)
+        looked_at += 1
+        if looked_at % EVERY == 0:
+            _say(f"  {looked_at} of {len(wanted)}")
+
+    async with asyncio.TaskGroup() as looks:
+        for intent_id in wanted:
+            looks.create_task(look(intent_id))
+    unanswered = [problem for problem in problems if not _is_unknown(problem)]
+    unknown = len(problems) - len(unanswered)
+    if unanswered:
+        _say(f"Stripe did not answer about {len(unanswered)} intents: {unanswered[0].partition(':')[0]}")
+    if unknown:
+        _say(f"Stripe knows nothing of {unknown} intents: of another account, or of its test mode?")
+    return facts, AskedStripe(asked=len(wanted), unknown=unknown, unanswered=len(unanswered))
+
+
+def _is_unknown(error: str) -> bool:
+    return "resource_missing" in error
+
+
+def _facts(intent: Intent) -> IntentFacts:
+    return IntentFacts(
+        state=_STATES[intent.state],
+        currency=intent.currency,
+        received=intent.amount_received,
+        refunded=intent.amount_refunded,
+    )
+
+
+def _report(findings: list[Finding], asked: AskedStripe | None) -> Report:
+    return Report(findings=findings, trapped=trapped_money(findings), stripe=asked)
+
+
+def _as_text(report: Report) -> str:
+    lines = [("defect", "order", "amount", "detail")]
+    for finding in report.findings:
+        sum_ = "" if finding.amount is None else f"{finding.amount} {(finding.currency or '').upper()}"
+        lines.append((finding.defect.value, finding.order_id or "-", sum_, " ".join(finding.detail.split())))
+    text = ""
+    if report.findings:
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        for line in lines:
+            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+            text += "  ".join([*cells, line[3]]).rstrip() + "\n"
+        text += "\n"
+    for currency, amount in report.trapped.items():
+        text += f"Trapped: {amount} {currency.upper()}\n"
+    number = len(report.findings)
+    return f"{text}{number or 'Nothing'} found.\n"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,101 @@
+"""The HTTP application: Litestar, assembled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from app.gateways.stripe_hints import StripeHints
+from app.http import errors, health, store_orders, stripe_webhook
+from app.http.clients import ClientAddresses
+from app.http.desk import Desk
+from app.http.tokens import TokenVerifier
+from app.logs import configure_logs
+from app.ports import Services, Unavailable
+from app.runtime import open_runtime
+from app.settings import Role, Settings, read_settings
+from plugins.medusa_bridge import BridgeConfig, MedusaBridge, MedusaPlugin, MedusaStorefront
+
+log = structlog.get_logger()
+
+LARGEST_BODY = 16 * 1024
+"""Bytes. A reason has 500 characters at most."""
+
+
+def create_app() -> Litestar:
+    """The application with its settings from the environment, as granian loads it."""
+    settings = read_settings(os.environ, Role.SERVE)
+    configure_logs(settings.log_level)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    return build_app(settings)
+
+
+def _end_with_parent(parent: int) -> None:
+    """granian's process manager can be killed alone; a server that it no longer sees would answer on, with old
+    settings, beside its successor."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    log.warning("serve.orphaned")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def check_database(settings: Settings) -> None:
+    """Fail as the application would at its start, but in the process that a person looks at."""
+    async with MedusaBridge.open(BridgeConfig()) as bridge, open_runtime(settings, bridge):
+        pass
+
+
+def build_app(settings: Settings) -> Litestar:
+    """The application for ``settings``. Connections are opened when it starts and closed when it stops."""
+    config = BridgeConfig(store_cors=settings.store_cors, jwt_secret=settings.medusa_jwt_secret)
+    tokens = TokenVerifier(settings.modification_token_secrets, settings.modification_token_public_key)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge) as runtime:
+            app.state.services = runtime.services
+            app.state.desk = Desk(
+                storefront=MedusaStorefront(settings.medusa_jwt_secret),
+                tokens=tokens,
+                limits=runtime.limits,
+                hints=StripeHints(settings.stripe_webhook_secrets),
+                addresses=ClientAddresses(settings.trusted_proxies),
+                per_order=settings.rate_limit_per_order,
+                per_address=settings.rate_limit_per_address,
+            )
+            log.info("serve.ready")
+            yield
+
+    async def provide_services(state: State) -> Services:
+        services: Services = state.services
+        return services
+
+    async def provide_desk(state: State) -> Desk:
+        desk: Desk = state.desk
+        return desk
+
+    return Litestar(
+        route_handlers=[store_orders.cancel, store_orders.preview, stripe_webhook.receive, health.live, health.ready],
+        dependencies={"services": Provide(provide_services), "desk": Provide(provide_desk)},
+        exception_handlers={
+            errors.Problem: errors.answer_problem,
+            Unavailable: errors.answer_unavailable,
+            HTTPException: errors.answer_http_exception,
+            Exception: errors.answer_unexpected,
+        },
+        lifespan=[lifespan],
+        plugins=[MedusaPlugin(config)],
+        request_max_body_size=LARGEST_BODY,
+        logging_config=None,
+        openapi_config=None,
+    )
