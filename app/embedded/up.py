@@ -1,0 +1,77 @@
+"""``medusa-grace up``: everything, embedded, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+
+from app.domain.money import to_minor_units
+from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
+from app.embedded.stage import Stage
+from app.http.tokens import mint
+
+TOTAL: Final = Decimal("29.7381")
+ORDERS: Final = 3
+_PASSED_ON: Final = ("GRACE_PERIOD_SECONDS", "CAPTURE_DELAY_SECONDS", "VOID_WAIT_SECONDS", "LATE_MONEY", "LOG_LEVEL")
+
+
+def run_up() -> int:
+    """Start everything, print how to cancel an order, and stay until SIGINT or SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    sys.stdout.write("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...\n")
+    sys.stdout.flush()
+    choices = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    with Stage(choices) as stage:
+        orders = asyncio.run(_place_orders(stage))
+        sys.stdout.write(_manual(stage, orders))
+        sys.stdout.flush()
+        while not stop.wait(0.5):
+            pass
+        sys.stdout.write("\nStopping ...\n")
+    return 0
+
+
+async def _place_orders(stage: Stage) -> list[PlacedOrder]:
+    conn = await asyncpg.connect(stage.dsn)
+    try:
+        orders = []
+        for _ in range(ORDERS):
+            intent = await stage.sandbox.authorize(to_minor_units(TOTAL, "eur"), "eur")
+            orders.append(await place_order(conn, payments=[Payment(amount=TOTAL, provider_id=STRIPE, intent=intent)]))
+        return orders
+    finally:
+        await conn.close()
+
+
+def _manual(stage: Stage, orders: list[PlacedOrder]) -> str:
+    first, *others = orders
+    token = mint(first.id, stage.secret, valid_for=timedelta(hours=1))
+    more = "\n".join(f"  {order.id}" for order in others)
+    return f"""
+Up, until Ctrl-C. This cancels an order as it stands (with GET for POST it tells what a cancel would do):
+
+curl -i -X POST {stage.api}/store/orders/{first.id}/cancel \\
+  -H 'x-publishable-api-key: {stage.publishable_key}' \\
+  -H 'x-modification-token: {token}'
+
+More orders:
+{more}
+A token for one of them:
+  MODIFICATION_TOKEN_SECRET={stage.secret} uv run medusa-grace token ORDER_ID
+The shop's database (schemas public and grace):
+  psql '{stage.dsn}'
+What happened at Stripe:
+  curl -s {stage.stripe}/_sandbox/ledger -H 'authorization: Bearer {stage.stripe_key}'
+Logs of the processes:
+  {stage.logs}
+"""
