@@ -1,0 +1,146 @@
+"""Real servers for every test: one Postgres, one Valkey and one Stripe sandbox a session, a database a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis
+
+from app.embedded.postgres import Postgres
+from app.embedded.shop import create_publishable_key, create_tables
+from app.embedded.stripe_sandbox.client import Sandbox, running_sandbox
+from app.embedded.valkey import DATABASES, Valkey
+from app.logs import configure_logs
+from app.settings import Settings
+from app.store.migrate import migrate
+from tests.world import Api, Shop, serving, settings_for
+
+configure_logs("INFO")
+
+_numbers = itertools.count(1)
+
+
+# Chaos, interleavings and hostile input: by hand, with `pytest -m long`, until their full forms have been shown.
+_LONG = (
+    "chaos/",
+    "hostile/",
+    "races/test_deadline",
+    "races/test_explorer",
+    "races/test_late_money",
+    "races/test_mutants",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long, before the marks are asked for."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(_LONG):
+            item.add_marker(pytest.mark.long)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for the session. A test that kills or restarts it leaves it running."""
+    with Postgres.start(durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A server for the session. A test that breaks it uses ``own_valkey`` instead."""
+    with Valkey.start() as server:
+        yield server
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A server for one test, to be killed, paused and flushed."""
+    with Valkey.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def sandbox_url() -> AsyncIterator[str]:
+    """Where Stripe's stand-in listens."""
+    async with running_sandbox() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def shop_template(postgres: Postgres) -> str:
+    """A database with Medusa's tables and ours, to copy from."""
+    name = "shop_template"
+    await _run(postgres, f"CREATE DATABASE {name}")
+    conn = await asyncpg.connect(postgres.dsn(name))
+    try:
+        await create_tables(conn)
+    finally:
+        await conn.close()
+    await migrate(postgres.dsn(name))
+    return name
+
+
+@pytest.fixture
+async def database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]:
+    """A shop's database for one test, by its DSN: commits are real, and nobody else sees them."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {shop_template}")
+    yield postgres.dsn(name)
+    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to this test's database."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close(timeout=5)
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """An empty Redis database for this test. Channels of pub/sub are shared by all of them."""
+    url = valkey.url(next(_numbers) % DATABASES)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def sandbox(sandbox_url: str) -> Sandbox:
+    """A Stripe account of this test's own."""
+    return Sandbox(sandbox_url, f"sk_test_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+async def shop(conn: asyncpg.Connection, sandbox: Sandbox) -> Shop:
+    """A shop with a publishable key and a Stripe account."""
+    return Shop(conn, sandbox, await create_publishable_key(conn))
+
+
+@pytest.fixture
+def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
+    """How API and workers of this test are set up."""
+    return settings_for(database, redis_url, sandbox)
+
+
+@pytest.fixture
+async def api(settings: Settings, shop: Shop) -> AsyncIterator[Api]:
+    """The HTTP application of this test."""
+    async with serving(settings, shop.key) as api:
+        yield api
+
+
+async def _run(postgres: Postgres, statement: str) -> None:
+    admin = await asyncpg.connect(postgres.dsn())
+    try:
+        await admin.execute(statement)
+    finally:
+        await admin.close()

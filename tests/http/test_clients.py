@@ -1,0 +1,62 @@
+"""Whose request it is, behind proxies that may be trusted and shoppers that may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.http.clients import ClientAddresses
+from app.settings import Role, read_settings
+
+PROXIES = ("10.0.0.0/8", "127.0.0.0/8", "fc00::/7", "::1/128")
+SHOPPER = "203.0.113.7"
+
+CASES = {
+    "no proxy": (SHOPPER, None, SHOPPER),
+    "no proxy, and a lie": (SHOPPER, "198.51.100.1", SHOPPER),
+    "no proxy, and many lies": (SHOPPER, "10.0.0.1, 10.0.0.2", SHOPPER),
+    "one proxy": ("10.0.0.1", SHOPPER, SHOPPER),
+    "one proxy, and a lie": ("10.0.0.1", f"198.51.100.1, {SHOPPER}", SHOPPER),
+    "two proxies": ("10.0.0.1", f"{SHOPPER}, 10.2.0.1", SHOPPER),
+    "two proxies, and a lie": ("10.0.0.1", f"10.9.9.9, {SHOPPER}, 10.2.0.1", SHOPPER),
+    "a proxy of another network": ("10.0.0.1", f"{SHOPPER}, 192.0.2.1", "192.0.2.1"),
+    "without blanks": ("10.0.0.1", f"198.51.100.1,{SHOPPER},10.2.0.1", SHOPPER),
+    "with blanks": ("10.0.0.1", f"  {SHOPPER}  ", SHOPPER),
+    "IPv6": ("fc00::1", "2001:db8::7", "2001:db8::/64"),
+    "IPv6 written at length": ("::1", "2001:0DB8:0:0:0:0:0:7", "2001:db8::/64"),
+    "IPv6 behind IPv4": ("10.0.0.1", "2001:db8::7, fc00::2", "2001:db8::/64"),
+    "only proxies": ("10.0.0.1", "10.0.0.2", None),
+    "a proxy that says nothing": ("10.0.0.1", None, None),
+    "a proxy that says an empty word": ("10.0.0.1", "", None),
+    "a proxy that says something else": ("10.0.0.1", "unknown", None),
+    "garbage before the shopper": ("10.0.0.1", f"<script>, {SHOPPER}", SHOPPER),
+    "a unix socket": (None, None, None),
+    "a unix socket has no say": (None, SHOPPER, None),
+    "a name": ("localhost", None, None),
+}
+
+
+@pytest.mark.parametrize(("peer", "forwarded_for", "address"), CASES.values(), ids=CASES.keys())
+def test_address(peer: str | None, forwarded_for: str | None, address: str | None) -> None:
+    assert ClientAddresses(PROXIES).of(peer, forwarded_for) == address
+
+
+def test_ipv4_on_a_dual_stack_socket() -> None:
+    """What a process that listens on ``::`` sees of an IPv4 proxy. All shoppers would share its one address."""
+    assert ClientAddresses(PROXIES).of("::ffff:10.0.0.1", SHOPPER) == SHOPPER
+
+
+def test_nobody_is_trusted() -> None:
+    assert ClientAddresses(()).of("10.0.0.1", SHOPPER) == "10.0.0.1"
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "::1", "10.1.2.3", "172.31.255.255", "192.168.7.7", "fd00::1"])
+def test_private_networks_are_trusted_by_default(proxy: str) -> None:
+    settings = read_settings(
+        {
+            "DATABASE_URL": "postgres://db/shop",
+            "REDIS_URL": "redis://cache",
+            "MODIFICATION_TOKEN_SECRET": "0123456789abcdef",
+        },
+        Role.SERVE,
+    )
+    assert ClientAddresses(settings.trusted_proxies).of(proxy, SHOPPER) == SHOPPER

@@ -1,0 +1,157 @@
+"""Requests a minute, per order and per address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from app.embedded.stripe_sandbox.client import Sandbox
+from app.embedded.valkey import Valkey
+from app.gateways import redis_limits
+from tests.http.helpers import assert_answer, everything, one_database_a_file
+from tests.world import Api, Shop, serving, settings_for, token_for
+
+database = one_database_a_file()
+
+LIMITED = {
+    "code": "rate_limited",
+    "type": "not_allowed",
+    "message": "Too many requests. Please try again in a moment.",
+}
+MINUTE = 29_500_000 * 60
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Ten seconds into a minute that does not end by itself."""
+    clock = SimpleNamespace(now=MINUTE + 10.4)
+    monkeypatch.setattr(redis_limits, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def limited(shop: Shop, database: str, redis_url: str, sandbox: Sandbox, clock: SimpleNamespace) -> Any:
+    """The API with limits of its own."""
+
+    @asynccontextmanager
+    async def limited(redis: str = redis_url, **limits: str) -> AsyncIterator[Api]:
+        settings = settings_for(database, redis, sandbox, VOID_WAIT_SECONDS="0", **limits)
+        async with serving(settings, shop.key) as api:
+            yield api
+
+    return limited
+
+
+def assert_limited(answer: httpx.Response, seconds: int) -> None:
+    assert_answer(answer, 429, LIMITED)
+    assert answer.headers["retry-after"] == str(seconds)
+
+
+async def test_per_order(shop: Shop, limited: Any, clock: SimpleNamespace) -> None:
+    order, other = await shop.place(), await shop.place()
+    async with limited(RATE_LIMIT_PER_ORDER="2") as api:
+        assert (await api.cancel(order.id, content=b"{")).status_code == 400
+        assert (await api.cancel(order.id, content=b"{")).status_code == 400
+        before = await everything(shop.conn)
+        assert_limited(await api.cancel(order.id), 50)
+        assert await everything(shop.conn) == before
+
+        assert (await api.cancel(other.id)).status_code == 200, "another order's budget"
+        clock.now = MINUTE + 59.9
+        assert_limited(await api.cancel(order.id), 1)
+        clock.now = MINUTE + 60
+        assert (await api.cancel(order.id)).status_code == 200, "another minute"
+
+
+async def test_strangers_do_not_lock_the_owner_out(shop: Shop, limited: Any) -> None:
+    """Two requests a second, without key or token, and nobody can cancel that order until it is captured."""
+    order = await shop.place()
+    async with limited(RATE_LIMIT_PER_ORDER="2") as api:
+        for _ in range(3):
+            await api.client.post(f"/store/orders/{order.id}/cancel")
+        assert (await api.cancel(order.id)).status_code == 200
+
+
+async def test_per_address(shop: Shop, limited: Any) -> None:
+    order = await shop.place()
+    async with limited(RATE_LIMIT_PER_ADDRESS="2", TRUSTED_PROXIES="203.0.113.0/24") as api:
+
+        async def ask(forwarded_for: str | None) -> httpx.Response:
+            headers = {} if forwarded_for is None else {"x-forwarded-for": forwarded_for}
+            return await api.cancel(order.id, headers=headers)
+
+        assert (await ask("198.51.100.1")).status_code == 200
+        assert (await ask("192.0.2.2, 198.51.100.1")).status_code == 200
+        assert_limited(await ask("198.51.100.1"), 50)
+        assert_limited(await ask("198.51.100.2, 198.51.100.1"), 50)
+        assert (await ask("198.51.100.2")).status_code == 200, "another address"
+        for _ in range(3):
+            assert (await ask(None)).status_code == 200, "the proxies' own address is nobody's"
+
+
+async def test_an_address_that_nobody_trusts(shop: Shop, limited: Any) -> None:
+    """The test client's peer is 203.0.113.7: whatever it says of others, it is itself."""
+    async with limited(RATE_LIMIT_PER_ADDRESS="1") as api:
+        assert (await api.cancel("order_1", headers={"x-forwarded-for": "198.51.100.1"})).status_code == 404
+        assert_limited(await api.cancel("order_2", headers={"x-forwarded-for": "198.51.100.2"}), 50)
+
+
+async def test_forwarded_for_on_several_lines(shop: Shop, limited: Any) -> None:
+    """HAProxy adds a line of its own below the one that the shopper sent; lines count as one list."""
+    async with limited(RATE_LIMIT_PER_ADDRESS="1", TRUSTED_PROXIES="203.0.113.0/24") as api:
+        answers = []
+        for lie in ("192.0.2.1", "192.0.2.2"):
+            lines = [("x-forwarded-for", lie), ("x-forwarded-for", "198.51.100.1")]
+            url = "/store/orders/order_1/cancel"
+            answers.append(await api.client.post(url, headers=[("x-publishable-api-key", api.key), *lines]))
+        assert [answer.status_code for answer in answers] == [401, 429]
+
+
+async def test_of_both_limits_the_first_that_is_reached(shop: Shop, limited: Any) -> None:
+    async with limited(RATE_LIMIT_PER_ORDER="1", RATE_LIMIT_PER_ADDRESS="3") as api:
+        assert (await api.cancel("order_1")).status_code == 404
+        assert_limited(await api.cancel("order_1"), 50)
+        assert (await api.cancel("order_2")).status_code == 404
+        assert_limited(await api.cancel("order_3"), 50)
+
+
+async def test_no_limit(shop: Shop, limited: Any) -> None:
+    async with limited(RATE_LIMIT_PER_ORDER="0", RATE_LIMIT_PER_ADDRESS="0") as api:
+        assert [(await api.cancel("order_1")).status_code for _ in range(5)] == [404] * 5
+
+
+async def test_get_counts_too(shop: Shop, limited: Any) -> None:
+    async with limited(RATE_LIMIT_PER_ORDER="1") as api:
+        headers = {"x-publishable-api-key": api.key, "x-modification-token": token_for("order_1")}
+        assert (await api.client.get("/store/orders/order_1/cancel", headers=headers)).status_code == 404
+        assert_limited(await api.client.get("/store/orders/order_1/cancel", headers=headers), 50)
+        assert_limited(await api.cancel("order_1"), 50)
+
+
+async def test_open_when_redis_is_dead(shop: Shop, limited: Any, own_valkey: Valkey) -> None:
+    order = await shop.place()
+    async with limited(own_valkey.url(), RATE_LIMIT_PER_ORDER="1", RATE_LIMIT_PER_ADDRESS="1") as api:
+        assert (await api.cancel("order_1")).status_code == 404
+        own_valkey.kill()
+        assert (await api.cancel("order_1")).status_code == 404
+        assert (await api.cancel(order.id)).status_code == 200
+    assert await shop.status(order) == "canceled"
+
+
+async def test_open_when_redis_hangs(shop: Shop, limited: Any, own_valkey: Valkey) -> None:
+    order = await shop.place()
+    async with limited(own_valkey.url(), RATE_LIMIT_PER_ORDER="1") as api:
+        await api.cancel(order.id, token="garbage")
+        own_valkey.pause()
+        began = time.monotonic()
+        answer = await api.cancel(order.id)
+        took = time.monotonic() - began
+        own_valkey.resume()
+    assert answer.status_code == 200
+    assert took < 1.5, f"the cancel waited {took:.1f} s for Redis"

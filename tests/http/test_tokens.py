@@ -1,0 +1,122 @@
+"""``TokenVerifier``: what makes a modification token good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from app.http.tokens import TokenVerifier, mint
+from app.ports import TokenRejected
+from tests.http.forgeries import BAD, KEYS, ORDER, OTHER_SECRET, RSA_KEY, public_pem
+from tests.http.helpers import hmac_signed, in_seconds, modification_token
+from tests.world import SECRET, token_for
+
+
+def rejected(verifier: TokenVerifier, token: str) -> str:
+    """``expired`` or ``invalid``."""
+    with pytest.raises(TokenRejected) as caught:
+        verifier.order_id(token)
+    assert caught.value.expired is (str(caught.value) == "expired")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
+def test_each_secret_in_rotation(secret: str) -> None:
+    verifier = TokenVerifier([SECRET, OTHER_SECRET])
+    assert verifier.order_id(modification_token(ORDER, key=secret)) == ORDER
+
+
+GOOD: dict[str, Callable[[], dict[str, Any]]] = {
+    "expired, within the leeway": lambda: {"exp": in_seconds(-8)},
+    "with a fraction": lambda: {"exp": in_seconds(60) + 0.5},
+    "issued now": lambda: {"iat": in_seconds(0)},
+    "issued by a clock that is ahead": lambda: {"iat": in_seconds(8)},
+    "aud and iss are nobody's business": lambda: {"aud": "storefront", "iss": "https://shop.test"},
+    "other claims": lambda: {"order_ids": ["x"], "scope": "cancel"},
+}
+
+
+@pytest.mark.parametrize("claims", GOOD.values(), ids=GOOD.keys())
+def test_good(claims: Callable[[], dict[str, Any]]) -> None:
+    assert TokenVerifier([SECRET]).order_id(modification_token(ORDER, **claims())) == ORDER
+
+
+def test_minted() -> None:
+    assert TokenVerifier([SECRET]).order_id(token_for(ORDER)) == ORDER
+
+
+@pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
+def test_bad(token: str) -> None:
+    assert rejected(TokenVerifier([SECRET, OTHER_SECRET[::-1]]), token) == "invalid"
+
+
+@pytest.mark.parametrize("ago", [-12, -3600, -(10**9)])
+def test_expired(ago: int) -> None:
+    assert rejected(TokenVerifier([SECRET]), modification_token(ORDER, exp=in_seconds(ago))) == "expired"
+
+
+def test_expired_in_rotation() -> None:
+    token = modification_token(ORDER, key=OTHER_SECRET, exp=in_seconds(-60))
+    assert rejected(TokenVerifier([SECRET, OTHER_SECRET]), token) == "expired"
+    assert rejected(TokenVerifier([OTHER_SECRET, SECRET]), token) == "expired"
+
+
+def test_expired_is_never_said_of_a_forged_token() -> None:
+    token = modification_token(ORDER, key=OTHER_SECRET, exp=in_seconds(-60))
+    assert rejected(TokenVerifier([SECRET]), token) == "invalid"
+
+
+def test_no_key_at_all() -> None:
+    assert rejected(TokenVerifier([]), modification_token(ORDER)) == "invalid"
+
+
+@pytest.mark.parametrize("algorithm", KEYS)
+class TestPublicKey:
+    """The maker keeps the private key; here is nothing to steal."""
+
+    def test_good(self, algorithm: str) -> None:
+        token = modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm)
+        assert TokenVerifier([], public_pem(KEYS[algorithm])).order_id(token) == ORDER
+
+    def test_beside_a_secret(self, algorithm: str) -> None:
+        verifier = TokenVerifier([SECRET], public_pem(KEYS[algorithm]))
+        assert verifier.order_id(modification_token(ORDER)) == ORDER
+        assert verifier.order_id(modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm)) == ORDER
+
+    @pytest.mark.parametrize("text", [str.encode, lambda pem: pem.strip().encode()], ids=["as it is", "stripped"])
+    def test_its_text_is_no_secret(self, algorithm: str, text: Any) -> None:
+        """The oldest trick: everybody has the public key, so nobody may sign with its text."""
+        pem = public_pem(KEYS[algorithm])
+        claims = {"order_id": ORDER, "exp": in_seconds(60)}
+        for given in ("HS256", algorithm):
+            token = hmac_signed({"alg": given, "typ": "JWT"}, claims, text(pem))
+            assert rejected(TokenVerifier([], pem), token) == "invalid"
+            assert rejected(TokenVerifier([SECRET], pem), token) == "invalid"
+
+    def test_the_key_of_another_kind(self, algorithm: str) -> None:
+        for other, key in KEYS.items():
+            if other != algorithm:
+                token = modification_token(ORDER, key=key, algorithm=other)
+                assert rejected(TokenVerifier([], public_pem(KEYS[algorithm])), token) == "invalid"
+
+    def test_expired(self, algorithm: str) -> None:
+        token = modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm, exp=in_seconds(-60))
+        assert rejected(TokenVerifier([], public_pem(KEYS[algorithm])), token) == "expired"
+
+
+def test_another_algorithm_of_the_same_key() -> None:
+    for algorithm in ("RS512", "PS256"):
+        token = modification_token(ORDER, key=RSA_KEY, algorithm=algorithm)
+        assert rejected(TokenVerifier([], public_pem(RSA_KEY)), token) == "invalid"
+
+
+def test_minting_makes_what_the_readme_says() -> None:
+    token = mint(ORDER, SECRET, valid_for=timedelta(minutes=10))
+    assert jwt.get_unverified_header(token)["alg"] == "HS256"
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims.keys() == {"order_id", "exp"}
+    assert abs(claims["exp"] - in_seconds(600)) <= 2

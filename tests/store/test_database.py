@@ -1,0 +1,73 @@
+"""A transaction ends as it ended: what happens to its connection afterwards changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.ports import CommitUnknown, Unavailable
+from app.store.database import PostgresDatabase
+
+GONE = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+
+class LosingPool:
+    """Takes connections back with an error, as asyncpg does when the server ended them meanwhile."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def acquire(self, **options: Any) -> Any:
+        return self._pool.acquire(**options)
+
+    async def release(self, connection: Any, **options: Any) -> None:
+        await self._pool.release(connection, **options)
+        raise GONE
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+@pytest.fixture
+async def db(database: str) -> Any:
+    opened = await PostgresDatabase.open(database, max_size=2)
+    yield opened
+    await opened.close()
+
+
+async def test_a_commit_that_was_answered_stands_though_the_connection_is_lost_at_its_return(
+    db: PostgresDatabase, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_pool", LosingPool(db._pool))
+    async with db.transaction("test") as mine:
+        await mine.execute("insert into grace.cursors (name, position) values ('kept', '1')")
+    assert await conn.fetchval("select position from grace.cursors where name = 'kept'") == "1"
+
+
+async def test_a_commit_without_an_answer_is_unknown_whatever_its_connection_says(
+    db: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_pool", LosingPool(db._pool))
+    with pytest.raises(CommitUnknown):
+        async with db.transaction("test") as mine:
+            await mine.execute("""
+                create function pg_temp.die() returns trigger language plpgsql as
+                $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$;
+                create temporary table doomed (id int);
+                create constraint trigger dies after insert on doomed
+                deferrable initially deferred for each row execute function pg_temp.die();
+                insert into doomed values (1);
+            """)
+
+
+async def test_no_connection_in_time_is_not_now(database: str) -> None:
+    db = await PostgresDatabase.open(database, max_size=1, acquire_timeout=0.1)
+    try:
+        async with db.transaction("first"):
+            with pytest.raises(Unavailable):
+                async with db.transaction("second"):
+                    pass
+    finally:
+        await db.close()

@@ -1,0 +1,253 @@
+"""``grace.jobs``, statement by statement."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.store import jobs
+
+KINDS = list(JobKind)
+LOST_AFTER = timedelta(seconds=10)
+
+
+async def test_a_subject_has_one_job_of_a_kind_for_ever(conn: asyncpg.Connection) -> None:
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1", "pay_2"])
+    await conn.execute("update grace.jobs set state = 'done'")
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1", "pay_3"])
+    await jobs.schedule(conn, JobKind.VOID, "order_1", ["pay_1"])
+    await jobs.schedule(conn, JobKind.VOID, "order_1", [])
+    rows = await conn.fetch("select kind, subject, state from grace.jobs order by id")
+    assert [tuple(row) for row in rows] == [
+        ("capture", "pay_1", "done"),
+        ("capture", "pay_2", "done"),
+        ("capture", "pay_3", "scheduled"),
+        ("void", "pay_1", "scheduled"),
+    ]
+
+
+async def test_a_job_is_due_at_its_time_or_at_once(conn: asyncpg.Connection) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["later"], run_at=later)
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["now"])
+    assert [ref.order_id for ref in await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10)] == ["order_1"]
+    assert await _states(conn) == {"later": "scheduled", "now": "queued"}
+    assert await conn.fetchval("select run_at from grace.jobs where subject = 'later'") == later
+
+
+async def test_queue_due_takes_the_oldest_first_and_no_more_than_the_bound(conn: asyncpg.Connection) -> None:
+    for number in range(5):
+        await jobs.schedule(conn, JobKind.VOID, "order_1", [f"{number}"], run_at=_ago(seconds=60 - number))
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["another kind"], run_at=_ago(hours=1))
+    assert len(await jobs.queue_due(conn, JobKind.VOID, at_once=2)) == 2
+    assert await jobs.queue_due(conn, JobKind.VOID, at_once=2) == [], "two are under way"
+    assert len(await jobs.queue_due(conn, JobKind.VOID, at_once=3)) == 1
+    states = await _states(conn)
+    assert [states[f"{number}"] for number in range(5)] == ["queued"] * 3 + ["scheduled"] * 2
+    assert states["another kind"] == "scheduled"
+    assert await jobs.queue_due(conn, JobKind.VOID, at_once=1) == [], "a bound that sank is no error"
+
+
+async def test_only_the_message_of_the_last_dispatch_takes_the_job(conn: asyncpg.Connection) -> None:
+    ref = await _queued(conn)
+    assert ref.generation == 1
+    for stale in (JobRef(ref.id, 0, "order_1"), JobRef(ref.id, 2, "order_1"), JobRef(ref.id + 1, 1, "order_1")):
+        assert await jobs.take(conn, stale) is None
+    job = await jobs.take(conn, ref)
+    assert job is not None
+    assert (job.state, job.attempts, job.in_doubt) == (JobState.RUNNING, 1, False)
+    assert await jobs.take(conn, ref) is None, "the same message twice"
+    row = await conn.fetchrow("select *, lease_until - now() as lease from grace.jobs")
+    assert row["in_doubt"], "from here on Stripe may have been asked"
+    assert LEASE - timedelta(seconds=2) < row["lease"] <= LEASE
+
+
+@pytest.mark.parametrize("state", ["scheduled", "done", "removed", "dead"])
+async def test_a_job_in_another_state_is_not_taken(conn: asyncpg.Connection, state: str) -> None:
+    ref = await _queued(conn)
+    await conn.execute("update grace.jobs set state = $1", state)
+    assert await jobs.take(conn, ref) is None
+    assert await jobs.running(conn, ref) is None
+
+
+async def test_the_next_attempt_knows_that_the_last_one_is_in_doubt(conn: asyncpg.Connection) -> None:
+    job = await _taken(conn)
+    await jobs.fail(conn, job, delay=timedelta(0), error="no answer", in_doubt=True, new_key=False)
+    again = await _take_again(conn)
+    assert (again.in_doubt, again.attempts, again.failures, again.key_number) == (True, 2, 1, 1)
+    await jobs.fail(conn, again, delay=timedelta(0), error="declined", in_doubt=False, new_key=True)
+    third = await _take_again(conn)
+    assert (third.in_doubt, third.attempts, third.failures, third.key_number) == (False, 3, 2, 2)
+    assert third.idempotency_key == "grace-capture-pay_1-2"
+
+
+async def test_a_failure_waits_and_remembers_since_when(conn: asyncpg.Connection) -> None:
+    job = await _taken(conn)
+    await jobs.fail(conn, job, delay=timedelta(minutes=3), error="x" * 5000, in_doubt=False, new_key=False)
+    row = await conn.fetchrow("select *, run_at - now() as wait from grace.jobs")
+    assert (row["state"], row["lease_until"], len(row["last_error"])) == ("scheduled", None, 2000)
+    assert timedelta(minutes=2, seconds=58) < row["wait"] <= timedelta(minutes=3)
+    since = row["failing_since"]
+    await conn.execute("update grace.jobs set run_at = now()")
+    again = await _take_again(conn)
+    assert again.failing_since == since
+    await jobs.fail(conn, again, delay=timedelta(0), error="x", in_doubt=False, new_key=False)
+    assert await conn.fetchval("select failing_since from grace.jobs") == since
+
+
+async def test_finishing_ends_doubt_and_failures(conn: asyncpg.Connection) -> None:
+    job = await _taken(conn)
+    await jobs.fail(conn, job, delay=timedelta(0), error="no answer", in_doubt=True, new_key=False)
+    await jobs.finish(conn, await _take_again(conn))
+    row = await conn.fetchrow("select * from grace.jobs")
+    assert (row["state"], row["in_doubt"], row["failures"], row["failing_since"]) == ("done", False, 0, None)
+    assert row["last_error"] == "no answer", "what it was is kept"
+
+
+async def test_a_snooze_is_no_failure_and_keeps_them(conn: asyncpg.Connection) -> None:
+    job = await _taken(conn)
+    await jobs.fail(conn, job, delay=timedelta(0), error="x", in_doubt=False, new_key=True)
+    await jobs.snooze(conn, await _take_again(conn), timedelta(0), in_doubt=True)
+    again = await _take_again(conn)
+    assert (again.failures, again.key_number, again.in_doubt) == (1, 2, True)
+
+
+@pytest.mark.parametrize("verb", ["finish", "fail", "snooze"])
+async def test_a_worker_that_lost_its_lease_writes_nothing(conn: asyncpg.Connection, verb: str) -> None:
+    lost = await _taken(conn)
+    await _let_leases_lapse(conn)
+    assert await jobs.sweep_lost(conn, queued_for=LOST_AFTER) == 1
+    own = await _take_again(conn)
+    before = await conn.fetch("select * from grace.jobs")
+
+    assert not await jobs.hold(conn, lost)
+    match verb:
+        case "finish":
+            await jobs.finish(conn, lost)
+        case "fail":
+            await jobs.fail(conn, lost, delay=timedelta(0), error="x", in_doubt=False, new_key=True)
+        case _:
+            await jobs.snooze(conn, lost, timedelta(0), in_doubt=False)
+
+    assert await conn.fetch("select * from grace.jobs") == before
+    assert await jobs.hold(conn, own)
+
+
+async def test_a_sweep_puts_back_lost_messages_and_lapsed_leases_and_nothing_else(conn: asyncpg.Connection) -> None:
+    for subject in ("lost", "fresh", "crashed", "at work", "done"):
+        await jobs.schedule(conn, JobKind.CAPTURE, "order_1", [subject])
+    await conn.execute(
+        "update grace.jobs set state = 'queued', updated_at = now() - interval '11 seconds' where subject = 'lost'; "
+        "update grace.jobs set state = 'queued', updated_at = now() - interval '9 seconds' where subject = 'fresh'; "
+        "update grace.jobs set state = 'running', in_doubt = true, failures = 2, failing_since = now(), "
+        "lease_until = now() - interval '1 ms' where subject = 'crashed'; "
+        "update grace.jobs set state = 'running', lease_until = now() + interval '5 s' where subject = 'at work'; "
+        "update grace.jobs set state = 'done', updated_at = now() - interval '1 day' where subject = 'done'"
+    )
+    assert await jobs.sweep_lost(conn, queued_for=LOST_AFTER) == 2
+    assert await _states(conn) == {
+        "lost": "scheduled",
+        "fresh": "queued",
+        "crashed": "scheduled",
+        "at work": "running",
+        "done": "done",
+    }
+    crashed = await conn.fetchrow("select * from grace.jobs where subject = 'crashed'")
+    assert (crashed["in_doubt"], crashed["lease_until"], crashed["failures"]) == (True, None, 2)
+    assert await jobs.sweep_lost(conn, queued_for=LOST_AFTER) == 0
+
+
+async def test_a_message_swept_back_is_stale_once_the_job_is_queued_again(conn: asyncpg.Connection) -> None:
+    old = await _queued(conn)
+    await conn.execute("update grace.jobs set updated_at = now() - interval '11 seconds'")
+    await jobs.sweep_lost(conn, queued_for=LOST_AFTER)
+    assert await jobs.take(conn, old) is None
+    (new,) = await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10)
+    assert await jobs.take(conn, old) is None
+    assert await jobs.take(conn, new) is not None
+
+
+async def test_a_postponed_job_comes_back_later_and_only_if_nobody_took_it(conn: asyncpg.Connection) -> None:
+    ref = await _queued(conn)
+    await jobs.postpone(conn, JobRef(ref.id, 7, "order_1"), timedelta(0))
+    assert await _states(conn) == {"pay_1": "queued"}
+    await jobs.postpone(conn, ref, timedelta(minutes=1))
+    assert await _states(conn) == {"pay_1": "scheduled"}
+    assert await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10) == []
+    await conn.execute("update grace.jobs set run_at = now()")
+    job = await _take_again(conn)
+    await jobs.postpone(conn, job.ref, timedelta(0))
+    assert await _states(conn) == {"pay_1": "running"}
+
+
+async def test_removing_captures_takes_what_waits_and_leaves_the_rest(conn: asyncpg.Connection) -> None:
+    for state in JobState:
+        await jobs.schedule(conn, JobKind.CAPTURE, "order_1", [state])
+        await conn.execute(
+            "update grace.jobs set state = subject, lease_until = case subject when 'running' then now() end "
+            "where subject = $1",
+            state.value,
+        )
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_2", ["another order"])
+    await jobs.schedule(conn, JobKind.VOID, "order_1", ["a void"])
+    assert await jobs.remove_captures(conn, "order_1") == 2
+    untouched = {state.value: state.value for state in JobState}
+    assert await _states(conn) == untouched | {
+        "scheduled": "removed",
+        "queued": "removed",
+        "another order": "scheduled",
+        "a void": "scheduled",
+    }
+
+
+async def test_trouble_of_other_jobs_of_the_order_and_kind(conn: asyncpg.Connection) -> None:
+    first = await _taken(conn)
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_2"])
+    await jobs.schedule(conn, JobKind.VOID, "order_1", ["pay_1"])
+    failing = "update grace.jobs set failures = 1, failing_since = now() where"
+    await conn.execute(f"{failing} kind = 'void' or id = $1", first.id)
+    assert not await jobs.others_in_trouble(conn, first)
+    await conn.execute(f"{failing} subject = 'pay_2'")
+    assert await jobs.others_in_trouble(conn, first)
+
+
+async def test_a_stored_job_is_read_as_it_was_written(conn: asyncpg.Connection) -> None:
+    job = await _taken(conn)
+    (read,) = await jobs.of_order(conn, "order_1", JobKind.CAPTURE)
+    assert (read.id, read.kind, read.subject, read.ref) == (job.id, JobKind.CAPTURE, "pay_1", job.ref)
+    assert await jobs.of_order(conn, "order_1", JobKind.VOID) == []
+
+
+async def _queued(conn: asyncpg.Connection) -> JobRef:
+    await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1"])
+    (ref,) = await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10)
+    return ref
+
+
+async def _taken(conn: asyncpg.Connection) -> Job:
+    job = await jobs.take(conn, await _queued(conn))
+    assert job is not None
+    return job
+
+
+async def _take_again(conn: asyncpg.Connection) -> Job:
+    (ref,) = await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10)
+    job = await jobs.take(conn, ref)
+    assert job is not None
+    return job
+
+
+async def _let_leases_lapse(conn: asyncpg.Connection) -> None:
+    await conn.execute("update grace.jobs set lease_until = now() - interval '1 s' where state = 'running'")
+
+
+async def _states(conn: asyncpg.Connection) -> dict[str, str]:
+    return {row["subject"]: row["state"] for row in await conn.fetch("select subject, state from grace.jobs")}
+
+
+def _ago(**time: Any) -> datetime:
+    return datetime.now(UTC) - timedelta(**time)
