@@ -1,0 +1,66 @@
+"""``python -m tests.chaos --seconds 120 --seed 7``: load, faults, rest, a report; ends with 1 if a promise broke."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.chaos.faults import KINDS, make_plan, play
+from tests.chaos.ground import Ground
+from tests.chaos.load import Crowd
+from tests.chaos.report import write_report
+from tests.chaos.verdict import judge
+
+
+def main() -> int:
+    """Read the arguments, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120, help="how long shoppers order (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="of faults and shoppers (default %(default)s)")
+    parser.add_argument("--orders-per-second", type=float, default=6, help="(default %(default)s)")
+    parser.add_argument("--only", default="", metavar="WORD", help="only faults whose name has it, such as postgres")
+    parser.add_argument("--logs", type=Path, help="keep the logs here (default: only when a promise broke, in /tmp)")
+    given = parser.parse_args()
+    if not any(given.only in kind for kind in KINDS):
+        parser.error(f"--only {given.only}: no such fault among {', '.join(KINDS)}")
+    return run(given.seconds, given.seed, given.orders_per_second, given.only, given.logs)
+
+
+def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | None) -> int:
+    """One run: 0 when every promise held. Takes ``seconds``, a start of some 5 s, and a rest of at most 90 s."""
+    began = time.monotonic()
+    _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second")
+    with Ground() as ground:
+        crowd = Crowd(ground, random.Random(f"{seed} shoppers"), per_second)
+        plan = make_plan(random.Random(f"{seed} faults"), seconds, only)
+        with ThreadPoolExecutor(1) as thread:
+            shopping = thread.submit(lambda: asyncio.run(crowd.shop(seconds)))
+            faults = play(ground, plan, time.monotonic() + seconds, _tell)
+            _tell("all is well again; shoppers finish, jobs come to rest")
+            shopping.result()
+        verdict = asyncio.run(judge(ground, crowd.attempts, faults, crowd.placed))
+        verdict.broken += [f"{order_id}: a shopper never got an answer" for order_id in crowd.gave_up]
+        sys.stdout.write(write_report(crowd, faults, verdict, ground.logs) + "\n")
+        if verdict.broken or logs:
+            kept = logs or Path(tempfile.mkdtemp(prefix=f"chaos-seed-{seed}-"))
+            ground.keep_logs(kept)
+            sys.stdout.write(f"logs: {kept}\n")
+    sys.stdout.write(f"seed {seed}, {time.monotonic() - began:.0f} s in all\n")
+    sys.stdout.flush()
+    return 1 if verdict.broken else 0
+
+
+def _tell(words: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S}  {words}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What goes wrong, one at a time, from a seeded plan. Each fault begins, lasts and ends; then all is well again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from tests.chaos.ground import API, WORKERS, Ground
+
+_AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payment_intents.retrieve")
+
+Doing = Callable[[Ground], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that went wrong, by the clock on the wall."""
+
+    kind: str
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the plan."""
+
+    kind: str
+    rest: float
+    lasts: float
+
+
+@contextmanager
+def _killed(ground: Ground, names: Sequence[str]) -> Iterator[None]:
+    ground.kill(*names)
+    yield
+    ground.start(*names)
+
+
+@contextmanager
+def _serving_process_killed(ground: Ground) -> Iterator[None]:
+    ground.kill_serving_process()
+    yield
+    ground.restore_api()
+
+
+@contextmanager
+def _valkey_killed(ground: Ground) -> Iterator[None]:
+    ground.valkey.kill()
+    yield
+    ground.valkey.restart()
+
+
+@contextmanager
+def _valkey_stopped(ground: Ground) -> Iterator[None]:
+    ground.valkey.pause()
+    try:
+        yield
+    finally:
+        ground.valkey.resume()
+
+
+@contextmanager
+def _valkey_restarted(ground: Ground) -> Iterator[None]:
+    ground.valkey.restart()
+    yield
+
+
+@contextmanager
+def _valkey_flushed(ground: Ground) -> Iterator[None]:
+    ground.flush()
+    yield
+    ground.flush()
+
+
+@contextmanager
+def _workers_start_without_valkey(ground: Ground) -> Iterator[None]:
+    """The whole fleet comes back while Redis is still away."""
+    ground.valkey.kill()
+    ground.kill(*WORKERS)
+    ground.start(*WORKERS)
+    yield
+    ground.valkey.restart()
+
+
+@contextmanager
+def _postgres_restarted(ground: Ground) -> Iterator[None]:
+    ground.postgres.restart()
+    yield
+
+
+@contextmanager
+def _postgres_killed(ground: Ground) -> Iterator[None]:
+    ground.postgres.kill()
+    yield
+    ground.postgres.restart()
+
+
+@contextmanager
+def _stripe(ground: Ground, action: str, **more: Any) -> Iterator[None]:
+    async def begin() -> None:
+        sandbox = ground.sandbox
+        for op in _AT_STRIPE:
+            await sandbox.fault(op, action, times=None, **more)
+
+    asyncio.run(begin())
+    try:
+        yield
+    finally:
+        asyncio.run(ground.sandbox.clear_faults())
+
+
+KINDS: Final[Mapping[str, Doing]] = {
+    "worker killed": partial(_killed, names=WORKERS[:1]),
+    "all workers killed": partial(_killed, names=WORKERS),
+    "API killed": partial(_killed, names=(API,)),
+    "API killed, its serving process alone": _serving_process_killed,
+    "valkey killed": _valkey_killed,
+    "valkey flushed": _valkey_flushed,
+    "valkey stopped": _valkey_stopped,
+    "valkey restarted": _valkey_restarted,
+    "workers start without valkey": _workers_start_without_valkey,
+    "postgres restarted": _postgres_restarted,
+    "postgres killed": _postgres_killed,
+    "stripe slow": partial(_stripe, action="delay", seconds=3.0),
+    "stripe 429": partial(_stripe, action="error", status=429),
+    "stripe 500, replayed": partial(_stripe, action="error_saved", status=500),
+    "stripe 500 after the effect, replayed": partial(_stripe, action="error_after", status=500),
+    "stripe reset after the effect": partial(_stripe, action="drop_after"),
+    "stripe silent": partial(_stripe, action="timeout"),
+    "stripe silent after the effect": partial(_stripe, action="timeout_after"),
+}
+
+
+def is_of(kind: str, *parts: str) -> bool:
+    """Whether a fault is about one of these (``postgres``, ``API``, ...)."""
+    return any(part in kind for part in parts)
+
+
+def make_plan(rng: random.Random, seconds: float, only: str) -> list[Step]:
+    """More steps than fit: every kind once before any comes again. Short runs have shorter faults and rests."""
+    longest, longest_rest = min(4.0, seconds / 20), min(3.0, seconds / 40)
+    steps: list[Step] = []
+    while len(steps) < seconds:
+        kinds = [kind for kind in KINDS if only in kind]
+        rng.shuffle(kinds)
+        steps += [Step(kind, rng.uniform(0.3, longest_rest), rng.uniform(0.5, longest)) for kind in kinds]
+    return steps
+
+
+def play(ground: Ground, plan: Sequence[Step], until: float, tell: Callable[[str], None]) -> list[Fault]:
+    """Carry out the plan until ``time.monotonic()`` says ``until``; the last fault ends in full."""
+    faults: list[Fault] = []
+    for step in plan:
+        if time.monotonic() + step.rest + step.lasts > until:
+            break
+        time.sleep(step.rest)
+        ground.revive_deserters()
+        begin = time.time()
+        with KINDS[step.kind](ground):
+            time.sleep(step.lasts)
+        faults.append(Fault(step.kind, begin, time.time()))
+        tell(f"{until - time.monotonic():5.0f} s left  {step.kind} ({faults[-1].end - begin:.1f} s)")
+    time.sleep(max(0.0, until - time.monotonic()))
+    ground.revive_deserters()
+    return faults

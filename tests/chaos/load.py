@@ -1,0 +1,186 @@
+"""Shoppers: they order, cancel, cancel twice, cancel late, or do nothing, and try again as a browser's user would."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+import asyncpg
+import httpx
+
+from app.domain.money import to_minor_units
+from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
+from app.http.tokens import mint
+from tests.chaos.ground import DELAY_SECONDS, GRACE_SECONDS, Ground
+from tests.chaos.watch import LockWatch
+
+ANSWER_SECONDS: Final = 20.0
+"""How long a shopper's browser waits; what takes longer than the promise allows is still measured."""
+
+GIVE_UP_SECONDS: Final = 45.0
+STOCK_ITEMS: Final = 6
+"""Kinds of shirt that all orders share, so that releases meet each other and new orders on one row."""
+
+_NO_DATABASE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Plan(StrEnum):
+    """What a shopper means to do."""
+
+    KEEP = "keep"
+    CANCEL = "cancel"
+    DOUBLE = "double"
+    LATE = "late"
+
+
+_SHARES: Final = {Plan.KEEP: 35, Plan.CANCEL: 30, Plan.DOUBLE: 15, Plan.LATE: 20}
+
+
+@dataclass
+class Attempt:
+    """One request and what came back."""
+
+    order_id: str
+    plan: Plan
+    sent: float
+    answered: float
+    status: int | None = None
+    request_id: str | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the shopper waited."""
+        return self.answered - self.sent
+
+    @property
+    def outcome(self) -> str:
+        """In a few words, for counting."""
+        if self.status is None:
+            return f"no answer ({self.error})"
+        if self.status == 200:
+            return f"200 {self.body.get('payment_action')}{' already' if 'message' in self.body else ''}"
+        return " ".join(filter(None, (str(self.status), self.body.get("code"), self.body.get("reason"))))
+
+
+class Crowd:
+    """Places orders at a rate and plays their shoppers. Runs on a loop of its own, in a thread of its own."""
+
+    def __init__(self, ground: Ground, rng: random.Random, per_second: float) -> None:
+        self._ground = ground
+        self._rng = rng
+        self._pause = 1 / per_second
+        self._stock: list[str] = []
+        self._pool: asyncpg.Pool
+        self._http: httpx.AsyncClient
+        self.placed: dict[str, Plan] = {}
+        self.attempts: list[Attempt] = []
+        self.gave_up: list[str] = []
+        self.locks = LockWatch(ground.valkey.url(1))
+
+    async def shop(self, seconds: float) -> None:
+        """Place orders for so long, and return when the last shopper has an answer."""
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        sandbox = self._ground.sandbox
+        watching = asyncio.create_task(self.locks.look_for_ever())
+        async with (
+            asyncpg.create_pool(self._ground.dsn, min_size=0, max_size=8, timeout=5) as self._pool,
+            httpx.AsyncClient(
+                base_url=self._ground.api, limits=limits, timeout=ANSWER_SECONDS, trust_env=False
+            ) as self._http,
+            asyncio.TaskGroup() as shoppers,
+        ):
+            until = time.monotonic() + seconds
+            while (now := time.monotonic()) < until:
+                plan = self._rng.choices(list(_SHARES), list(_SHARES.values()))[0]
+                shoppers.create_task(self._live(sandbox, plan, random.Random(self._rng.random())))
+                await asyncio.sleep(max(0.0, self._pause * self._rng.uniform(0.5, 1.5) - (time.monotonic() - now)))
+        watching.cancel()
+
+    async def _live(self, sandbox: Any, plan: Plan, rng: random.Random) -> None:
+        amount = Decimal(rng.randint(100, 99_999)) / 100
+        intent = await sandbox.authorize(to_minor_units(amount, "eur"), "eur")
+        order_id, since = await self._check_out(Payment(amount=amount, provider_id=STRIPE, intent=intent), rng)
+        self.placed[order_id] = plan
+        match plan:
+            case Plan.KEEP:
+                return
+            case Plan.LATE:
+                wait = rng.uniform(GRACE_SECONDS - 0.5, GRACE_SECONDS + DELAY_SECONDS + 1.5)
+            case _:
+                wait = rng.uniform(0, GRACE_SECONDS - 0.5)
+        await asyncio.sleep(max(0.0, wait - (time.time() - since)))
+        clicks = rng.choice([2, 3]) if plan is Plan.DOUBLE else 1
+        async with asyncio.TaskGroup() as fingers:
+            for number in range(clicks):
+                fingers.create_task(self._click(order_id, plan, after=number * rng.choice([0.0, 0.05, 0.4])))
+
+    async def _check_out(self, payment: Payment, rng: random.Random) -> tuple[str, float]:
+        """Place the order once, through a database that comes and goes. Its id and creation time."""
+        kinds = rng.sample(self._stock, rng.choice([1, 2])) if len(self._stock) >= STOCK_ITEMS else [None]
+        lines = [Line(quantity=rng.randint(1, 3), inventory_item_id=kind) for kind in sorted(kinds, key=str)]
+        found = None
+        for tries in itertools.count():
+            try:
+                async with self._pool.acquire(timeout=5) as conn:
+                    if tries:
+                        found = await _order_of(conn, str(payment.intent and payment.intent["id"]))
+                    if found is None:
+                        placed = await place_order(conn, payments=[payment], lines=lines)
+                        self._learn(placed)
+                        found = placed.id, placed.created_at.timestamp()
+                    return found
+            except _NO_DATABASE:
+                await asyncio.sleep(0.2)
+        raise AssertionError("unreachable")
+
+    def _learn(self, placed: PlacedOrder) -> None:
+        if len(self._stock) < STOCK_ITEMS:
+            self._stock += placed.inventory_item_ids
+
+    async def _click(self, order_id: str, plan: Plan, after: float) -> None:
+        """Press the button until there is an answer that a person would accept."""
+        await asyncio.sleep(after)
+        until = time.monotonic() + GIVE_UP_SECONDS
+        while time.monotonic() < until:
+            attempt = await self._ask(order_id, plan)
+            self.attempts.append(attempt)
+            if attempt.status is not None and attempt.status < 500:
+                return
+            await asyncio.sleep(0.25 if attempt.status is None else 2)
+        self.gave_up.append(order_id)
+
+    async def _ask(self, order_id: str, plan: Plan) -> Attempt:
+        headers = {
+            "x-publishable-api-key": self._ground.publishable_key,
+            "x-modification-token": mint(order_id, self._ground.secret, valid_for=timedelta(hours=1)),
+        }
+        attempt = Attempt(order_id, plan, time.time(), 0)
+        try:
+            answer = await self._http.post(f"/store/orders/{order_id}/cancel", headers=headers)
+            attempt.status, attempt.request_id = answer.status_code, answer.headers.get("x-request-id")
+            attempt.body = answer.json()
+        except httpx.TransportError as error:
+            attempt.error = type(error).__name__
+        except ValueError:
+            attempt.error = "not JSON"
+        attempt.answered = time.time()
+        return attempt
+
+
+async def _order_of(conn: Any, intent_id: str) -> tuple[str, float] | None:
+    """The order of an earlier try whose commit was made although its answer was lost."""
+    row = await conn.fetchrow(
+        "select o.id, o.created_at from payment p join order_payment_collection using (payment_collection_id) "
+        'join "order" o on o.id = order_id where p.data @> $1::jsonb',
+        f'{{"id": "{intent_id}"}}',
+    )
+    return None if row is None else (row["id"], row["created_at"].timestamp())

@@ -1,0 +1,28 @@
+"""The same command as by hand: in a process of its own, whose main thread may start and kill what it likes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+
+def _run(seconds: int, seed: int, *, within: int) -> None:
+    argv = [sys.executable, "-m", "tests.chaos", f"--seconds={seconds}", f"--seed={seed}"]
+    done = subprocess.run(
+        argv, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=within, check=False
+    )
+    assert done.returncode == 0, f"\n{done.stdout}"
+
+
+def test_no_promise_breaks_when_everything_fails_once_in_a_while() -> None:
+    _run(22, 7, within=240)
+
+
+@pytest.mark.long
+def test_no_promise_breaks_in_two_minutes_of_faults() -> None:
+    _run(120, 11, within=400)

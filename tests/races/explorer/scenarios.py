@@ -1,0 +1,75 @@
+"""How things may stand when the actors begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+
+from app.domain.jobs import JobKind
+from app.embedded.shop import PlacedOrder
+from app.ports import LateMoney, Policy
+from app.store import jobs
+from plugins.medusa_bridge import orders, payments
+from tests.races.explorer.cases import Case, Scenario
+from tests.races.explorer.stripe_seam import Call
+
+_POLICY: Final = Policy(void_wait=timedelta(0), publishes_events=False)
+_REFUNDING: Final = Policy(void_wait=timedelta(0), publishes_events=False, late_money=LateMoney.REFUND)
+
+
+async def _open(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """The capture is queued: its message is on its way, and an older one of it too."""
+    await jobs.schedule(conn, JobKind.CAPTURE, order.id, order.payment_ids)
+    await _queue(conn)
+
+
+async def _canceled(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """Canceled by us; void and release are queued, the capture is removed."""
+    await jobs.schedule(conn, JobKind.CAPTURE, order.id, order.payment_ids)
+    locked = await orders.read(conn, order.id, lock=True)
+    assert locked is not None
+    await jobs.remove_captures(conn, order.id)
+    await payments.cancel_order(conn, locked)
+    await conn.execute("insert into grace.cancellations values ($1, 'token', null, 'before', now())", order.id)
+    await jobs.schedule(conn, JobKind.VOID, order.id, order.payment_ids)
+    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
+    await _queue(conn)
+
+
+async def _in_doubt(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """A worker died in the capture, and its job is queued again."""
+    await _open(conn, order)
+    await conn.execute("update grace.jobs set in_doubt = true, attempts = 1")
+
+
+async def _queue(conn: asyncpg.Connection) -> None:
+    await conn.execute("update grace.jobs set state = 'queued', generation = 2 where state = 'scheduled'")
+
+
+def _captured_at_stripe(case: Case) -> None:
+    """By somebody whose rows never came to be."""
+    case.account.post(f"/v1/payment_intents/{case.intent_ids[0]}/capture", {}, "capt_of_somebody")
+
+
+def _asked_before(case: Case, *, done: bool) -> None:
+    key = f"grace-capture-{case.payment_ids[0]}-1"
+    case.account.calls.append(Call("-", "capture", case.intent_ids[0], key))
+    if done:
+        case.account.post(f"/v1/payment_intents/{case.intent_ids[0]}/capture", {"amount_to_capture": "2974"}, key)
+
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="open", make=_open, policy=_POLICY),
+        Scenario(name="canceled", make=_canceled, policy=_POLICY),
+        Scenario(name="refunding", make=_open, policy=_REFUNDING),
+        Scenario(name="late", make=_canceled, stripe=_captured_at_stripe, policy=_REFUNDING),
+        Scenario(name="two", make=_open, amounts=("10", "19.7381"), policy=_POLICY),
+        Scenario(name="doubt-done", make=_in_doubt, stripe=lambda case: _asked_before(case, done=True), policy=_POLICY),
+        Scenario(name="doubt-not", make=_in_doubt, stripe=lambda case: _asked_before(case, done=False), policy=_POLICY),
+    )
+}

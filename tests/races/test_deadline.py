@@ -1,0 +1,200 @@
+"""The deadline is a promise: no capture of ours makes a shopper late who asked in time, whatever the clocks say.
+
+Orders come within 200 ms of the end of their grace period, a real worker captures whatever is due a second later, and
+somebody holds the order's row for a while. When a request was received is judged by the database's clock, as exactly as
+it can be measured from here: the look at that clock takes its time, and a busy event loop reads answers late. Requests
+so near the deadline that this matters prove nothing; they are counted, and there must not be many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
+from app.embedded.stripe_sandbox.client import Sandbox
+from app.http import store_orders
+from app.settings import Settings
+from tests.promises import broken_promises
+from tests.world import Api, Shop, eventually, serving, settings_for, working
+
+GRACE = timedelta(seconds=3)
+AHEAD = timedelta(seconds=1)
+"""How long before its deadline an order is placed."""
+AROUND_MS = 200
+LONGEST_HOLD = 0.3
+AT_ONCE = 16
+SKEWS = {"right": (0, 0), "API ahead": (900, -900), "API behind": (-900, 900)}
+"""Seconds by which the wall clocks of API and worker are wrong."""
+
+_REAL_TIME = time.time
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, and between which moments of the database's clock it was received."""
+
+    order: PlacedOrder
+    earliest: datetime
+    latest: datetime
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        deadline = self.order.created_at + GRACE
+        if self.latest < deadline:
+            return "in time"
+        return "too late" if self.earliest >= deadline else "on the line"
+
+    @property
+    def wrong(self) -> str | None:
+        expected = {"in time": {200}, "too late": {409}, "on the line": {200, 409}}[self.verdict]
+        if self.status in expected:
+            return None
+        left = (self.order.created_at + GRACE - self.latest).total_seconds() * 1000
+        return f"{self.order.id}: {self.verdict} ({left:+.1f} ms left), answered {self.status} {self.body}"
+
+
+class Receipts:
+    """Stands for ``time`` in the handlers: the first look of each task is the receipt of its request."""
+
+    def __init__(self) -> None:
+        self.of: dict[Any, float] = {}
+
+    def monotonic(self) -> float:
+        return self.of.setdefault(asyncio.current_task(), time.monotonic())
+
+
+@dataclass
+class Ground:
+    """A shop, an API, and how late the event loop is."""
+
+    shop: Shop
+    api: Api
+    pool: asyncpg.Pool
+    receipts: Receipts
+    lags: list[tuple[float, float]] = field(default_factory=list)
+
+    async def ask(self, dice: random.Random) -> Asked:
+        """Cancel an order around its deadline, while somebody holds its row."""
+        intent = await self.shop.sandbox.authorize(2974, "eur")
+        async with self.pool.acquire() as conn:
+            clock = [time.monotonic(), await conn.fetchval("select clock_timestamp()"), time.monotonic()]
+            held = [Payment(provider_id=STRIPE, intent=intent)]
+            order = await place_order(
+                conn, lines=[Line(managed=False)], payments=held, placed_ago=GRACE - AHEAD, now=clock[1]
+            )
+        before, now, after = clock
+        wanted = AHEAD.total_seconds() + dice.uniform(-AROUND_MS, AROUND_MS) / 1000
+        hold = dice.random() * LONGEST_HOLD if dice.random() < 0.7 else 0.0
+        await asyncio.sleep(max(after + wanted - 0.05 - time.monotonic(), 0))
+        holding = asyncio.create_task(self._hold(order, 0.05 + hold))
+        await asyncio.sleep(max(after + wanted - time.monotonic(), 0))
+        answer = await self.api.cancel(order.id)
+        received = self.receipts.of.pop(asyncio.current_task())
+        answered = time.monotonic()
+        await holding
+        # The handler reads the database's clock once, and its own when the answer has come through the event loop.
+        lag = max((late for at, late in self.lags if received <= at <= answered + 0.1), default=0.0)
+        earliest = now + timedelta(seconds=received - after - lag - 0.01)
+        return Asked(order, earliest, now + timedelta(seconds=received - before), answer.status_code, answer.json())
+
+    async def _hold(self, order: PlacedOrder, seconds: float) -> None:
+        async with self.pool.acquire() as conn, conn.transaction():
+            await conn.execute('select id from "order" where id = $1 for update', order.id)
+            await asyncio.sleep(seconds)
+
+    async def watch_the_loop(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            late = time.monotonic() - began - 0.005
+            self.lags = [*self.lags[-2000:], (time.monotonic(), late)]
+
+
+@pytest.fixture
+def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
+    """A second from the deadline to the capture; answers do not wait for voids, and nobody is rate limited."""
+    changes = {
+        "GRACE_PERIOD_SECONDS": str(GRACE.seconds),
+        "CAPTURE_DELAY_SECONDS": "1",
+        "VOID_WAIT_SECONDS": "0",
+        "MEDUSA_EVENTS": "off",
+        "DATABASE_POOL_SIZE": "24",
+        "RATE_LIMIT_PER_ADDRESS": "0",
+    }
+    return settings_for(database, redis_url, sandbox, **changes)
+
+
+@pytest.mark.parametrize("clocks", SKEWS)
+async def test_who_asks_in_time_is_not_late(
+    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str
+) -> None:
+    await _ask(settings, shop, monkeypatch, clocks, requests=32, seed=11)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("clocks", SKEWS)
+async def test_ten_thousand_ask_around_the_deadline(
+    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str
+) -> None:
+    await _ask(settings, shop, monkeypatch, clocks, requests=3_334, seed=random.randrange(2**32))
+
+
+async def _ask(
+    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str, *, requests: int, seed: int
+) -> None:
+    of_api, of_worker = SKEWS[clocks]
+    here, receipts, dice = threading.get_ident(), Receipts(), random.Random(seed)
+    monkeypatch.setattr(time, "time", lambda: _REAL_TIME() + (of_api if threading.get_ident() == here else of_worker))
+    monkeypatch.setattr(store_orders, "time", receipts)
+    async with _ground(settings, shop, receipts) as ground, working(settings):
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one() -> Asked:
+            async with gate:
+                return await ground.ask(dice)
+
+        asked = await asyncio.gather(*(asyncio.create_task(one()) for _ in range(requests)))
+        await eventually(_at_rest(shop), within=30, message="captures and voids do not end")
+
+    verdicts = Counter(request.verdict for request in asked)
+    assert [request.wrong for request in asked if request.wrong] == [], f"seed {seed}, {verdicts}"
+    assert verdicts["in time"] > requests / 8, f"seed {seed}: {verdicts}"
+    assert verdicts["too late"] > requests / 8, f"seed {seed}: {verdicts}"
+    captured = await shop.conn.fetchval("select count(*) from payment where captured_at is not null")
+    assert captured == sum(request.status == 409 for request in asked)
+    assert await broken_promises(shop, shop.sandbox) == []
+
+
+@asynccontextmanager
+async def _ground(settings: Settings, shop: Shop, receipts: Receipts) -> AsyncIterator[Ground]:
+    async with (
+        serving(settings, shop.key) as api,
+        asyncpg.create_pool(settings.database_url, min_size=AT_ONCE, max_size=2 * AT_ONCE) as pool,
+    ):
+        ground = Ground(shop, api, pool, receipts)
+        watcher = asyncio.create_task(ground.watch_the_loop())
+        yield ground
+        watcher.cancel()
+
+
+def _at_rest(shop: Shop) -> Callable[[], Awaitable[bool]]:
+    async def at_rest() -> bool:
+        waiting = "select count(*) from grace.jobs where state in ('scheduled', 'queued', 'running')"
+        untracked = "select count(*) from payment as p where not exists (select from grace.jobs where subject = p.id)"
+        return not await shop.conn.fetchval(waiting) and not await shop.conn.fetchval(untracked)
+
+    return at_rest
