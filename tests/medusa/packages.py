@@ -1,0 +1,78 @@
+"""Medusa's npm packages, installed once into a cache outside the repository."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .processes import Child
+
+BACKEND = Path(__file__).parent / "backend"
+OLDEST_NODE = 20
+_INSTALL_SECONDS = 900
+_DONE = ".complete"
+
+
+def node_is_missing() -> str | None:
+    """Why Medusa cannot run here, or ``None``."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return f"a real Medusa needs Node {OLDEST_NODE} or later and npm on the PATH"
+    if (found := _node_major()) < OLDEST_NODE:
+        return f"a real Medusa needs Node {OLDEST_NODE} or later, this is {found}"
+    return None
+
+
+def installed_packages(say: Callable[[str], None]) -> Path:
+    """The ``node_modules`` for ``backend/package.json``. Installs them when the cache has none.
+
+    They are installed beside their final place and renamed, so what is found under the final name is whole.
+    """
+    cache = Path(os.environ.get("MEDUSA_GRACE_CACHE") or Path.home() / ".cache" / "medusa-grace")
+    cache.mkdir(parents=True, exist_ok=True)
+    manifest = (BACKEND / "package.json").read_bytes()
+    machine = f"node{_node_major()}-{platform.system()}-{platform.machine()}".lower()
+    home = cache / f"{machine}-{hashlib.sha256(manifest).hexdigest()[:16]}"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second run waits here instead of installing as well
+        if not (home / _DONE).exists():
+            shutil.rmtree(home, ignore_errors=True)
+            for abandoned in cache.glob("partial-*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+            partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
+            (partial / "package.json").write_bytes(manifest)
+            _install(partial, say)
+            (partial / _DONE).touch()
+            partial.rename(home)
+    return home / "node_modules"
+
+
+def _install(directory: Path, say: Callable[[str], None]) -> None:
+    say("npm install of Medusa: about 1,100 packages and 2 minutes, once for this package.json")
+    began = time.monotonic()
+    argv = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    npm = Child("npm install", argv, env=dict(os.environ), log=directory / "npm.log", cwd=directory)
+    told = began
+
+    def finished() -> bool:
+        nonlocal told
+        if time.monotonic() - told > 15:
+            told = time.monotonic()
+            say(f"npm install: {told - began:.0f} s")
+        return npm.ended
+
+    npm.await_(finished, seconds=_INSTALL_SECONDS, what="end")
+    npm.finish(seconds=1)
+    say(f"npm install: done after {time.monotonic() - began:.0f} s")
+
+
+def _node_major() -> int:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(version.removeprefix("v").split(".")[0])
