@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import structlog
 
 from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState
-from app.ports import Services
+from app.ports import Connection, Services
 from app.store import cursors, incidents, jobs
+from app.usecases.one_by_one import one_by_one
 from app.usecases.settle_canceled import settle_canceled
 
 log = structlog.get_logger()
@@ -33,15 +35,16 @@ async def adopt_canceled(services: Services) -> int:
             conn, after_job=int(position), window=WINDOW
         )
         await cursors.move(conn, CURSOR, str(reached))
-    for order_id in order_ids:
-        async with services.db.transaction("adopt") as conn:
-            order = await services.commerce.lock_order(conn, order_id)
-            if order is not None and order.state is OrderState.CANCELED and not _being_captured(order):
-                await jobs.remove_captures(conn, order_id)
-                await incidents.close(conn, order_id, IncidentKind.CAPTURE_FAILED)
-                await settle_canceled(services, conn, order)
-                log.info("order.adopted", order_id=order_id)
+    await one_by_one(services, "adopt", order_ids, partial(_adopt, services))
     return len(order_ids)
+
+
+async def _adopt(services: Services, conn: Connection, order: Order) -> None:
+    if order.state is OrderState.CANCELED and not _being_captured(order):
+        await jobs.remove_captures(conn, order.id)
+        await incidents.close(conn, order.id, IncidentKind.CAPTURE_FAILED)
+        await settle_canceled(services, conn, order)
+        log.info("order.adopted", order_id=order.id)
 
 
 def _being_captured(order: Order) -> bool:

@@ -21,6 +21,7 @@ from app.ports import CommitUnknown, Connection, Event, Services, Unavailable
 from app.store import cancellations, jobs
 from app.usecases.await_void import await_void
 from app.usecases.crowds import Crowds
+from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -101,16 +102,15 @@ async def _decide_and_write(
                 request_id=request.request_id,
                 canceled_at=order.read_at,
             )
-            await _schedule_aftermath(conn, order, publishes_events=policy.publishes_events)
+            await _schedule_aftermath(services, conn, order)
         return decision
 
 
-async def _schedule_aftermath(conn: Connection, order: Order, *, publishes_events: bool) -> None:
+async def _schedule_aftermath(services: Services, conn: Connection, order: Order) -> None:
     held = [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
     await jobs.schedule(conn, JobKind.VOID, order.id, held)
     await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
-    if publishes_events:
-        await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("order.canceled", order.id).subject])
+    await tell_subscribers(services, conn, order.id, Event("order.canceled", order.id))
 
 
 async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnknown) -> None:

@@ -11,13 +11,14 @@ import structlog
 
 from app.domain.capture import NotWanted, Skip, TakeMoney, WaitForMedusa, decide_capture, left_behind
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
+from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
 from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_success
 from app.usecases.settle_canceled import raise_late_money, settle_canceled
+from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -145,9 +146,8 @@ async def _record_captured(
     if payment.state is PaymentState.CAPTURE_IN_FLIGHT and not left_behind(order, payment):
         await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=True)
         return
-    if await services.commerce.record_capture(conn, order, payment, intent) and services.policy.publishes_events:
-        event = Event("payment.captured", payment.id)
-        await jobs.schedule(conn, JobKind.PUBLISH, order.id, [event.subject])
+    if await services.commerce.record_capture(conn, order, payment, intent):
+        await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
     await record_success(conn, job, kind=IncidentKind.CAPTURE_FAILED)
     if intent is not None and intent.amount_received < to_minor_units(payment.amount, payment.currency):
         detail = f"{payment.id}: Stripe captured {intent.amount_received} (smallest unit) of {payment.amount}"

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
-
-import structlog
 
 from app.domain.capture import refunds_settled
 from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState, Provider
-from app.ports import Connection, Services, Unavailable
+from app.ports import Connection, Services
 from app.store import incidents
+from app.usecases.one_by_one import one_by_one
 from app.usecases.settle_canceled import settle_canceled
-
-log = structlog.get_logger()
 
 
 async def heal_incidents(services: Services) -> None:
@@ -25,18 +23,16 @@ async def heal_incidents(services: Services) -> None:
     for kind, settled in _SETTLED.items():
         async with services.db.transaction("heal.list") as conn:
             order_ids = await incidents.some_orders_with(conn, kind)
-        for order_id in order_ids:
-            try:
-                async with services.db.transaction("heal") as conn:
-                    order = await services.commerce.lock_order(conn, order_id)
-                    if order is None:
-                        continue
-                    if order.state is OrderState.CANCELED:
-                        await settle_canceled(services, conn, order)
-                    if settled(order):
-                        await incidents.close(conn, order_id, kind)
-            except Unavailable as error:
-                log.info("heal.later", order_id=order_id, error=str(error))
+        await one_by_one(services, "heal", order_ids, partial(_heal, services, kind, settled))
+
+
+async def _heal(
+    services: Services, kind: IncidentKind, settled: Callable[[Order], bool], conn: Connection, order: Order
+) -> None:
+    if order.state is OrderState.CANCELED:
+        await settle_canceled(services, conn, order)
+    if settled(order):
+        await incidents.close(conn, order.id, kind)
 
 
 async def close_late_money_if_settled(conn: Connection, order: Order) -> None:

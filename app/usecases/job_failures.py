@@ -29,6 +29,12 @@ async def record_failure(
         await incidents.open_(conn, job.order_id, kind, error)
 
 
+async def record_trouble(conn: Connection, job: Job, detail: str, *, kind: IncidentKind) -> None:
+    """The shop does not show what the job is about: a person is told at once, and it is looked at again later."""
+    now = await conn.fetchval("select now()")
+    await record_failure(conn, job, Unseen(detail), kind=kind, now=now, at_once=True)
+
+
 async def record_success(conn: Connection, job: Job, *, kind: IncidentKind, note: str | None = None) -> None:
     """End the job, and the incident that its failures opened, unless another job of the order still fails."""
     await jobs.finish(conn, job, note=note)

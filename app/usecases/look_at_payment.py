@@ -11,11 +11,12 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, PaymentState
-from app.ports import Answered, Connection, Intent, IntentState, Services, Unseen
+from app.ports import Answered, Connection, Event, Intent, IntentState, Services, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure, record_success
 from app.usecases.settle_canceled import settle_canceled
+from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -86,10 +87,12 @@ async def _act_on(services: Services, conn: Connection, order: Order, payment: P
             await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
         return
     if intent.state is IntentState.CAPTURED and payment.state is not PaymentState.CAPTURE_IN_FLIGHT:
-        await services.commerce.record_capture(conn, order, payment, intent)
+        if await services.commerce.record_capture(conn, order, payment, intent):
+            await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
         captured = (await _again(services, conn, order)).payment(payment.id) or payment
         refunded = given_back(intent.amount_refunded, captured.captured, captured.currency)
-        await services.commerce.record_refund(conn, order, captured, refunded)
+        if await services.commerce.record_refund(conn, order, captured, refunded):
+            await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id))
         if refunded < captured.refunded:
             detail = f"{payment.id}: Stripe gave back {refunded}, Medusa's rows say {captured.refunded}"
             await incidents.open_(conn, order.id, IncidentKind.REFUND_FAILED, detail)

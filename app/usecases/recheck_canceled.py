@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Final
-
-import structlog
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Order, OrderState
 from app.ports import Connection, Services
 from app.store import cancellations, incidents, jobs
+from app.usecases.one_by_one import one_by_one
 from app.usecases.settle_canceled import settle_canceled
-
-log = structlog.get_logger()
 
 LOOK_BACK: Final = timedelta(minutes=10)
 """Far longer than any request of Medusa's may take that read the order before it was canceled."""
@@ -29,15 +27,16 @@ async def recheck_canceled(services: Services) -> int:
     async with services.db.transaction("recheck.list") as conn:
         recent = await cancellations.since(conn, LOOK_BACK)
         touched = await services.commerce.touched_after_cancel(conn, recent)
-    for order_id in touched:
-        async with services.db.transaction("recheck") as conn:
-            order = await services.commerce.lock_order(conn, order_id)
-            if order is not None and order.state is OrderState.CANCELED:
-                await settle_canceled(services, conn, order)
-                await raise_fulfilled(conn, order)
-                if await services.commerce.reservations(conn, order.id):
-                    await jobs.again(conn, JobKind.RELEASE, order.id, order.id)
+    await one_by_one(services, "recheck", touched, partial(_recheck, services))
     return len(touched)
+
+
+async def _recheck(services: Services, conn: Connection, order: Order) -> None:
+    if order.state is OrderState.CANCELED:
+        await settle_canceled(services, conn, order)
+        await raise_fulfilled(conn, order)
+        if await services.commerce.reservations(conn, order.id):
+            await jobs.again(conn, JobKind.RELEASE, order.id, order.id)
 
 
 async def raise_fulfilled(conn: Connection, order: Order) -> None:

@@ -7,14 +7,16 @@ import asyncio
 import msgspec
 import structlog
 
+from app.domain.capture import MEDUSA_FINISHES_WITHIN
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.money import given_back
-from app.domain.order import OrderState, Payment, Provider
-from app.ports import Answered, Declined, Event, Outcome, Services, Unknown
+from app.domain.order import Order, OrderState, Payment, Provider
+from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure, record_success, record_trouble
+from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -40,8 +42,12 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
         if job is None:
             return None
         payment = order.payment(job.subject) if order else None
-        if order is None or payment is None or order.state is not OrderState.CANCELED:
-            await jobs.finish(conn, job, JobState.REMOVED, note="not a payment of a canceled order any more")
+        if order is None or payment is None:
+            gone = f"{job.subject} vanished from the shop before it was refunded; look for its money at Stripe"
+            await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
+            return None
+        if order.state is not OrderState.CANCELED:
+            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
             return None
         if payment.taken <= payment.refunded and payment.provider is not Provider.STRIPE:
             await record_success(conn, job, kind=IncidentKind.REFUND_FAILED, note="refunded by somebody else")
@@ -83,7 +89,7 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
             return
         payment = order.payment(job.subject) if order else None
         if order is None or payment is None:
-            await jobs.finish(conn, job, note="vanished from the shop while it was refunded")
+            await _record_vanished(conn, job, outcome)
             return
         if outcome is not None and not isinstance(outcome, Answered):
             await record_failure(conn, job, outcome, kind=IncidentKind.REFUND_FAILED, now=order.read_at)
@@ -94,10 +100,28 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
             if outcome is None
             else given_back(outcome.intent.amount_refunded, payment.captured, payment.currency)
         )
-        if await services.commerce.record_refund(conn, order, payment, refunded) and services.policy.publishes_events:
-            await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("payment.refunded", payment.id).subject])
+        if await services.commerce.record_refund(conn, order, payment, refunded):
+            await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id))
+        elif outcome is not None:
+            await _look_again(conn, order, payment)
         await record_success(conn, job, kind=IncidentKind.REFUND_FAILED)
         after = await services.commerce.read_order(conn, order.id)
         if after is not None:
             await close_late_money_if_settled(conn, after)
         log.info("payment.refunded", order_id=order.id, payment_id=payment.id)
+
+
+async def _record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
+    """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
+    if isinstance(outcome, Answered) and outcome.intent.amount_refunded >= outcome.intent.amount_received:
+        await record_success(conn, job, kind=IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
+        return
+    gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
+    await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
+
+
+async def _look_again(conn: Connection, order: Order, payment: Payment) -> None:
+    """The rows told of the refund before we did: by a row of Medusa's that it takes out again when Stripe,
+    which has given the money back to us already, refuses it. When that is over, the rows are compared with Stripe."""
+    subject = f"{payment.id}:after-refund"
+    await jobs.schedule(conn, JobKind.LOOK, order.id, [subject], run_at=order.read_at + MEDUSA_FINISHES_WITHIN)

@@ -11,12 +11,13 @@ import structlog
 
 from app.domain.capture import left_behind
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
+from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
-from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown, Unseen
+from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown
 from app.store import incidents, jobs
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure, record_success, record_trouble
 from app.usecases.settle_canceled import raise_late_money
+from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -47,8 +48,7 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
         payment = order.payment(job.subject) if order else None
         if order is None or payment is None or order.state is not OrderState.CANCELED:
             detail = f"{job.subject} is not a payment of a canceled order any more; its hold is left alone"
-            now = await conn.fetchval("select now()")
-            await record_failure(conn, job, Unseen(detail), kind=IncidentKind.VOID_FAILED, now=now, at_once=True)
+            await record_trouble(conn, job, detail, kind=IncidentKind.VOID_FAILED)
             return None
         partly = payment.state is PaymentState.PARTIALLY_CAPTURED and payment.provider is not Provider.STRIPE
         if payment.state is PaymentState.CAPTURED or partly:
@@ -117,18 +117,16 @@ async def _record_vanished(conn: Connection, job: Job, intent: Intent | None) ->
     if intent is not None and intent.state is IntentState.CANCELED:
         await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="voided, and gone from the shop")
         return
-    now = await conn.fetchval("select now()")
-    gone = Unseen(f"{job.subject} vanished from the shop while it was voided; look for its hold at Stripe")
-    await record_failure(conn, job, gone, kind=IncidentKind.VOID_FAILED, now=now, at_once=True)
+    gone = f"{job.subject} vanished from the shop while it was voided; look for its hold at Stripe"
+    await record_trouble(conn, job, gone, kind=IncidentKind.VOID_FAILED)
 
 
 async def _record_late_money(
     services: Services, conn: Connection, order: Order, payment: Payment, job: Job, intent: Intent | None
 ) -> None:
     """There is no hold left to void: the money was taken. The rows are made to say so, and a person is told."""
-    wrote = intent is not None and await services.commerce.record_capture(conn, order, payment, intent)
-    if wrote and services.policy.publishes_events:
-        await jobs.schedule(conn, JobKind.PUBLISH, order.id, [Event("payment.captured", payment.id).subject])
+    if intent is not None and await services.commerce.record_capture(conn, order, payment, intent):
+        await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
     await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="captured before it could be voided")
     after = await services.commerce.read_order(conn, order.id) or order
     settled = after.payment(payment.id) or payment

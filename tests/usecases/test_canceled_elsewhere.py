@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from app.domain.cancellation import PaymentAction
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import (
@@ -19,6 +20,8 @@ from app.embedded.shop_acts import (
     settle_capture,
 )
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
+from app.ports import Unavailable
+from app.store import incidents
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.recheck_canceled import recheck_canceled
@@ -69,6 +72,35 @@ async def test_two_workers_do_not_adopt_at_once(hand: Hand, shop: Shop) -> None:
     await asyncio.gather(*(adopt_canceled(hand.services) for _ in range(4)))
     assert (await hand.job(order, JobKind.CAPTURE))["state"] == "removed"
     assert await shop.conn.fetchval("select count(*) from grace.jobs where kind = 'void'") == 1
+
+
+@pytest.mark.parametrize("trouble", ["locked", "broken"])
+@pytest.mark.parametrize("step", ["adopt", "recheck", "heal"])
+async def test_one_order_in_trouble_does_not_keep_the_others_waiting(
+    hand: Hand, shop: Shop, step: str, trouble: str
+) -> None:
+    orders = [await _late_money(hand, shop) for _ in range(3)]
+    for order in orders:
+        await hand.schedule(order, JobKind.CAPTURE)
+    await shop.conn.execute("delete from grace.incidents")
+    if step == "heal":
+        for order in orders:
+            await incidents.open_(shop.conn, order.id, IncidentKind.FULFILLED, "a test")
+    seen: list[str] = []
+
+    async def in_turn() -> None:
+        seen.append(step)
+        if len(seen) == 1:
+            raise Unavailable("locked") if trouble == "locked" else ValueError("broken")
+
+    services = hand.before(step, in_turn).services
+    await {"adopt": adopt_canceled, "recheck": recheck_canceled, "heal": heal_incidents}[step](services)
+
+    told = await shop.conn.fetchval(
+        "select count(distinct order_id) from grace.incidents where kind = 'late_money' and closed_at is null"
+    )
+    assert len(seen) >= 3
+    assert told == 2
 
 
 async def test_canceled_beside_a_capture_of_medusas_that_fails_then(hand: Hand, shop: Shop) -> None:
@@ -216,7 +248,7 @@ async def _canceled_beside_a_capture(shop: Shop, order: PlacedOrder) -> str:
 
 async def _late_money(hand: Hand, shop: Shop) -> PlacedOrder:
     order = await shop.place()
-    await hand.services.gateway.capture(order.intent_ids[0], amount=2974, key="by-hand")
+    await hand.services.gateway.capture(order.intent_ids[0], amount=2974, key=f"by-hand-{order.id}")
     await hand.cancel(order)
     assert await hand.run_until(order, JobKind.VOID, JobState.DONE) == 1
     return order

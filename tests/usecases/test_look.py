@@ -28,6 +28,7 @@ async def test_a_look_at_a_capture_after_the_cancel_is_late_money(hand: Hand, sh
     await _hint(shop, order)
     await hand.refunding().run(order, JobKind.LOOK)
     assert await shop.incidents(order) == ["late_money"]
+    assert ("publish", f"payment.captured:{order.payment_ids[0]}") in await hand.jobs(order)
     assert await hand.refunding().run_until(order, JobKind.REFUND, JobState.DONE) == 1
     assert await shop.incidents(order) == []
     assert (await shop.sandbox.ledger())[order.intent_ids[0]].refunds == 1
@@ -44,6 +45,7 @@ async def test_a_refund_in_stripes_dashboard_is_booked(hand: Hand, shop: Shop) -
     await hand.run(order, JobKind.LOOK)
     assert await shop.incidents(order) == []
     assert await shop.conn.fetchval("select count(*) from refund") == 1
+    assert ("publish", f"payment.refunded:{order.payment_ids[0]}") in await hand.jobs(order)
 
 
 async def test_a_second_hint_after_a_look_is_another_look(hand: Hand, shop: Shop) -> None:

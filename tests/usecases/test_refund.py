@@ -151,6 +151,47 @@ async def test_an_order_that_is_open_again_is_not_refunded(hand: Hand, shop: Sho
     assert await shop.sandbox.requests(REFUND) == []
 
 
+async def test_a_payment_that_vanished_before_its_refund_is_shown_to_a_person(hand: Hand, shop: Shop) -> None:
+    order = await _late(hand, shop)
+    await shop.conn.execute("update payment set deleted_at = now() where id = $1", order.payment_ids[0])
+    assert (await hand.run(order, JobKind.REFUND))["state"] == "scheduled"
+    assert await shop.sandbox.requests(REFUND) == []
+    assert "refund_failed" in await shop.incidents(order)
+
+
+@pytest.mark.parametrize("given_back", [True, False], ids=["given back", "refused"])
+async def test_a_payment_that_vanishes_during_its_refund(hand: Hand, shop: Shop, given_back: bool) -> None:
+    """Only Stripe's word that all was given back ends the job without a person."""
+    order = await _late(hand, shop)
+    if not given_back:
+        await shop.sandbox.fault(REFUND, "error", status=402)
+
+    async def vanish() -> None:
+        await shop.conn.execute("update payment set deleted_at = now() where id = $1", order.payment_ids[0])
+
+    job = await hand.before("refund.record", vanish).run(order, JobKind.REFUND)
+    assert job["state"] == ("done" if given_back else "scheduled")
+    assert ("refund_failed" in await shop.incidents(order)) is not given_back
+
+
+async def test_a_refund_of_medusas_that_fails_beside_ours_is_put_right_later(hand: Hand, shop: Shop) -> None:
+    """Its row is there before Stripe is asked, ours finds it, and then Stripe refuses Medusa: the row goes again."""
+    order = await _late(hand, shop)
+    theirs: list[str] = []
+
+    async def admin_refunds() -> None:
+        theirs.append(await refund_by_medusa(shop.conn, order, order.payment_ids[0]))
+
+    await hand.before("refund.record", admin_refunds).run(order, JobKind.REFUND)
+    await shop.conn.execute("delete from refund where id = $1", theirs[0])
+    await shop.conn.execute("delete from order_transaction where reference_id = $1", theirs[0])
+
+    look = await hand.job(order, JobKind.LOOK, f"{order.payment_ids[0]}:after-refund")
+    assert await shop.conn.fetchval("select $1::timestamptz > now() + interval '4 minutes'", look["run_at"])
+    assert (await hand.run(order, JobKind.LOOK))["state"] == "done"
+    await _is_refunded_once(shop, order)
+
+
 async def test_a_refund_after_a_partial_capture_gives_back_what_was_taken(hand: Hand, shop: Shop) -> None:
     """Stripe counts the released rest of the hold as refunded too; it was never anybody's money."""
     order = await shop.place()

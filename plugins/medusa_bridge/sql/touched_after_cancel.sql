@@ -1,6 +1,6 @@
 -- $1 order_ids
--- Of these orders, those that are canceled and that something happened to: money taken or still held, goods packed, or stock reserved by a
--- checkout that had made the order first.
+-- Of these orders, those that are canceled and that something happened to: money taken or still held, goods packed,
+-- or stock reserved by a checkout that had made the order first.
 select o.id
 from "order" as o
 where o.id = any($1::text[]) and (o.status = 'canceled' or o.canceled_at is not null)
