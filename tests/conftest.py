@@ -31,9 +31,7 @@ _LONG = (
     "chaos/",
     "hostile/",
     "races/test_deadline",
-    "races/test_explorer",
     "races/test_late_money",
-    "races/test_mutants",
 )
 
 
