@@ -47,7 +47,8 @@ class Lab:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """The events, or those of that name, that Medusa's subscriber has received so far."""
-        events = map(json.loads, self.events_file.read_text().splitlines())
+        written, _, _half = self.events_file.read_text().rpartition("\n")
+        events = map(json.loads, written.splitlines())
         return [event for event in events if name in (None, event["name"])]
 
 
