@@ -19,10 +19,10 @@ def _run(seconds: int, seed: int, *, within: int) -> None:
     assert done.returncode == 0, f"\n{done.stdout}"
 
 
-def test_no_promise_breaks_when_everything_fails_once_in_a_while() -> None:
-    _run(22, 7, within=240)
+def test_no_promise_breaks_when_each_thing_fails_once() -> None:
+    _run(22, 7, within=300)
 
 
 @pytest.mark.long
 def test_no_promise_breaks_in_two_minutes_of_faults() -> None:
-    _run(120, 11, within=400)
+    _run(120, 11, within=500)
