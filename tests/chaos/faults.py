@@ -16,7 +16,7 @@ from tests.chaos.records import Fault
 
 _AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payment_intents.retrieve")
 
-MET_WITHIN: Final = 15.0
+MET_WITHIN: Final = 30.0
 """Seconds that a fault at Stripe waits for a request to meet it."""
 
 Doing = Callable[[Ground], AbstractContextManager[None]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.captures import last_capture_after
+from tests.chaos.captures import last_capture_after, lateness
 from tests.chaos.load import Crowd
 from tests.chaos.records import Attempt, Fault, Heard, OrderRow, Orders
 from tests.chaos.verdict import Verdict
@@ -32,8 +32,10 @@ def write_report(crowd: Crowd, heard: Heard, verdict: Verdict, requests: Request
     lines.append(f"rest came {verdict.rested_after:.1f} s after the load")
     lines += ["", f"cancels: {len(attempts)} requests", *_table(one.outcome for one in attempts)]
     lines += ["", "seconds to an answer:", *_latencies(attempts)]
-    lateness = sorted(order.captured_at - order.due_at for order in orders if order.captured_at)
-    lines += ["", f"captures, seconds after they were due: {_spread(lateness)}"]
+    overdue = sorted(order.captured_at - order.due_at for order in orders if order.captured_at)
+    late = sorted(lateness(order, order.captured_at, heard) for order in orders if order.captured_at)
+    lines += ["", f"captures, seconds after they were due: {_spread(overdue)}"]
+    lines.append(f"  counted from the end of the last fault before: {_spread(late)}")
     lines += ["", *_fault_table(heard, verdict.orders, requests)]
     held = crowd.locks.too_long
     words = f"{len(held)}, longest {held[0]:.0f} s" if held else "0"
