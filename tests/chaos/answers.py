@@ -9,6 +9,8 @@ from typing import Final
 from tests.chaos.records import Attempt, Heard, OrderRow, Orders
 
 LONGEST_CANCEL: Final = 10.0
+IN_TURN: Final = 3
+"""Processes that an answer waits for one after the other (shopper, API, Postgres): a starved machine starves each."""
 AFTERMATH: Final = 2.0
 """Seconds after a restart in which pooled connections to the old server may still be found dead."""
 SAME_MOMENT: Final = 0.1
@@ -29,7 +31,7 @@ def bad_answers(orders: Orders, heard: Heard) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_with(one: Attempt, order: OrderRow | None, heard: Heard) -> Iterator[str]:
-    if one.seconds - heard.lost(one.sent, one.answered) > LONGEST_CANCEL:
+    if one.seconds - IN_TURN * heard.lost(one.sent, one.answered) > LONGEST_CANCEL:
         yield f"a cancel took {one.seconds:.1f} s"
     if one.status is None:
         if not _during(one, heard, "API killed"):

@@ -10,8 +10,8 @@ from typing import Final, Self
 from tests.chaos.records import Fault
 
 BEAT: Final = 0.1
-STALL: Final = 0.5
-"""A beat this late is no matter of scheduling: the whole machine was stopped, or starved."""
+STALL: Final = 0.2
+"""A beat this late is no matter of our own threads: the whole machine was stopped, or starved."""
 
 
 class Pulse:

@@ -97,8 +97,8 @@ def test_a_shopper_who_gave_up() -> None:
 
 def test_an_answer_is_not_late_while_the_machine_stands_still() -> None:
     slow = _asked(1, 200, FIRST, took=14)
-    assert _words(CANCELED, slow, stalls=[_fault("stall", 2, 8)]) == []
-    assert len(_words(CANCELED, slow, stalls=[_fault("stall", 2, 4)])) == 1
+    assert _words(CANCELED, slow, stalls=[_fault("stall", 2, 3.5)]) == []
+    assert len(_words(CANCELED, slow, stalls=[_fault("stall", 2, 3.2)])) == 1
 
 
 def _late(captured_after: float, *faults: Fault, attempts: int = 1, stalls: tuple[Fault, ...] = ()) -> list[str]:
