@@ -12,19 +12,14 @@ from functools import partial
 from typing import Any, Final
 
 from tests.chaos.ground import API, WORKERS, Ground
+from tests.chaos.records import Fault
 
 _AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payment_intents.retrieve")
 
+MET_WITHIN: Final = 30.0
+"""Seconds that a fault at Stripe waits for a request to meet it."""
+
 Doing = Callable[[Ground], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that went wrong, by the clock on the wall."""
-
-    kind: str
-    begin: float
-    end: float
 
 
 @dataclass(frozen=True)
@@ -103,17 +98,53 @@ def _postgres_killed(ground: Ground) -> Iterator[None]:
 
 
 @contextmanager
+def _workers_killed_in_mid_call(ground: Ground) -> Iterator[None]:
+    """Their calls to Stripe go through, and nobody is left to record it."""
+    _arm(ground, "delay", seconds=1.5)
+    _await_met(ground)
+    ground.kill(*WORKERS)
+    asyncio.run(ground.sandbox.clear_faults())
+    yield
+    ground.start(*WORKERS)
+
+
+@contextmanager
+def _postgres_killed_in_mid_call(ground: Ground) -> Iterator[None]:
+    """Stripe's answers come, and cannot be recorded."""
+    _arm(ground, "delay", seconds=1.5)
+    _await_met(ground)
+    ground.postgres.kill()
+    asyncio.run(ground.sandbox.clear_faults())
+    yield
+    ground.postgres.restart()
+
+
+@contextmanager
 def _stripe(ground: Ground, action: str, **more: Any) -> Iterator[None]:
-    async def begin() -> None:
+    """Lasts until at least one request has met it."""
+    _arm(ground, action, **more)
+    yield
+    _await_met(ground)
+    asyncio.run(ground.sandbox.clear_faults())
+
+
+def _arm(ground: Ground, action: str, **more: Any) -> None:
+    async def arm() -> None:
         sandbox = ground.sandbox
         for op in _AT_STRIPE:
             await sandbox.fault(op, action, times=None, **more)
 
-    asyncio.run(begin())
-    try:
-        yield
-    finally:
-        asyncio.run(ground.sandbox.clear_faults())
+    ground.armed_at = time.time()
+    asyncio.run(arm())
+
+
+def _await_met(ground: Ground) -> None:
+    until = time.monotonic() + MET_WITHIN
+    while time.monotonic() < until:
+        requests = asyncio.run(ground.sandbox.requests())
+        if any(request["fault"] and request["at"] >= ground.armed_at for request in requests):
+            return
+        time.sleep(0.1)
 
 
 KINDS: Final[Mapping[str, Doing]] = {
@@ -128,6 +159,8 @@ KINDS: Final[Mapping[str, Doing]] = {
     "workers start without valkey": _workers_start_without_valkey,
     "postgres restarted": _postgres_restarted,
     "postgres killed": _postgres_killed,
+    "all workers killed in mid-call": _workers_killed_in_mid_call,
+    "postgres killed in mid-call": _postgres_killed_in_mid_call,
     "stripe slow": partial(_stripe, action="delay", seconds=3.0),
     "stripe 429": partial(_stripe, action="error", status=429),
     "stripe 500, replayed": partial(_stripe, action="error_saved", status=500),
@@ -138,27 +171,27 @@ KINDS: Final[Mapping[str, Doing]] = {
 }
 
 
-def is_of(kind: str, *parts: str) -> bool:
-    """Whether a fault is about one of these (``postgres``, ``API``, ...)."""
-    return any(part in kind for part in parts)
-
-
 def make_plan(rng: random.Random, seconds: float, only: str) -> list[Step]:
-    """More steps than fit: every kind once before any comes again. Short runs have shorter faults and rests."""
-    longest, longest_rest = min(4.0, seconds / 20), min(3.0, seconds / 40)
+    """Every kind once before any comes again, more than fit. Short runs have shorter faults and rests."""
+    longest, longest_rest = min(4.0, max(0.6, seconds / 30)), min(3.0, seconds / 60)
     steps: list[Step] = []
-    while len(steps) < seconds:
+    while len(steps) < max(seconds, len(KINDS)):
         kinds = [kind for kind in KINDS if only in kind]
         rng.shuffle(kinds)
-        steps += [Step(kind, rng.uniform(0.3, longest_rest), rng.uniform(0.5, longest)) for kind in kinds]
+        steps += [Step(kind, rng.uniform(0.1, longest_rest), rng.uniform(0.3, longest)) for kind in kinds]
     return steps
 
 
 def play(ground: Ground, plan: Sequence[Step], until: float, tell: Callable[[str], None]) -> list[Fault]:
-    """Carry out the plan until ``time.monotonic()`` says ``until``; the last fault ends in full."""
+    """Carry out the plan until ``time.monotonic()`` says ``until``, and every kind has come once.
+
+    The last fault ends in full; so on a slow machine this takes longer, and leaves nothing out.
+    """
     faults: list[Fault] = []
+    kinds = {step.kind for step in plan}
     for step in plan:
-        if time.monotonic() + step.rest + step.lasts > until:
+        seen_all = {fault.kind for fault in faults} == kinds
+        if seen_all and time.monotonic() + step.rest + step.lasts > until:
             break
         time.sleep(step.rest)
         ground.revive_deserters()

@@ -26,11 +26,10 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
+from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
 
 API: Final = "serve"
 WORKERS: Final = ("worker-1", "worker-2")
-GRACE_SECONDS: Final = 8
-DELAY_SECONDS: Final = 1
 CHOICES: Final = {
     "GRACE_PERIOD_SECONDS": str(GRACE_SECONDS),
     "CAPTURE_DELAY_SECONDS": str(DELAY_SECONDS),
@@ -55,6 +54,8 @@ class Ground:
         self.stripe_key = f"sk_test_{secrets.token_hex(12)}"
         self.stripe = ""
         self.publishable_key = ""
+        self.armed_at = 0.0
+        """When Stripe was last told to fail."""
         self.deserters: list[str] = []
         """Processes of the sidecar that ended although nobody killed them."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Final
 
 import asyncpg
@@ -18,7 +17,8 @@ import httpx
 from app.domain.money import to_minor_units
 from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
 from app.http.tokens import mint
-from tests.chaos.ground import DELAY_SECONDS, GRACE_SECONDS, Ground
+from tests.chaos.ground import Ground
+from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS, Attempt, Plan
 from tests.chaos.watch import LockWatch
 
 ANSWER_SECONDS: Final = 20.0
@@ -28,47 +28,14 @@ GIVE_UP_SECONDS: Final = 45.0
 STOCK_ITEMS: Final = 6
 """Kinds of shirt that all orders share, so that releases meet each other and new orders on one row."""
 
+AT_CHECKOUT: Final = 24
+AT_THE_BUTTON: Final = 60
+"""Shoppers at once beyond whom the next ones stay away: a slow machine gets fewer orders, not a growing queue."""
+
 _NO_DATABASE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-class Plan(StrEnum):
-    """What a shopper means to do."""
-
-    KEEP = "keep"
-    CANCEL = "cancel"
-    DOUBLE = "double"
-    LATE = "late"
-
-
 _SHARES: Final = {Plan.KEEP: 35, Plan.CANCEL: 30, Plan.DOUBLE: 15, Plan.LATE: 20}
-
-
-@dataclass
-class Attempt:
-    """One request and what came back."""
-
-    order_id: str
-    plan: Plan
-    sent: float
-    answered: float
-    status: int | None = None
-    request_id: str | None = None
-    body: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long the shopper waited."""
-        return self.answered - self.sent
-
-    @property
-    def outcome(self) -> str:
-        """In a few words, for counting."""
-        if self.status is None:
-            return f"no answer ({self.error})"
-        if self.status == 200:
-            return f"200 {self.body.get('payment_action')}{' already' if 'message' in self.body else ''}"
-        return " ".join(filter(None, (str(self.status), self.body.get("code"), self.body.get("reason"))))
 
 
 class Crowd:
@@ -84,10 +51,14 @@ class Crowd:
         self.placed: dict[str, Plan] = {}
         self.attempts: list[Attempt] = []
         self.gave_up: list[str] = []
+        self.stayed_away = 0
+        """Shoppers who were not let in, because the machine could not serve those who were."""
+        self._at_checkout = 0
+        self._at_the_button = 0
         self.locks = LockWatch(ground.valkey.url(1))
 
-    async def shop(self, seconds: float) -> None:
-        """Place orders for so long, and return when the last shopper has an answer."""
+    async def shop(self, over: threading.Event) -> None:
+        """Place orders until it is over, and return when the last shopper has an answer."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         sandbox = self._ground.sandbox
         watching = asyncio.create_task(self.locks.look_for_ever())
@@ -98,17 +69,25 @@ class Crowd:
             ) as self._http,
             asyncio.TaskGroup() as shoppers,
         ):
-            until = time.monotonic() + seconds
-            while (now := time.monotonic()) < until:
+            while not over.is_set():
+                now = time.monotonic()
                 plan = self._rng.choices(list(_SHARES), list(_SHARES.values()))[0]
-                shoppers.create_task(self._live(sandbox, plan, random.Random(self._rng.random())))
+                rng = random.Random(self._rng.random())
+                if self._at_checkout < AT_CHECKOUT and self._at_the_button < AT_THE_BUTTON:
+                    shoppers.create_task(self._live(sandbox, plan, rng))
+                else:
+                    self.stayed_away += 1
                 await asyncio.sleep(max(0.0, self._pause * self._rng.uniform(0.5, 1.5) - (time.monotonic() - now)))
         watching.cancel()
 
     async def _live(self, sandbox: Any, plan: Plan, rng: random.Random) -> None:
-        amount = Decimal(rng.randint(100, 99_999)) / 100
-        intent = await sandbox.authorize(to_minor_units(amount, "eur"), "eur")
-        order_id, since = await self._check_out(Payment(amount=amount, provider_id=STRIPE, intent=intent), rng)
+        self._at_checkout += 1
+        try:
+            amount = Decimal(rng.randint(100, 99_999)) / 100
+            intent = await sandbox.authorize(to_minor_units(amount, "eur"), "eur")
+            order_id, since = await self._check_out(Payment(amount=amount, provider_id=STRIPE, intent=intent), rng)
+        finally:
+            self._at_checkout -= 1
         self.placed[order_id] = plan
         match plan:
             case Plan.KEEP:
@@ -164,6 +143,7 @@ class Crowd:
             "x-modification-token": mint(order_id, self._ground.secret, valid_for=timedelta(hours=1)),
         }
         attempt = Attempt(order_id, plan, time.time(), 0)
+        self._at_the_button += 1
         try:
             answer = await self._http.post(f"/store/orders/{order_id}/cancel", headers=headers)
             attempt.status, attempt.request_id = answer.status_code, answer.headers.get("x-request-id")
@@ -172,6 +152,8 @@ class Crowd:
             attempt.error = type(error).__name__
         except ValueError:
             attempt.error = "not JSON"
+        finally:
+            self._at_the_button -= 1
         attempt.answered = time.time()
         return attempt
 
