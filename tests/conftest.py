@@ -30,9 +30,7 @@ _numbers = itertools.count(1)
 _LONG = (
     "chaos/",
     "hostile/",
-    "races/test_deadline",
     "races/test_explorer",
-    "races/test_late_money",
     "races/test_mutants",
 )
 
