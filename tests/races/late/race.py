@@ -71,6 +71,8 @@ class Ground:
         if race.dice.random() < 0.2:
             acts.append(self._capture(race))
         await asyncio.gather(*acts)
+        if race.noticed_by == "webhook":
+            await self._run_jobs(race, ["look"])
 
     async def _cancel(self, race: Race) -> None:
         """A busy machine answers 503, which changed nothing: the shopper presses once more."""
