@@ -198,6 +198,13 @@ class Commerce(Protocol):
         """Make the rows say that ``refunded`` (major units, in all) was given back; safe to repeat."""
         ...
 
+    async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
+        """Put right what the shop's own capture wrote around ``payment``, which is captured; safe to repeat.
+
+        ``abandoned``: that capture is over for certain, and what it has not written it never will.
+        """
+        ...
+
     async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
         """The live reservations of the order's lines."""
         ...

@@ -26,22 +26,6 @@ configure_logs("INFO")
 _numbers = itertools.count(1)
 
 
-# Interleavings and hostile input: by hand, with `pytest -m long`, until their full forms have been shown.
-_LONG = (
-    "hostile/",
-    "races/test_deadline",
-    "races/test_late_money",
-)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, before the marks are asked for."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(_LONG):
-            item.add_marker(pytest.mark.long)
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the session. A test that kills or restarts it leaves it running."""

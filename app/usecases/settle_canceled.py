@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.capture import left_behind
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Order, Payment, PaymentState
@@ -14,9 +15,11 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
 
     ``order`` is canceled and its rows are locked. Medusa's own cancel swallows a failed void and a failed
     refund; this is where both come to light. A capture row that a crash left behind is voided too: Stripe
-    tells which of the two it was. Safe to repeat.
+    tells which of the two it was. Rows around a captured payment are put right. Safe to repeat.
     """
     for payment in order.payments:
+        if payment.state is PaymentState.CAPTURED:
+            await services.commerce.mend_capture(conn, order, payment, abandoned=left_behind(order, payment))
         match payment.state:
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
                 await services.commerce.cancel_payment(conn, payment)

@@ -84,6 +84,9 @@ class MedusaBridge(Examiner):
     async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
         return await payments.record_refund(conn, order, payment, refunded)
 
+    async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
+        await payments.mend_capture(conn, order, payment, abandoned=abandoned)
+
     async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
         return await stock.reservations(conn, order_id)
 

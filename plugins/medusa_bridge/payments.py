@@ -21,6 +21,9 @@ _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
 _ADD_TO_SUMMARY: Final = statement("add_to_summary")
 _RECOUNT_COLLECTION: Final = statement("recount_collection")
 _INSERT_REFUND: Final = statement("insert_refund")
+_DRIFT: Final = statement("drift_of_payment")
+_REOPEN_PAYMENT: Final = statement("reopen_payment")
+_RECOUNT_SUMMARY: Final = statement("recount_summary")
 
 _NOTHING: Final = Decimal(0)
 
@@ -79,6 +82,26 @@ async def record_refund(conn: Connection, order: Order, payment: Payment, refund
     await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, _NOTHING, missing)
     await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
     return True
+
+
+async def mend_capture(conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
+    """Put right what a capture of Medusa's did around a captured payment. Where all is well, nothing is written.
+
+    Medusa sums up and books from what it has read, without a lock: what was written meanwhile, a refund of ours say,
+    is gone from its sums. It also leaves ``canceled_at``, and then its admin refuses to refund. Transactions that
+    it owes are written only when its capture is ``abandoned``, since it would write them a second time.
+    """
+    if abandoned:
+        await _book_captures(conn, order, payment)
+    drift = await conn.fetchrow(_DRIFT, order.id, payment.id)
+    if drift is None:
+        return
+    if drift["is_closed"]:
+        await conn.execute(_REOPEN_PAYMENT, payment.id)
+    if drift["collection_differs"]:
+        await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    if drift["summary_differs"]:
+        await conn.execute(_RECOUNT_SUMMARY, order.id, order.version)
 
 
 def _taken(payment: Payment, intent: Intent | None) -> Decimal:

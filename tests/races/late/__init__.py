@@ -1,0 +1,1 @@
+"""Races between a shopper's cancel and money that Medusa takes all the same."""
