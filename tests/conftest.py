@@ -26,10 +26,9 @@ configure_logs("INFO")
 _numbers = itertools.count(1)
 
 
-# Chaos, interleavings and hostile input: by hand, with `pytest -m long`, until their full forms have been shown.
+# Chaos and interleavings: by hand, with `pytest -m long`, until their full forms have been shown.
 _LONG = (
     "chaos/",
-    "hostile/",
     "races/test_deadline",
     "races/test_explorer",
     "races/test_late_money",
