@@ -97,7 +97,8 @@ def served(database: str, redis_url: str, sandbox: Sandbox, log: Path, **changes
         _await_ready(server)
         yield server
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # a test may have ended it
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
