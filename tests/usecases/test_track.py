@@ -182,6 +182,21 @@ async def test_odd_ids_at_the_end_of_a_full_batch_blind_nobody(
         assert len(await tracking.jobs(order)) == 1
 
 
+async def test_an_odd_id_amid_a_backlog_hides_nothing_behind_it(
+    tracking: Hand, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no time to go on from: a cursor at it would begin anew a little before now."""
+    monkeypatch.setattr("app.usecases.track_payments.BATCH", 2)
+    began = tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(hours=12))
+    await shop.conn.execute("update grace.cursors set position = $1", began)
+    orders = [await _placed(shop, placed_ago=timedelta(hours=hours)) for hours in (11, 10, 9, 8)]
+    odd = orders[1].payment_ids[0]
+    await shop.conn.execute("update payment set id = $2 where id = $1", odd, f"{odd[:14]}-by-hand")
+    assert [await track_payments(tracking.services) for _ in range(3)] == [2, 2, 0]
+    for order in orders:
+        assert len(await tracking.jobs(order)) == 1
+
+
 async def test_a_clock_that_runs_behind_is_caught_by_the_search_for_stragglers(tracking: Hand, shop: Shop) -> None:
     await _placed(shop)
     await track_payments(tracking.services)
