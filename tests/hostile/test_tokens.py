@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
+import asyncpg
 import httpx
 import jwt
 import pytest
@@ -148,7 +151,8 @@ def _flipped(token: str, at: int) -> str:
 
 
 def _minted(order_id: Any, *, ends_in: float = 600, secret: str = SECRET, algorithm: str = "HS256", **more: Any) -> str:
-    return _forged({"order_id": order_id, "exp": int(time.time() + ends_in), **more}, secret, algorithm, "")
+    claims = {"order_id": order_id, "exp": int(time.time() + ends_in), **more}
+    return _forged(claims, secret, algorithm, "")
 
 
 ODD_CHARACTERS = st.text(st.sampled_from("\x00 \t\n/%.*ü\u200b\u202e\U0001f648_-aA0"), min_size=1, max_size=4)
@@ -164,6 +168,9 @@ FLAWS: st.SearchStrategy[Callable[[str], str]] = st.one_of(
         [str.lower, str.upper, str.title, lambda id_: id_[:-1], lambda id_: [id_], lambda id_: {id_: 1}]
     ).map(lambda change: lambda id_: _minted(change(id_))),
     st.integers(60, 2**31).map(lambda ahead: lambda id_: _minted(id_, nbf=int(time.time()) + ahead)),
+    st.sampled_from([math.inf, -math.inf, math.nan, "soon", [], {}, None, -1, True]).map(
+        lambda exp: lambda id_: _minted(id_, exp=exp)
+    ),
     st.integers(4_000, 9_000).map(lambda size: lambda id_: _minted(id_, padding="x" * size)),
 )
 
@@ -199,15 +206,27 @@ async def test_the_same_token_without_a_flaw(shop: Shop, api: Api) -> None:
     assert (await api.client.post(f"/store/orders/{placed.id}/cancel", headers=headers)).status_code == 200
 
 
+async def test_a_stranger_does_not_learn_from_waiting(api: Api, order: str, database: str) -> None:
+    """Somebody holds the order's row: who has no right to it is answered all the same."""
+    rival = await asyncpg.connect(database)
+    async with rival.transaction():
+        await rival.execute('select from "order" where id = $1 for update', order)
+        for credential in ("another customer", "a token of a third order"):
+            answer = await _ask_for_both(api, order, WRONG[credential])
+            assert answer.status_code in {403, 404}
+    await rival.close()
+
+
 @FEW
 @given(order_id=IDS, body=BODIES)
 async def test_ids_that_are_none(api: Api, order: str, order_id: str, body: bytes) -> None:
     """A token for the strange id itself, so that nothing but the id is wrong."""
     try:
         headers = {"x-publishable-api-key": api.key, "x-modification-token": token_for(order_id)}
-        url = httpx.URL("http://grace.test").copy_with(path=f"/store/orders/{order_id}/cancel")
-    except (httpx.InvalidURL, UnicodeEncodeError):
+        path = f"/store/orders/{quote(order_id, safe='')}/cancel"
+    except UnicodeEncodeError:
         return
+    url = httpx.URL("http://grace.test").copy_with(raw_path=path.encode())
     answer = await api.client.post(url, headers=headers, content=body)
     assert 300 <= answer.status_code < 500, answer.text
 
