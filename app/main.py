@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -28,6 +29,9 @@ from plugins.medusa_bridge import BridgeConfig, MedusaBridge, MedusaPlugin, Medu
 
 log = structlog.get_logger()
 
+LAST_REQUESTS = 10
+"""Seconds that an orphaned server has to end its requests."""
+
 LARGEST_BODY = 16 * 1024
 """Bytes. A reason has 500 characters at most."""
 
@@ -42,11 +46,15 @@ def create_app() -> Litestar:
 
 def _end_with_parent(parent: int) -> None:
     """granian's process manager can be killed alone; a server that it no longer sees would answer on, with old
-    settings, beside its successor."""
-    while os.getppid() == parent:
+    settings, beside its successor. A manager that died before we got here is only known by its pipe."""
+    manager = multiprocessing.parent_process()
+    while os.getppid() == parent and (manager is None or manager.is_alive()):
         time.sleep(1)
     log.warning("serve.orphaned")
-    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(LAST_REQUESTS):  # again and again: a server that is not up yet still has the manager's handler
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def check_database(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.embedded import shop_rows
-from plugins.medusa_bridge.ids import earlier, made_at, new_id, payment_id_at
+from plugins.medusa_bridge.ids import earlier, later, made_at, new_id, payment_id_at
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_000, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -50,3 +50,35 @@ def test_a_search_begins_a_little_before_its_cursor() -> None:
 def test_a_cursor_ahead_of_the_database_begins_a_little_before_now() -> None:
     tomorrow = shop_rows.new_id("pay", NOON + timedelta(days=1))
     assert earlier(tomorrow, LATE, NOON) == payment_id_at(NOON - LATE)
+
+
+def test_a_cursor_moves_on_to_the_newest_id() -> None:
+    cursor, newest = payment_id_at(NOON - LATE), shop_rows.new_id("pay", NOON - SECOND)
+    assert later(cursor, newest, NOON) == newest
+    assert later(newest, cursor, NOON) == newest, "and never back"
+    assert later(cursor, None, NOON) == cursor, "there are no payments"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "",
+        "pay_~",
+        "pay_zzzz",
+        "payé",
+        "pay_7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+        "pay_" + "z" * 26,
+        "PAY_01M82MGPYYHGSM41XBR1GMBMVJ",
+        shop_rows.new_id("pay", NOON + timedelta(days=400)),
+        shop_rows.new_id("pay", NOON).lower(),
+        "pay_" + shop_rows.new_id("pay", NOON + LATE)[4:].lower(),
+    ],
+)
+def test_no_id_can_carry_a_cursor_beyond_what_comes_next(odd: str) -> None:
+    """Wherever it stands, as the newest id or as the cursor that was left, the next payment is after it."""
+    upcoming = shop_rows.new_id("pay", NOON + SECOND)
+    cursor = payment_id_at(NOON - LATE)
+    for moved in (later(cursor, odd, NOON), later(odd, cursor, NOON), later(odd, None, NOON)):
+        assert moved <= payment_id_at(NOON) < upcoming
+        assert earlier(moved, LATE, NOON + SECOND) < upcoming
+        assert later(moved, upcoming, NOON + LATE) == upcoming, "it is not stuck"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -14,8 +15,9 @@ from app.domain.capture import (
     WaitForMedusa,
     decide_capture,
     left_behind,
+    refunds_settled,
 )
-from app.domain.order import OrderState, Payment, Provider
+from app.domain.order import Order, OrderState, Payment, Provider
 from tests.domain import builders as a
 
 
@@ -98,3 +100,36 @@ class TestMedusaIsCapturing:
     def test_no_row_is_nothing_left_behind(self) -> None:
         payment = a.held()
         assert not left_behind(a.order(payment, read_at=self.READ_AT), payment)
+
+
+class TestRefundsAreSettled:
+    """A refund row of Medusa's is there before Stripe is asked, and goes away when Stripe refuses."""
+
+    READ_AT = a.PLACED_AT + timedelta(hours=1)
+    OLD = READ_AT - MEDUSA_FINISHES_WITHIN - a.MICROSECOND
+
+    def test_nothing_was_captured(self) -> None:
+        assert refunds_settled(a.order(a.held(), a.canceled(), read_at=self.READ_AT))
+
+    def test_given_back(self) -> None:
+        assert refunds_settled(self._order(refunded=a.TEN, last_refunded_at=self.OLD))
+
+    @pytest.mark.parametrize("age", [timedelta(0), timedelta(minutes=4), MEDUSA_FINISHES_WITHIN])
+    def test_in_flight(self, age: timedelta) -> None:
+        assert not refunds_settled(self._order(refunded=a.TEN, last_refunded_at=self.READ_AT - age))
+
+    @pytest.mark.parametrize("refunded", [0, "9.99"])
+    def test_not_all_of_it(self, refunded: str) -> None:
+        assert not refunds_settled(self._order(refunded=Decimal(refunded), last_refunded_at=self.OLD))
+
+    def test_the_youngest_of_several_payments_counts(self) -> None:
+        old = a.captured(refunded=a.TEN, last_refunded_at=self.OLD)
+        young = a.captured(refunded=a.TEN, last_refunded_at=self.READ_AT)
+        assert not refunds_settled(a.order(old, young, read_at=self.READ_AT))
+
+    def test_captured_without_a_row(self) -> None:
+        """``captured_at`` says that all of it was taken."""
+        assert not refunds_settled(self._order(captured=Decimal(0)))
+
+    def _order(self, **facts: object) -> Order:
+        return a.order(a.captured(**facts), read_at=self.READ_AT)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
+from app.embedded.valkey import Valkey
 from app.settings import Settings
-from tests.hostile.ground import HOOK_SECRET, SECRETS, Served, served
+from tests.hostile.ground import HOOK_SECRET, Served, assert_tells_nothing, served
 from tests.world import Shop, settings_for
+
+pytest.register_assert_rewrite("tests.http.helpers")
 
 
 @pytest.fixture
@@ -20,22 +23,42 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
     return settings_for(database, redis_url, sandbox, STRIPE_WEBHOOK_SECRET=HOOK_SECRET, **none)
 
 
-@pytest.fixture
-def server(database: str, redis_url: str, sandbox: Sandbox, tmp_path: Path) -> Iterator[Served]:
-    """``medusa-grace serve``, whose log tells no secret."""
-    with served(database, redis_url, sandbox, tmp_path / "serve.log") as running:
+@pytest.fixture(scope="module")
+def file_server(
+    database: str, valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """``medusa-grace serve``, once for a file that has one database. It survives its tests."""
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
+    with served(database, valkey.url(0), Sandbox(sandbox_url, "sk_test_of_nobody"), log) as running:
         yield running
-    log = running.log.read_text(errors="replace")
-    assert log
-    assert not [secret for secret in SECRETS if secret in log]
-    assert "request.failed" not in log
-    assert "Traceback" not in log
+        assert running.process.poll() is None
+    text = log.read_text(errors="replace")
+    assert text.count("serve.ready") == 1, f"its API process died and was started again\n{text[-2000:]}"
+
+
+@pytest.fixture
+def server(file_server: Served) -> Iterator[Served]:
+    """The file's server, whose log tells no secret and no token, and of no failure, after each test."""
+    began = file_server.log.stat().st_size
+    yield file_server
+    assert_tells_nothing(file_server.log.read_bytes()[began:].decode(errors="replace"))
+
+
+@pytest.fixture
+def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No secret, no token and no failure in any log line of the test."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+    yield
+    line = logging.Formatter()  # with its traceback, if it has one
+    records = caplog.get_records("call")
+    assert_tells_nothing("\n".join(line.format(record) + str(record.args) for record in records))
 
 
 @pytest.fixture
 async def unchanged(shop: Shop) -> AsyncIterator[Shop]:
     """After the test every row of every table is as it was at the end of its own set-up."""
-    from tests.http.helpers import everything  # late: tests/http has its asserts rewritten first
+    from tests.http.helpers import everything  # late: its asserts are to be rewritten
 
     order = await shop.place()
     before = await everything(shop.conn)

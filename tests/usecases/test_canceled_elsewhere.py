@@ -66,6 +66,40 @@ async def test_adoption_walks_through_all_waiting_captures_in_windows(
     assert [await adopt_canceled(hand.services) for _ in range(3)] == [1, 0, 1], "it begins anew"
 
 
+@pytest.mark.parametrize("refunds", [False, True], ids=["LATE_MONEY=alert", "LATE_MONEY=refund"])
+async def test_canceled_after_our_capture_and_not_refunded_is_late_money(hand: Hand, shop: Shop, refunds: bool) -> None:
+    """Medusa's cancel refunds what was captured, and only logs that Stripe refused: our job was done long ago."""
+    hand = hand.refunding() if refunds else hand
+    order, kept = await _waiting(hand, shop), await _waiting(hand, shop)
+    for captured in (order, kept):
+        assert (await hand.run(captured, JobKind.CAPTURE))["state"] == "done"
+    assert await adopt_canceled(hand.services) == 0
+    await shop.conn.execute("update \"order\" set status = 'canceled', canceled_at = now() where id = $1", order.id)
+
+    assert await adopt_canceled(hand.services) == 1
+
+    assert await shop.incidents(order) == ["late_money"]
+    assert (await hand.job(order, JobKind.CAPTURE))["state"] == "done", "what was done stays done"
+    assert await nobody_is_told(hand, kept)
+    for _ in range(3):
+        await adopt_canceled(hand.services)
+    assert await shop.incidents(order, open_only=False) == ["late_money"], "told once"
+    if refunds:
+        assert (await hand.run(order, JobKind.REFUND))["state"] == "done"
+        assert await shop.incidents(order) == []
+    line = (await shop.sandbox.ledger())[order.intent_ids[0]]
+    assert (line.captured, line.refunded) == (2974, 2974 if refunds else 0)
+    assert await adopt_canceled(hand.services) == (0 if refunds else 1)
+
+
+async def test_canceled_after_our_capture_and_refunded_is_nobodys_business(hand: Hand, shop: Shop) -> None:
+    order = await _waiting(hand, shop)
+    await hand.run(order, JobKind.CAPTURE)
+    await cancel_by_medusa(shop.conn, order)
+    assert await adopt_canceled(hand.services) == 0
+    assert await nobody_is_told(hand, order)
+
+
 async def test_two_workers_do_not_adopt_at_once(hand: Hand, shop: Shop) -> None:
     order = await _waiting(hand, shop)
     await cancel_by_medusa(shop.conn, order, void_succeeded=False)
@@ -211,6 +245,19 @@ async def test_late_money_refunded_in_the_admin_closes_its_incident(hand: Hand, 
     await heal_incidents(hand.services)
     assert await shop.incidents(order) == []
     assert await hand.payment_action(order) is PaymentAction.NONE
+
+
+async def test_a_refund_that_medusa_takes_back_never_closed_the_incident(hand: Hand, shop: Shop) -> None:
+    """Its row is written before Stripe is asked, and deleted when Stripe refuses: until then it is no refund."""
+    order = await _late_money(hand, shop)
+    theirs = await refund_by_medusa(shop.conn, order, order.payment_ids[0])
+    for minutes in (0, 4):
+        await shop.conn.execute("update refund set created_at = now() - make_interval(mins => $1)", minutes)
+        await heal_incidents(hand.services)
+        assert await shop.incidents(order) == ["late_money"], f"after {minutes} minutes"
+    await shop.conn.execute("delete from refund where id = $1", theirs)
+    await heal_incidents(hand.services)
+    assert await shop.incidents(order, open_only=False) == ["late_money"]
 
 
 @pytest.mark.parametrize("settled_by", ["capture", "cancel"])

@@ -140,3 +140,24 @@ async def _mixed(shop: Shop) -> list[Payment]:
 
 async def _collections(shop: Shop, order: PlacedOrder) -> list[Any]:
     return list(await shop.conn.fetch("select * from payment_collection where id = any($1)", order.collection_ids))
+
+
+async def test_where_medusa_does_not_know_the_word_completed(hand: Hand, shop: Shop) -> None:
+    """2.0.0 leaves the status as it was, and its check refuses the word."""
+    await shop.conn.execute(
+        "alter table payment_collection drop constraint payment_collection_status_check;"
+        "alter table payment_collection add constraint payment_collection_status_check check (status in"
+        " ('not_paid', 'awaiting', 'authorized', 'partially_authorized', 'canceled'))"
+    )
+    order = await shop.place()
+    before = await shop.row("select * from payment_collection where id = $1", order.collection_ids[0])
+    await hand.schedule(order, JobKind.CAPTURE)
+
+    assert (await hand.run(order, JobKind.CAPTURE))["state"] == "done"
+
+    after = await shop.row("select * from payment_collection where id = $1", order.collection_ids[0])
+    assert (before["status"], after["status"]) == ("authorized", "authorized")
+    assert after["captured_amount"] == order.total
+    assert (await shop.payment(order))["captured_at"] is not None
+    await twins_agree(shop.conn, order)
+    assert await nobody_is_told(hand, order)

@@ -145,14 +145,56 @@ async def test_a_clock_that_runs_ahead_blinds_nobody(tracking: Hand, shop: Shop)
     assert await track_payments(tracking.services) == 0
 
 
-@pytest.mark.parametrize("strange", ["pay_zzzz", "pay_7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "pay_~", "payé"])
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "pay_01m82mgpyyhgsm41xbr1gmbmvj",
+        "PAY_01M82MGPYYHGSM41XBR1GMBMVJ",
+        "pay_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+        "pay_zzzz",
+        "pay_7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+        "pay_~",
+        "payé",
+    ],
+)
 async def test_an_id_that_is_no_ulid_blinds_nobody(tracking: Hand, shop: Shop, strange: str) -> None:
     odd = await _placed(shop)
     await shop.conn.execute("update payment set id = $2 where id = $1", odd.payment_ids[0], strange)
-    assert await track_payments(tracking.services) == 1
-    order = await _placed(shop)
-    assert await track_payments(tracking.services) == 1
-    assert len(await tracking.jobs(order)) == 1
+    assert await track_payments(tracking.services) == (1 if strange > "pay" else 0)
+    for _ in range(2):
+        order = await _placed(shop)
+        assert await track_payments(tracking.services) == 1
+        assert len(await tracking.jobs(order)) == 1
+
+
+async def test_odd_ids_at_the_end_of_a_full_batch_blind_nobody(
+    tracking: Hand, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of a batch is where the search goes on."""
+    monkeypatch.setattr("app.usecases.track_payments.BATCH", 2)
+    for strange in ("pay_zzzy", "pay_zzzz"):
+        odd = await _placed(shop)
+        await shop.conn.execute("update payment set id = $2 where id = $1", odd.payment_ids[0], strange)
+    assert await track_payments(tracking.services) == 2
+    orders = [await _placed(shop) for _ in range(5)]
+    assert [await track_payments(tracking.services) for _ in range(4)] == [2, 2, 1, 0]
+    for order in orders:
+        assert len(await tracking.jobs(order)) == 1
+
+
+async def test_an_odd_id_amid_a_backlog_hides_nothing_behind_it(
+    tracking: Hand, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no time to go on from: a cursor at it would begin anew a little before now."""
+    monkeypatch.setattr("app.usecases.track_payments.BATCH", 2)
+    began = tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(hours=12))
+    await shop.conn.execute("update grace.cursors set position = $1", began)
+    orders = [await _placed(shop, placed_ago=timedelta(hours=hours)) for hours in (11, 10, 9, 8)]
+    odd = orders[1].payment_ids[0]
+    await shop.conn.execute("update payment set id = $2 where id = $1", odd, f"{odd[:14]}-by-hand")
+    assert [await track_payments(tracking.services) for _ in range(3)] == [2, 2, 0]
+    for order in orders:
+        assert len(await tracking.jobs(order)) == 1
 
 
 async def test_a_clock_that_runs_behind_is_caught_by_the_search_for_stragglers(tracking: Hand, shop: Shop) -> None:
