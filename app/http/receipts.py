@@ -43,7 +43,7 @@ async def receipt(
         "x-content-type-options": "nosniff",
         "x-request-id": request.state[errors.REQUEST_ID],
     }
-    match request.accept.best_match([JSON, HTML, TEXT], default=JSON):
+    match _form(request):
         case "text/html":
             headers |= {"content-type": f"{HTML}; charset=utf-8", "content-security-policy": receipt_page.POLICY}
             return Response(receipt_page.as_html(signed).encode(), headers=headers)
@@ -60,6 +60,14 @@ async def keys(desk: NamedDependency[Desk]) -> Response[bytes]:
     """The public keys of receipts, for anybody: a JWK set."""
     headers = {"content-type": "application/jwk-set+json", "cache-control": "public, max-age=3600"}
     return Response(desk.receipts.public(), headers=headers)
+
+
+def _form(request: Request[Any, Any, Any]) -> str:
+    """The media type to answer in. Litestar stumbles over q=inf and q=NaN."""
+    try:
+        return request.accept.best_match([JSON, HTML, TEXT], default=JSON) or JSON
+    except (ValueError, OverflowError):
+        return JSON
 
 
 def _sign(desk: Desk, content: Receipt) -> SignedReceipt:
