@@ -1,4 +1,4 @@
-"""``medusa-grace``: serve, worker, migrate, token, doctor, demo, up."""
+"""``medusa-grace``: serve, worker, migrate, token, receipt-key, verify-receipt, doctor, demo, up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 import asyncpg
+import structlog
 from granian import Granian
 from granian.constants import Interfaces
 
@@ -22,11 +23,14 @@ from app.embedded.up import run_up
 from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
+from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady
 from app.settings import MIN_SECRET, Role, SettingsError, read_database_url, read_settings
 from app.store.migrate import migrate
 from plugins.medusa_bridge import SchemaMismatch
 from workers.main import run_worker
+
+log = structlog.get_logger()
 
 _LONGEST_TOKEN: Final = 366 * 86400
 
@@ -132,6 +136,28 @@ def _parser() -> argparse.ArgumentParser:
         "--valid-for", type=_lifetime, default=3600, metavar="SECONDS", help="(default %(default)s, one hour)"
     )
     token.set_defaults(run=_token)
+
+    receipt_key = commands.add_parser(
+        "receipt-key",
+        help="print a new key pair for receipts of cancellations",
+        description="Prints a new Ed25519 key pair as PEM: the private key for RECEIPT_SIGNING_KEY, then the public "
+        "key, which verify-receipt takes. Nothing is stored, and no setting is read.",
+    )
+    receipt_key.set_defaults(run=lambda _: print_new_key())
+
+    verify = commands.add_parser(
+        "verify-receipt",
+        help="check a receipt of a cancellation; offline",
+        description="Prints what a receipt attests, if it was signed with the private key of KEY. Takes the JSON of "
+        "GET /store/orders/{id}/cancellation, its page as it was saved, or the JWS alone. Of a page, what is printed "
+        "here is what counts: the words around the signed line are not compared. No setting is read.",
+        epilog="Exit code: 0 valid, 1 not valid (it says why), 2 could not look.",
+    )
+    verify.add_argument("file", metavar="FILE", help="the receipt; - reads standard input")
+    verify.add_argument(
+        "--key", required=True, metavar="KEY", help="public key (PEM), or JWK set of GET /store/cancellation-keys"
+    )
+    verify.set_defaults(run=lambda options: verify_receipt(options.file, options.key))
     return parser
 
 
@@ -140,6 +166,8 @@ def _serve(options: argparse.Namespace) -> int:
     configure_logs(settings.log_level)
     asyncio.run(check_database(settings))
     _check_port(options.host, options.port)
+    if not settings.receipt_signing_keys:
+        log.warning("receipts.unsigned", setting="RECEIPT_SIGNING_KEY is not set: receipts are served without a JWS")
     Granian(
         "app.main:create_app",
         factory=True,

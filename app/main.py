@@ -16,8 +16,10 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
+from app.gateways.receipt_keys import Ed25519Receipts
 from app.gateways.stripe_hints import StripeHints
-from app.http import errors, health, store_orders, stripe_webhook
+from app.http import errors, health, receipts, store_orders, stripe_webhook
+from app.http.api_docs import api_docs
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
 from app.http.tokens import TokenVerifier
@@ -25,7 +27,7 @@ from app.logs import configure_logs
 from app.ports import Services, Unavailable
 from app.runtime import open_runtime
 from app.settings import Role, Settings, read_settings
-from plugins.medusa_bridge import BridgeConfig, MedusaBridge, MedusaPlugin, MedusaStorefront
+from plugins.medusa_bridge import KEY_PROBLEMS, BridgeConfig, MedusaBridge, MedusaPlugin, MedusaStorefront
 
 log = structlog.get_logger()
 
@@ -68,6 +70,8 @@ def build_app(settings: Settings) -> Litestar:
     config = BridgeConfig(store_cors=settings.store_cors, jwt_secret=settings.medusa_jwt_secret)
     tokens = TokenVerifier(settings.modification_token_secrets, settings.modification_token_public_key)
 
+    receipt_keys = Ed25519Receipts(settings.receipt_signing_keys)
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge) as runtime:
@@ -77,6 +81,7 @@ def build_app(settings: Settings) -> Litestar:
                 tokens=tokens,
                 limits=runtime.limits,
                 hints=StripeHints(settings.stripe_webhook_secrets),
+                receipts=receipt_keys,
                 addresses=ClientAddresses(settings.trusted_proxies),
                 per_order=settings.rate_limit_per_order,
                 per_address=settings.rate_limit_per_address,
@@ -93,7 +98,16 @@ def build_app(settings: Settings) -> Litestar:
         return desk
 
     return Litestar(
-        route_handlers=[store_orders.cancel, store_orders.preview, stripe_webhook.receive, health.live, health.ready],
+        route_handlers=[
+            store_orders.cancel,
+            store_orders.preview,
+            receipts.receipt,
+            receipts.keys,
+            stripe_webhook.receive,
+            health.live,
+            health.ready,
+            *api_docs(KEY_PROBLEMS),
+        ],
         dependencies={"services": Provide(provide_services), "desk": Provide(provide_desk)},
         exception_handlers={
             errors.Problem: errors.answer_problem,

@@ -16,6 +16,8 @@ from asyncpg.pool import PoolConnectionProxy
 from app.domain.examination import ExaminedPayment
 from app.domain.findings import Finding
 from app.domain.order import Order, Payment
+from app.domain.reasons import CancelReason
+from app.domain.receipt import OrderSheet
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -174,6 +176,10 @@ class Commerce(Protocol):
         """The order without any lock: good for showing, not for deciding."""
         ...
 
+    async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
+        """What a receipt says of the order: its number, its lines and their sum. No lock."""
+        ...
+
     async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
         """A payment by itself, whatever became of its order."""
         ...
@@ -325,6 +331,18 @@ class Hints(Protocol):
         ...
 
 
+class ReceiptKeys(Protocol):
+    """The keys that receipts are signed with, and known by."""
+
+    def sign(self, content: bytes) -> str | None:
+        """A compact JWS over exactly ``content``; ``None`` when there is no key to sign with."""
+        ...
+
+    def public(self) -> bytes:
+        """A JWK set (RFC 7517) of the public keys, as JSON; an empty one when there is none."""
+        ...
+
+
 class RateLimits(Protocol):
     """Requests a minute, counted for all processes together."""
 
@@ -356,6 +374,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     void_wait: timedelta = timedelta(seconds=3)
     late_money: LateMoney = LateMoney.ALERT
     publishes_events: bool = True
+    cancel_reasons: tuple[CancelReason, ...] = ()
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

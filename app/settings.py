@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -13,10 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from app.domain.reasons import CancelReason, parse_reasons
 from app.ports import LateMoney, Policy
 
 E = TypeVar("E", bound=StrEnum)
@@ -26,6 +28,7 @@ MIN_SECRET: Final = 16
 
 
 _POSTGRES: Final = ("postgres", "postgresql")
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
 class SettingsError(Exception):
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_webhook_secrets: tuple[str, ...]
     modification_token_secrets: tuple[str, ...]
     modification_token_public_key: str | None
+    receipt_signing_keys: tuple[str, ...]
     medusa_jwt_secret: str | None
     medusa_backend_url: str | None
     medusa_redis_url: str | None
@@ -151,6 +155,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         void_wait=reader.seconds("VOID_WAIT_SECONDS", "3", least=Decimal(0), most=Decimal(30)),
         late_money=reader.choice("LATE_MONEY", LateMoney, LateMoney.ALERT) or LateMoney.ALERT,
         publishes_events=events is MedusaEvents.REDIS,
+        cancel_reasons=_reasons(reader),
     )
     settings = Settings(
         database_url=reader.url("DATABASE_URL", _POSTGRES, need="Medusa's database") or "",
@@ -160,6 +165,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         stripe_webhook_secrets=tuple((reader.text("STRIPE_WEBHOOK_SECRET") or "").split()),
         modification_token_secrets=_secrets(reader, needed=role is Role.SERVE),
         modification_token_public_key=_public_key(reader),
+        receipt_signing_keys=_receipt_keys(reader),
         medusa_jwt_secret=reader.text("MEDUSA_JWT_SECRET"),
         medusa_backend_url=reader.url(
             "MEDUSA_BACKEND_URL",
@@ -233,6 +239,39 @@ def _public_key(reader: _Reader) -> str | None:
                 "MODIFICATION_TOKEN_PUBLIC_KEY is not a key we know: expected a PEM public key, RSA, P-256 or Ed25519"
             )
     return value
+
+
+def _receipt_keys(reader: _Reader) -> tuple[str, ...]:
+    """PEM blocks: the first signs, the others are published. Files of settings may spell line ends as ``\\n``."""
+    value = reader.text("RECEIPT_SIGNING_KEY")
+    if value is None:
+        return ()
+    blocks = tuple(f"{block[0]}\n" for block in _PEM.finditer(value.replace("\\n", "\n")))
+    kinds = [_is_private(block) for block in blocks]
+    if not kinds or kinds[0] is not True or None in kinds:
+        reader.problems.append(
+            "RECEIPT_SIGNING_KEY is not a key we know: expected a PEM private key, Ed25519 (medusa-grace receipt-key "
+            "makes one), and after it, if you like, older keys that are still to be published"
+        )
+    return blocks
+
+
+def _is_private(pem: str) -> bool | None:
+    """Whether an Ed25519 key is private; ``None`` for what is no such key."""
+    try:
+        if "PRIVATE" in pem:
+            return True if isinstance(load_pem_private_key(pem.encode(), None), Ed25519PrivateKey) else None
+        return False if isinstance(load_pem_public_key(pem.encode()), Ed25519PublicKey) else None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _reasons(reader: _Reader) -> tuple[CancelReason, ...]:
+    try:
+        return parse_reasons(reader.text("CANCEL_REASONS") or "")
+    except ValueError as error:
+        reader.problems.append(f"CANCEL_REASONS {error}")
+        return ()
 
 
 def _stripe_key(reader: _Reader, *, needed: bool) -> str | None:

@@ -33,7 +33,7 @@ HOMES = {
     "dramatiq": {"workers"},
     "bullmq": {"plugins.medusa_bridge.events"},
     "redis": {"app.gateways", "app.runtime", "plugins.medusa_bridge", "workers"},
-    "jwt": {"app.http.tokens", "plugins.medusa_bridge.storefront"},
+    "jwt": {"app.gateways.receipt_keys", "app.http.tokens", "plugins.medusa_bridge.storefront"},
     "granian": {"app.cli", "app.embedded"},
     "app.embedded": {"app.cli", "app.embedded"},
 }

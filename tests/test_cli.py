@@ -8,12 +8,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
+import structlog
 
 from app import cli, runtime
 from app.embedded.postgres import Postgres
+from app.embedded.processes import free_port
+from app.gateways.receipt_keys import new_key
 from app.http.tokens import TokenVerifier
 from app.ports import TokenRejected
 
@@ -24,6 +28,8 @@ COMMANDS = {
     "worker": "capture, void, refund, release and publish",
     "migrate": 'create or upgrade schema "grace"',
     "token": "print a modification token",
+    "receipt-key": "print a new key pair",
+    "verify-receipt": "check a receipt of a cancellation; offline",
     "doctor": "broken promises",
     "demo": "embedded servers",
     "up": "start everything, embedded",
@@ -34,11 +40,23 @@ SAYS = {
     "worker": "Does what orders and cancellations have left to do",
     "migrate": "Medusa's own tables are not touched",
     "token": "a token that allows one order to be canceled",
+    "receipt-key": "Nothing is stored",
+    "verify-receipt": "0 valid, 1 not valid (it says why), 2 could not look",
     "doctor": "broken promises",
     "demo": "plays six orders",
     "up": "stays up until Ctrl-C",
 }
-SETTINGS = ("DATABASE_URL", "REDIS_URL", "MODIFICATION_TOKEN", "STRIPE_", "MEDUSA_", "STORE_CORS", "LATE_MONEY")
+SETTINGS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "MODIFICATION_TOKEN",
+    "STRIPE_",
+    "MEDUSA_",
+    "STORE_CORS",
+    "LATE_MONEY",
+    "RECEIPT_",
+    "CANCEL_",
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +142,9 @@ async def test_help_of_a_command_says_what_it_does(run: Run, command: str) -> No
         ("cancel",),
         ("token",),
         ("token", ORDER, "--valid-for", "0"),
+        ("verify-receipt", "receipt.json"),
+        ("verify-receipt", "--key", "key.pem"),
+        ("receipt-key", "new"),
         ("token", ORDER, "--valid-for", "1h"),
         ("serve", "--port", "65536"),
         ("serve", "--port", "-1"),
@@ -213,6 +234,19 @@ class TestMigrate:
 class TestServeAndWorker:
     async def test_serve_names_all_that_is_missing(self, run: Run) -> None:
         assert_failed(await run("serve"), "DATABASE_URL", "REDIS_URL", "MODIFICATION_TOKEN_SECRET")
+
+    @pytest.mark.parametrize("key", ["", new_key()[0]], ids=["no key", "key"])
+    async def test_serve_says_once_that_receipts_are_not_signed(
+        self, run: Run, database: str, monkeypatch: pytest.MonkeyPatch, key: str
+    ) -> None:
+        monkeypatch.setattr(cli, "Granian", lambda *_, **__: SimpleNamespace(serve=lambda: None))
+        settings = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
+        with structlog.testing.capture_logs() as logs:
+            ended = await run("serve", "--port", str(free_port()), RECEIPT_SIGNING_KEY=key, **settings)
+        assert ended.code == 0
+        said = [entry["setting"] for entry in logs if entry["event"] == "receipts.unsigned"]
+        assert len(said) == (0 if key else 1)
+        assert all("RECEIPT_SIGNING_KEY" in line for line in said)
 
     async def test_worker_names_all_that_is_missing(self, run: Run) -> None:
         names = ("MEDUSA_LOCKING", "DATABASE_URL", "REDIS_URL", "STRIPE_API_KEY", "MEDUSA_REDIS_URL")

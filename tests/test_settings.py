@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from app.domain.reasons import CancelReason
 from app.ports import LateMoney
 from app.settings import MedusaEvents, MedusaLocking, Role, Settings, SettingsError, read_settings
 
@@ -75,6 +79,12 @@ def test_all_that_is_missing_at_once() -> None:
     ]
 
 
+PKCS8 = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+ED25519 = ed25519.Ed25519PrivateKey.generate()
+ED25519_PEM = ED25519.private_bytes(*PKCS8).decode()
+PUBLIC_PEM = ED25519.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+RSA_PEM = rsa.generate_private_key(65537, 2048).private_bytes(*PKCS8).decode()
+
 SECONDS = "expected a number of seconds from"
 WHOLE = "expected a whole number from"
 BAD = {
@@ -94,6 +104,8 @@ BAD = {
     "DATABASE_POOL_SIZE": (["1", "201"], f"{WHOLE} 2 to 200"),
     "WORKER_THREADS": (["0", "257", "8 threads"], f"{WHOLE} 1 to 256"),
     "TRUSTED_PROXIES": (["proxy", "10.0.0.0/8 300.1.1.1", "10.0.0.0/33"], "expected addresses or networks such as"),
+    "CANCEL_REASONS": (["late", "a=b; =c", "A=b", "a=", "a=b;a=c", "a=\x07", f"a={'x' * 201}"], " "),
+    "RECEIPT_SIGNING_KEY": (["hunter2", PUBLIC_PEM, RSA_PEM, f"{ED25519_PEM}{RSA_PEM}"], "medusa-grace receipt-key"),
     "LOG_LEVEL": (["LOUD", "10"], "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "MODIFICATION_TOKEN_SECRET": (["short", f"{SECRET} short", SECRET[1:]], "at least 16 characters each"),
 }
@@ -152,6 +164,8 @@ def test_defaults() -> None:
     assert settings.medusa_locking is None
     assert settings.store_cors == ""
     assert settings.modification_token_secrets == (SECRET,)
+    assert settings.policy.cancel_reasons == ()
+    assert settings.receipt_signing_keys == ()
 
 
 def test_changed() -> None:
@@ -186,6 +200,31 @@ def test_medusas_redis_is_needed_for_locks_or_events(locking: MedusaLocking) -> 
         assert read_settings(environ, Role.WORKER).medusa_redis_url is None
     [problem] = problems({**environ, "MEDUSA_EVENTS": "redis"}, Role.WORKER)
     assert problem.startswith("MEDUSA_REDIS_URL is missing")
+
+
+def test_reasons() -> None:
+    """Labels are the shop's own words: only the first equals sign parts them from their code."""
+    settings = serve(
+        CANCEL_REASONS=" mind=I changed my mind;too-slow= Delivery > 3 days = too slow ;;dup_1=Zweimal bestellt\n"
+    )
+    assert settings.policy.cancel_reasons == (
+        CancelReason("mind", "I changed my mind"),
+        CancelReason("too-slow", "Delivery > 3 days = too slow"),
+        CancelReason("dup_1", "Zweimal bestellt"),
+    )
+
+
+def test_too_many_reasons() -> None:
+    [problem] = problems({**SERVE, "CANCEL_REASONS": ";".join(f"r{number}=x" for number in range(51))}, Role.SERVE)
+    assert problem == "CANCEL_REASONS has 51 reasons: expected 50 at most"
+
+
+@pytest.mark.parametrize("spelled", [lambda pem: pem, lambda pem: pem.replace("\n", "\\n")], ids=["lines", "escaped"])
+def test_receipt_keys(spelled: Callable[[str], str]) -> None:
+    """A file of settings holds one line a setting."""
+    assert serve(RECEIPT_SIGNING_KEY=spelled(ED25519_PEM)).receipt_signing_keys == (ED25519_PEM,)
+    both = serve(RECEIPT_SIGNING_KEY=spelled(ED25519_PEM + PUBLIC_PEM)).receipt_signing_keys
+    assert both == (ED25519_PEM, PUBLIC_PEM)
 
 
 def test_a_public_key_in_the_place_of_a_secret() -> None:

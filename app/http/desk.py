@@ -6,7 +6,7 @@ import msgspec
 
 from app.http.clients import ClientAddresses
 from app.http.tokens import TokenVerifier
-from app.ports import Hints, RateLimits, Storefront
+from app.ports import Hints, RateLimits, ReceiptKeys, Storefront
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     limits: RateLimits
     addresses: ClientAddresses
     hints: Hints
+    receipts: ReceiptKeys
     per_order: int
     """Requests a minute; 0 is no limit."""
     per_address: int

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 
 from app.domain.cancellation import Refusal
 from app.ports import CommitUnknown, Unavailable
+from app.usecases.read_receipt import Lack
 
 log = structlog.get_logger()
 
@@ -80,6 +81,14 @@ def order_not_found(order_id: str) -> Problem:
     return Problem(404, ErrorBody(code="not_found", type="not_found", message=f"Order id not found: {order_id}"))
 
 
+def no_receipt(reason: Lack) -> Problem:
+    """404: the order is there, and nothing can be attested of a cancellation."""
+    message = "This order is not canceled."
+    if reason is Lack.TIME_UNKNOWN:
+        message = "It is not known since when this order is canceled. Please contact support."
+    return Problem(404, ErrorBody(code="no_receipt", type="not_found", message=message, reason=reason.value))
+
+
 def cancel_refused(reason: Refusal) -> Problem:
     """409 or 422: the order may not be canceled."""
     match reason:
@@ -109,6 +118,23 @@ def service_unavailable(*, unconfirmed: bool = False) -> Problem:
     return Problem(503, ErrorBody(code="service_unavailable", type="unexpected_state", message=message), retry_after=2)
 
 
+def receipt_unavailable() -> Problem:
+    """503: the receipt cannot be looked up now."""
+    message = "The receipt could not be looked up just now. Please try again in a moment."
+    return Problem(503, ErrorBody(code="service_unavailable", type="unexpected_state", message=message), retry_after=2)
+
+
+def no_such_route() -> Problem:
+    """404: nothing is served at this path."""
+    return Problem(404, ErrorBody(code="not_found", type="not_found", message="Not found"))
+
+
+def unexpected() -> Problem:
+    """500, as Medusa words it."""
+    body = ErrorBody(code="unknown_error", type="unknown_error", message="An unknown error occurred.")
+    return Problem(500, body)
+
+
 def _conflict(code: str, message: str, reason: Refusal) -> Problem:
     return Problem(409, ErrorBody(code=code, type="conflict", message=message, reason=reason.value))
 
@@ -127,6 +153,8 @@ def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Respons
 def answer_unavailable(request: Request[Any, Any, Any], error: Unavailable) -> Response[bytes]:
     """503 when the database does not answer or the order stays locked."""
     log.warning("request.unavailable", path=request.url.path, error=str(error))
+    if request.url.path.endswith("/cancellation"):  # "could not be canceled" would frighten who has canceled
+        return answer_problem(request, receipt_unavailable())
     return answer_problem(request, service_unavailable(unconfirmed=isinstance(error, CommitUnknown)))
 
 
@@ -136,16 +164,20 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
         return answer_problem(request, invalid_data("Invalid request: the body ended early"))
     if error.status_code in {400, 413}:
         return answer_problem(request, invalid_data(error.detail))
-    type_ = "not_found" if error.status_code == 404 else "not_allowed"
-    message = "Not found" if error.status_code == 404 else error.detail
-    answer = answer_problem(request, Problem(error.status_code, ErrorBody(code=type_, type=type_, message=message)))
+    answer = answer_problem(request, _refused_by_litestar(error))
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
     return answer
 
 
+def _refused_by_litestar(error: HTTPException) -> Problem:
+    if error.status_code == 404:
+        return no_such_route()
+    body = ErrorBody(code="not_allowed", type="not_allowed", message=error.detail)
+    return Problem(error.status_code, body)
+
+
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """500, as Medusa words it; the reason is for the log alone."""
     log.error("request.failed", path=request.url.path, exc_info=error)
-    body = ErrorBody(code="unknown_error", type="unknown_error", message="An unknown error occurred.")
-    return answer_problem(request, Problem(500, body))
+    return answer_problem(request, unexpected())

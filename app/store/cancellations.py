@@ -5,24 +5,39 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from app.domain.receipt import CancellationRecord
 from app.ports import Connection
 from app.store.sql import statement
 
 _ADD: Final = statement("add_cancellation")
 _FIND: Final = statement("find_cancellation")
+_READ: Final = statement("read_cancellation")
 _RECENT: Final = statement("recent_cancellations")
 
 
 async def add(
-    conn: Connection, order_id: str, *, canceled_by: str, reason: str | None, request_id: str, canceled_at: datetime
+    conn: Connection,
+    order_id: str,
+    *,
+    canceled_by: str,
+    reason: str | None,
+    reason_label: str | None,
+    request_id: str,
+    canceled_at: datetime,
 ) -> None:
     """Remember a cancellation of ours. An order that Medusa reopened and lost again keeps the newest."""
-    await conn.execute(_ADD, order_id, canceled_by, reason, request_id, canceled_at)
+    await conn.execute(_ADD, order_id, canceled_by, reason, request_id, canceled_at, reason_label)
 
 
 async def made_by_request(conn: Connection, order_id: str, request_id: str) -> bool:
     """Whether that very request canceled the order."""
     return await conn.fetchval(_FIND, order_id, request_id) is not None
+
+
+async def read(conn: Connection, order_id: str) -> CancellationRecord | None:
+    """What was written down about the newest cancellation of ours; ``None`` for one of somebody else's."""
+    row = await conn.fetchrow(_READ, order_id)
+    return None if row is None else CancellationRecord(**row)
 
 
 async def since(conn: Connection, look_back: timedelta) -> list[str]:

@@ -17,6 +17,7 @@ from app.domain.cancellation import (
 )
 from app.domain.jobs import JobKind
 from app.domain.order import Order, PaymentState
+from app.domain.reasons import label_of
 from app.ports import CommitUnknown, Connection, Event, Services, Unavailable
 from app.store import cancellations, jobs
 from app.usecases.await_void import await_void
@@ -99,6 +100,7 @@ async def _decide_and_write(
                 order.id,
                 canceled_by=request.canceled_by,
                 reason=request.reason,
+                reason_label=label_of(policy.cancel_reasons, request.reason),
                 request_id=request.request_id,
                 canceled_at=order.read_at,
             )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
 from app.domain.jobs import JobKind
 from app.domain.order import PaymentState
+from app.domain.reasons import CancelReason
 from app.ports import Services
 from app.store import jobs
 from app.usecases.await_void import read_payment_action
@@ -22,10 +24,12 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     cancelable: bool
     reason: str | None
     """Why not; ``canceled`` when it is done already."""
-    cancelable_until: datetime
-    server_time: datetime
+    cancelable_until: Annotated[datetime, msgspec.Meta(tz=True)]
+    server_time: Annotated[datetime, msgspec.Meta(tz=True)]
     payment_action: PaymentAction
     """What would become of the holds, or what became of them."""
+    reasons: tuple[CancelReason, ...]
+    """What a shopper may choose from; a POST takes a code of these, or free text."""
 
 
 async def preview_cancel(services: Services, order_id: str, *, customer_id: str | None = None) -> Preview | NotFound:
@@ -52,4 +56,5 @@ async def preview_cancel(services: Services, order_id: str, *, customer_id: str 
         cancelable_until=cancelable_until(order, grace_period),
         server_time=order.read_at,
         payment_action=action,
+        reasons=services.policy.cancel_reasons,
     )

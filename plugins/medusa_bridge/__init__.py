@@ -4,6 +4,14 @@ from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.plugin import MedusaPlugin
 from plugins.medusa_bridge.schema import SchemaMismatch
-from plugins.medusa_bridge.storefront import MedusaStorefront
+from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
 
-__all__ = ["BridgeConfig", "Locking", "MedusaBridge", "MedusaPlugin", "MedusaStorefront", "SchemaMismatch"]
+__all__ = [
+    "KEY_PROBLEMS",
+    "BridgeConfig",
+    "Locking",
+    "MedusaBridge",
+    "MedusaPlugin",
+    "MedusaStorefront",
+    "SchemaMismatch",
+]

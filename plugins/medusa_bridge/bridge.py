@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.domain.order import Order, Payment
+from app.domain.receipt import OrderSheet
 from app.ports import Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
 from plugins.medusa_bridge import ids, orders, payments, stock
 from plugins.medusa_bridge.config import BridgeConfig, Locking
@@ -65,6 +66,9 @@ class MedusaBridge(Examiner):
 
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
         return await orders.read(conn, order_id, lock=False)
+
+    async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
+        return await orders.read_sheet(conn, order_id)
 
     async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
         return await orders.read_payment(conn, payment_id)

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from app.domain.order import Order, OrderState, Payment, Provider
+from app.domain.receipt import OrderLine, OrderSheet
 from app.ports import Connection
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -18,6 +19,8 @@ _PAYMENTS: Final = statement("payment_rows")
 _LOCK_ORDER: Final = f"{_ORDER}for update of o\n"
 _LOCK_PAYMENTS: Final = f"{_PAYMENTS}for update of p\n"
 _FRESH_FACTS: Final = statement("fresh_facts")
+_SHEET: Final = statement("order_sheet")
+_LINES: Final = statement("order_lines")
 
 
 async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
@@ -43,6 +46,28 @@ async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
         live_fulfillments=facts[0]["live_fulfillments"],
         open_changes=facts[0]["open_changes"],
     )
+
+
+async def read_sheet(conn: Connection, order_id: str) -> OrderSheet | None:
+    """What a receipt says of the order."""
+    row = await conn.fetchrow(_SHEET, order_id)
+    if row is None:
+        return None
+    lines = [
+        OrderLine(title=line["title"], subtitle=line["subtitle"] or None, quantity=_number(line["quantity"]))
+        for line in await conn.fetch(_LINES, order_id)
+    ]
+    return OrderSheet(
+        display_id=row["display_id"],
+        currency=row["currency_code"],
+        total=row["total"],
+        canceled_at=row["canceled_at"],
+        lines=tuple(lines),
+    )
+
+
+def _number(quantity: Decimal) -> int | float:
+    return int(quantity) if quantity == quantity.to_integral_value() else float(quantity)
 
 
 async def read_payment(conn: Connection, payment_id: str) -> Payment | None:

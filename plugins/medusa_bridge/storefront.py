@@ -18,6 +18,7 @@ KEY_MISSING: Final = (
     "You can manage your keys in settings in the dashboard."
 )
 KEY_INVALID: Final = "A valid publishable key is required to proceed with the request"
+KEY_PROBLEMS: Final = {"missing": KEY_MISSING, "not valid": KEY_INVALID}
 
 
 class MedusaStorefront:

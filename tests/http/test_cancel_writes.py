@@ -61,7 +61,8 @@ async def test_rows(shop: Shop, api: Api) -> None:
     [cancellation] = changed["grace.cancellations"]
     assert abs(moment(cancellation.pop("canceled_at")) - canceled_at) < timedelta(seconds=1)
     assert len(cancellation.pop("request_id")) == 26
-    assert cancellation == {"order_id": order.id, "canceled_by": "token", "reason": "Wrong size"}
+    written = {"order_id": order.id, "canceled_by": "token", "reason": "Wrong size", "reason_label": None}
+    assert cancellation == written
     assert await jobs(shop, order) == {
         ("void", order.payment_ids[0], "scheduled"),
         ("release", order.id, "scheduled"),

@@ -39,6 +39,7 @@ async def looked(shop: Shop, api: Api, order: PlacedOrder) -> dict[str, Any]:
     assert await everything(shop.conn) == before
     body: dict[str, Any] = answer.json()
     assert body.pop("order_id") == order.id
+    assert body.pop("reasons") == []
     now = datetime.fromisoformat(body.pop("server_time"))
     assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
     assert datetime.fromisoformat(body.pop("cancelable_until")) == order.created_at + timedelta(hours=1)

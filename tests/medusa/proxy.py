@@ -11,7 +11,7 @@ import httpx
 
 from app.embedded.processes import HOST
 
-_OURS = re.compile(r"^/store/orders/[^/]+/cancel$")
+_OURS = re.compile(r"^/store/(orders/[^/]+/cancel(lation)?|cancellation-keys)$")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 

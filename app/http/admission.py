@@ -1,0 +1,65 @@
+"""Who may come to an order's desk: limits, publishable key, then the right to this very order."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import structlog
+from litestar import Request
+from ulid import ULID
+
+from app.http import errors
+from app.http.desk import Desk
+from app.ports import Services, TokenRejected
+
+_ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+async def admit(services: Services, desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
+    """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
+    request_id = request.state[errors.REQUEST_ID] = str(ULID())
+    structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
+    address = _address(desk, request)
+    if address is not None:
+        await _check_limit(desk, f"address:{address}", desk.per_address)
+    await _check_key(services, desk, request)
+    customer_id = _identify(desk, request, order_id)
+    await _check_limit(desk, f"order:{order_id[:128]}:{customer_id or 'token'}", desk.per_order)
+    if not _ORDER_ID.fullmatch(order_id):
+        raise errors.order_not_found(order_id[:128])
+    return customer_id
+
+
+def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
+    peer = request.client.host if request.client else None
+    return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))
+
+
+async def _check_limit(desk: Desk, key: str, limit: int) -> None:
+    seconds = await desk.limits.exceeded(key, limit)
+    if seconds is not None:
+        raise errors.rate_limited(seconds)
+
+
+async def _check_key(services: Services, desk: Desk, request: Request[Any, Any, Any]) -> None:
+    async with services.db.transaction("store.key") as conn:
+        problem = await desk.storefront.key_problem(conn, request.headers.get("x-publishable-api-key"))
+    if problem is not None:
+        raise errors.key_refused(problem)
+
+
+def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
+    """The customer whose order it must be, or ``None`` when the token is for this very order."""
+    token = request.headers.get("x-modification-token")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    try:
+        if token:
+            if desk.tokens.order_id(token) != order_id:
+                raise errors.token_mismatch()
+            return None
+        if scheme.lower() == "bearer" and bearer:
+            return desk.storefront.customer_id(bearer.strip())
+    except TokenRejected as rejected:
+        raise errors.token_rejected(expired=rejected.expired) from rejected
+    raise errors.token_required()

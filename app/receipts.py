@@ -1,0 +1,102 @@
+"""``medusa-grace verify-receipt`` and ``receipt-key``: offline, without settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from app.gateways.receipt_keys import NotAttested, attested, new_key, read_public_keys
+
+_JWS: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_LARGEST: Final = 1_000_000
+
+
+def print_new_key() -> int:
+    """Print a private key for ``RECEIPT_SIGNING_KEY`` and its public key, PEM. Always 0."""
+    print("".join(new_key()), end="")  # noqa: T201
+    return 0
+
+
+def verify_receipt(path: str, key_path: str) -> int:
+    """Print what the receipt in ``path`` (``-``: standard input) attests. 0 valid, 1 not valid, 2 could not look."""
+    try:
+        text = _read(path)
+        keys = read_public_keys(_read(key_path))
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        return _say(f"cannot look: {error}", 2)
+    try:
+        content = _verified(text, keys)
+    except NotAttested as why:
+        return _say(f"NOT VALID: {why}", 1)
+    print(json.dumps(content, indent=2, ensure_ascii=False))  # noqa: T201
+    return _say("valid: the above is what was attested", 0)
+
+
+def _verified(text: str, keys: Mapping[str, Ed25519PublicKey]) -> dict[str, Any]:
+    """The attested content of a receipt as it was saved: the JWS alone, the JSON answer, or the page."""
+    answer = _json(text)
+    if answer is not None:
+        token = answer.get("receipt")
+        if not isinstance(token, str):
+            message = "not a signed receipt: the answer has no receipt"
+            raise NotAttested(message)
+    else:
+        token = _find(text, keys)
+    content = _json(attested(token.strip(), keys).decode(errors="replace"))
+    if content is None or content.get("status") != "canceled":
+        message = "not a receipt: what was signed is something else"
+        raise NotAttested(message)
+    if answer is not None:
+        _compare({name: value for name, value in answer.items() if name != "receipt"}, content)
+    return content
+
+
+def _find(text: str, keys: Mapping[str, Ed25519PublicKey]) -> str:
+    """The receipt in a page. What a shopper wrote as a reason may look like one, too."""
+    found: list[str] = list(dict.fromkeys(_JWS.findall(text)))
+    if not found:
+        message = "not a receipt: there is no JWS in it"
+        raise NotAttested(message)
+    valid = []
+    for token in found:
+        with contextlib.suppress(NotAttested):
+            attested(token, keys)
+            valid.append(token)
+    if len(valid) > 1:
+        message = "more than one receipt is in it: save them one by one"
+        raise NotAttested(message)
+    return valid[0] if valid else found[-1]
+
+
+def _compare(shown: dict[str, Any], content: dict[str, Any]) -> None:
+    differing = sorted(name for name in shown.keys() | content.keys() if shown.get(name) != content.get(name))
+    if differing:
+        message = f"altered: {', '.join(differing)} is not what was signed"
+        raise NotAttested(message)
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _read(path: str) -> str:
+    if path == "-":
+        return sys.stdin.read(_LARGEST)
+    with Path(path).open(encoding="utf-8") as file:
+        return file.read(_LARGEST)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"medusa-grace: {message}", file=sys.stderr)  # noqa: T201
+    return code
