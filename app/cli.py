@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +21,7 @@ from app.doctor import run_doctor
 from app.embedded.demo import run_demo
 from app.embedded.processes import EmbeddedServerError
 from app.embedded.up import run_up
+from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
@@ -168,6 +170,17 @@ def _serve(options: argparse.Namespace) -> int:
     _check_port(options.host, options.port)
     if not settings.receipt_signing_keys:
         log.warning("receipts.unsigned", setting="RECEIPT_SIGNING_KEY is not set: receipts are served without a JWS")
+    if settings.watch.metrics_listen is not None:
+        _check_port(*settings.watch.metrics_listen)
+        if options.processes > 1 and settings.watch.metrics_dir is None:
+            with tempfile.TemporaryDirectory(prefix="grace-metrics-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+                count_across_processes()
+                return _listen(options)
+    return _listen(options)
+
+
+def _listen(options: argparse.Namespace) -> int:
     Granian(
         "app.main:create_app",
         factory=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -22,10 +23,12 @@ from app.http import errors, health, receipts, store_orders, stripe_webhook
 from app.http.api_docs import api_docs
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
+from app.http.metrics import request_meter
 from app.http.tokens import TokenVerifier
+from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
 from app.ports import Services, Unavailable
-from app.runtime import open_runtime
+from app.runtime import make_metrics, open_runtime
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import KEY_PROBLEMS, BridgeConfig, MedusaBridge, MedusaPlugin, MedusaStorefront
 
@@ -86,8 +89,15 @@ def build_app(settings: Settings) -> Litestar:
                 per_order=settings.rate_limit_per_order,
                 per_address=settings.rate_limit_per_address,
             )
+            metrics = make_metrics(settings, runtime.services)
+            if metrics is not None:
+                metrics.start_when_free()
             log.info("serve.ready")
-            yield
+            try:
+                yield
+            finally:
+                if metrics is not None:
+                    await asyncio.to_thread(metrics.stop)
 
     async def provide_services(state: State) -> Services:
         services: Services = state.services
@@ -97,7 +107,8 @@ def build_app(settings: Settings) -> Litestar:
         desk: Desk = state.desk
         return desk
 
-    return Litestar(
+    begin_request, end_request = request_meter(lambda: app.state.services.meters)
+    app = Litestar(
         route_handlers=[
             store_orders.cancel,
             store_orders.preview,
@@ -116,8 +127,12 @@ def build_app(settings: Settings) -> Litestar:
             Exception: errors.answer_unexpected,
         },
         lifespan=[lifespan],
+        before_request=begin_request,
+        before_send=[end_request],
+        middleware=[TracingMiddleware(lambda: app.state.services.tracing)] if settings.watch.traces else [],
         plugins=[MedusaPlugin(config)],
         request_max_body_size=LARGEST_BODY,
         logging_config=None,
         openapi_config=None,
     )
+    return app

@@ -18,6 +18,7 @@ from app.domain.findings import Finding
 from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
+from app.telling import AlertChannel, Meters, NoMeters, NoTracing, Tracing
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -66,6 +67,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     amount_capturable: int
     amount_received: int
     amount_refunded: int = 0
+    lapses_at: datetime | None = None
+    """When the bank lets go of a hold by itself, where Stripe was asked about its charge too."""
     raw: dict[str, Any] = {}
     """Stripe's whole answer: what Medusa keeps in ``payment.data``."""
 
@@ -257,6 +260,11 @@ class Commerce(Protocol):
         """Order id and payment id of the intent that a hint names, if they are this shop's."""
         ...
 
+    async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
+        """Money by currency and reason (``held_on_canceled``, ``kept_on_canceled``, ``capture_overdue``), in major
+        units. The cost is that of unfinished work, not of the shop's age."""
+        ...
+
     async def publish(self, event: Event) -> None:
         """Tell the shop's subscribers. May be told twice; raises ``Unavailable`` when it cannot be told."""
         ...
@@ -346,6 +354,10 @@ class ReceiptKeys(Protocol):
 class RateLimits(Protocol):
     """Requests a minute, counted for all processes together."""
 
+    async def reachable(self) -> bool:
+        """Whether they can be counted at all now; never raises."""
+        ...
+
     async def exceeded(self, key: str, limit: int) -> int | None:
         """Count a request against ``key``. Seconds to wait when ``limit`` is exceeded; never raises."""
         ...
@@ -386,3 +398,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     locks: OrderLocks
     wakeup: WorkerWakeup
     policy: Policy
+    meters: Meters = NoMeters()
+    tracing: Tracing = NoTracing()
+    alert_channels: Mapping[str, AlertChannel] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
@@ -12,16 +12,21 @@ import structlog
 from redis.asyncio import Redis
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from app.domain.fleet import Fleet
+from app.gateways.alert_webhook import AlertWebhook
+from app.gateways.prometheus_meters import PrometheusMeters, exposition
 from app.gateways.redis_client import connect
 from app.gateways.redis_limits import RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
+from app.http.metrics import Metrics, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import Settings
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable
 from app.store.migrate import pending_in
+from app.telling import AlertChannel, NoTracing, Tracing
 
 log = structlog.get_logger()
 
@@ -66,7 +71,10 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
             raise NotReady(str(error)) from error
         redis: Redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        gateway = StripeGateway.open(settings.stripe_api_key or "sk_not_set", settings.stripe_api_base)
+        meters = PrometheusMeters()
+        tracing = _open_tracing(stack, settings)
+        key = settings.stripe_api_key or "sk_not_set"
+        gateway = StripeGateway.open(key, settings.stripe_api_base, meters=meters, tracing=tracing)
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis)
         services = Services(
@@ -76,6 +84,9 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
             locks=RedisOrderLocks(redis),
             wakeup=wakeup,
             policy=settings.policy,
+            meters=meters,
+            tracing=tracing,
+            alert_channels=_open_channels(stack, settings),
         )
         yield Runtime(services=services, wakeup=wakeup, limits=RedisRateLimits(redis))
 
@@ -104,3 +115,45 @@ async def _open_database(settings: Settings) -> PostgresDatabase:
     except (OSError, asyncpg.PostgresError, ValueError) as error:
         message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {error}"
         raise NotReady(message) from error
+
+
+def _open_channels(stack: AsyncExitStack, settings: Settings) -> dict[str, AlertChannel]:
+    channels: dict[str, AlertChannel] = {}
+    if settings.watch.alert_webhook_url is not None:
+        webhook = AlertWebhook(settings.watch.alert_webhook_url, settings.watch.alert_webhook_secrets)
+        stack.push_async_callback(webhook.close)
+        channels["webhook"] = webhook
+    if settings.watch.sentry_dsn is not None:
+        from app.gateways.sentry_channel import SentryChannel  # an extra
+
+        sentry = SentryChannel(settings.watch.sentry_dsn)
+        stack.push_async_callback(sentry.close)
+        channels["sentry"] = sentry
+    return channels
+
+
+def _open_tracing(stack: AsyncExitStack, settings: Settings) -> Tracing:
+    if settings.watch.traces_lack_extra:
+        log.warning("traces.off", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra is missing")
+    if not settings.watch.traces:
+        return NoTracing()
+    from app.gateways.otel_tracing import OtelTracing  # an extra
+
+    tracing = OtelTracing.to_collector()
+    stack.callback(tracing.close)
+    return tracing
+
+
+def make_metrics(
+    settings: Settings, services: Services | None = None, alive: Callable[[], str | None] = lambda: None
+) -> MetricsServer | None:
+    """What answers on ``METRICS_LISTEN``, not listening yet; ``None`` when that is not set. With ``services`` it tells
+    the figures of the whole fleet too. To be made on the event loop that ``services`` work on."""
+    if settings.watch.metrics_listen is None:
+        return None
+    shared_dir = settings.watch.metrics_dir
+
+    def render(fleet: Fleet | None, knows_fleet: bool) -> bytes:  # noqa: FBT001
+        return exposition(shared_dir=shared_dir, fleet=fleet, knows_fleet=knows_fleet)
+
+    return MetricsServer(Metrics(listen=settings.watch.metrics_listen, render=render, alive=alive), services)

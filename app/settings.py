@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,12 +22,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from app.domain.reasons import CancelReason, parse_reasons
 from app.ports import LateMoney, Policy
+from app.telling import alert_key
 
 E = TypeVar("E", bound=StrEnum)
 
 MIN_SECRET: Final = 16
 """Characters. A shorter HMAC secret is refused."""
 
+
+_EXTRA: Final = "install medusa-grace[observability]"
 
 _POSTGRES: Final = ("postgres", "postgresql")
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -48,6 +53,20 @@ class MedusaEvents(StrEnum):
 
     REDIS = "redis"
     OFF = "off"
+
+
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
+    """How people and monitors hear of what goes on. All of it is off by default."""
+
+    alert_webhook_url: str | None = None
+    alert_webhook_secrets: tuple[str, ...] = ()
+    sentry_dsn: str | None = None
+    metrics_listen: tuple[str, int] | None = None
+    metrics_dir: str | None = None
+    """What prometheus_client itself reads, so that several processes count together."""
+    traces: bool = False
+    traces_lack_extra: bool = False
+    """Asked for, perhaps of a whole cluster, and not installed here."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_pool_size: int
     worker_threads: int
     log_level: str
+    watch: Watch
 
 
 class Role(StrEnum):
@@ -193,6 +213,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         database_pool_size=reader.count("DATABASE_POOL_SIZE", 16, least=2, most=200),
         worker_threads=reader.count("WORKER_THREADS", 8, least=1, most=256),
         log_level=_level(reader),
+        watch=_watch(reader),
     )
     if reader.problems:
         raise SettingsError("\n".join(reader.problems))
@@ -299,3 +320,47 @@ def _level(reader: _Reader) -> str:
     if value not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
         reader.problems.append(f"LOG_LEVEL is {value!r}: expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
     return value
+
+
+def _watch(reader: _Reader) -> Watch:
+    secrets = tuple((reader.text("ALERT_WEBHOOK_SECRET") or "").split())
+    try:
+        for secret in secrets:
+            alert_key(secret)
+    except ValueError:
+        reader.problems.append("ALERT_WEBHOOK_SECRET is not whsec_ and the base64 of 24 to 64 bytes")
+    sentry_dsn = reader.url("SENTRY_DSN", ("http", "https"))
+    if sentry_dsn is not None and not _installed("sentry_sdk"):
+        reader.problems.append(f"SENTRY_DSN is set, but sentry-sdk is not installed: {_EXTRA}")
+    wants_traces = reader.url("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https")) is not None
+    can_trace = _installed("opentelemetry.sdk") and _installed("opentelemetry.exporter.otlp.proto.http")
+    metrics_dir = reader.text("PROMETHEUS_MULTIPROC_DIR")
+    if metrics_dir is not None and not Path(metrics_dir).is_dir():
+        reader.problems.append(f"PROMETHEUS_MULTIPROC_DIR is {metrics_dir!r}: expected a directory that is there")
+    return Watch(
+        alert_webhook_url=reader.url("ALERT_WEBHOOK_URL", ("http", "https")),
+        alert_webhook_secrets=secrets,
+        sentry_dsn=sentry_dsn,
+        metrics_listen=_listen(reader),
+        metrics_dir=metrics_dir,
+        traces=wants_traces and can_trace,
+        traces_lack_extra=wants_traces and not can_trace,
+    )
+
+
+def _listen(reader: _Reader) -> tuple[str, int] | None:
+    value = reader.text("METRICS_LISTEN")
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        reader.problems.append(f"METRICS_LISTEN is {value!r}: expected host:port, such as 127.0.0.1:9101")
+        return None
+    return host.strip("[]"), int(port)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package above it
+        return False

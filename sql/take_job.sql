@@ -12,4 +12,5 @@ set state = 'running', attempts = j.attempts + 1, lease_until = now() + $3::inte
 from before
 where j.id = before.id
 returning j.id, j.kind, j.order_id, j.subject, j.state, j.generation, j.attempts, j.failures, j.failing_since,
-    j.key_number, before.in_doubt
+    j.key_number, before.in_doubt, j.request_id, j.traceparent,
+    extract(epoch from clock_timestamp() - least(j.run_at, j.failing_since))::float8 as late

@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from app import settings as settings_module
 from app.domain.reasons import CancelReason
 from app.ports import LateMoney
-from app.settings import MedusaEvents, MedusaLocking, Role, Settings, SettingsError, read_settings
+from app.settings import MedusaEvents, MedusaLocking, Role, Settings, SettingsError, Watch, read_settings
 
 SECRET = "0123456789abcdef"
 SERVE = {
@@ -239,3 +240,56 @@ PUBLIC_KEY = """\
 MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
 """
+
+
+WHSEC = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+
+
+def test_nobody_is_told_and_nothing_listens_unless_asked() -> None:
+    assert read_settings(WORKER, Role.WORKER).watch == Watch()
+
+
+def test_watch() -> None:
+    watch = read_settings(
+        WORKER
+        | {
+            "ALERT_WEBHOOK_URL": "https://hooks.example/x",
+            "ALERT_WEBHOOK_SECRET": f"{WHSEC} {WHSEC}",
+            "SENTRY_DSN": "https://key@sentry.example/1",
+            "METRICS_LISTEN": "[::1]:9101",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        },
+        Role.WORKER,
+    ).watch
+    assert (watch.metrics_listen, watch.traces, len(watch.alert_webhook_secrets)) == (("::1", 9101), True, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALERT_WEBHOOK_URL", "hooks.slack.com/hunter2"),
+        ("ALERT_WEBHOOK_SECRET", "hunter2"),
+        ("ALERT_WEBHOOK_SECRET", "whsec_hunter2"),
+        ("ALERT_WEBHOOK_SECRET", "whsec_aHVudGVyMg=="),
+        ("ALERT_WEBHOOK_SECRET", f"{WHSEC} whsec_hunter2"),
+        ("SENTRY_DSN", "hunter2"),
+        ("METRICS_LISTEN", "9101"),
+        ("METRICS_LISTEN", ":9101"),
+        ("METRICS_LISTEN", "127.0.0.1:http"),
+        ("METRICS_LISTEN", "127.0.0.1:65536"),
+        ("PROMETHEUS_MULTIPROC_DIR", "/no/such/directory"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+    ],
+)
+def test_bad_watch(name: str, value: str) -> None:
+    [problem] = problems(WORKER | {name: value}, Role.WORKER)
+    assert problem.startswith(f"{name} is ")
+    assert "hunter2" not in problem
+
+
+def test_what_the_extra_is_needed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_module, "_installed", lambda _: False)
+    [problem] = problems(WORKER | {"SENTRY_DSN": "https://key@sentry.example/1"}, Role.WORKER)
+    assert problem == "SENTRY_DSN is set, but sentry-sdk is not installed: install medusa-grace[observability]"
+    watch = read_settings(WORKER | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, Role.WORKER).watch
+    assert (watch.traces, watch.traces_lack_extra) == (False, True), "a cluster may set it for everybody"

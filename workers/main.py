@@ -14,7 +14,7 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
 from app.ports import Services
-from app.runtime import open_runtime
+from app.runtime import NotReady, make_metrics, open_runtime
 from app.settings import Settings
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
 from workers.actors import declare_actors
@@ -72,6 +72,15 @@ class ServicesMiddleware(Middleware):
         self._relay = await open_relay(
             self._services, broker, actors, runtime.wakeup, here_at_once=self._settings.worker_threads
         )
+        metrics = make_metrics(self._settings, alive=self._relay.trouble)
+        if metrics is not None:
+            try:
+                metrics.start()
+            except OSError as error:
+                host, port = metrics.listen
+                message = f"METRICS_LISTEN: cannot listen on {host}:{port}: {error}"
+                raise NotReady(message) from error
+            self._stack.callback(metrics.stop)
 
 
 class WorkerProcess:

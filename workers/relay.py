@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
@@ -17,8 +18,10 @@ from app.gateways.redis_wakeup import RedisWakeup
 from app.ports import Services, Unavailable
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.announce_incidents import announce_incidents
+from app.usecases.deliver_alerts import deliver_alerts
 from app.usecases.dispatch_jobs import dispatch_jobs, sweep_jobs
 from app.usecases.heal_incidents import heal_incidents
+from app.usecases.observe_fleet import beat
 from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.run_job import run_job
 from app.usecases.track_payments import BATCH, start_tracking, track_payments, track_stragglers
@@ -28,6 +31,9 @@ log = structlog.get_logger()
 
 POLL: Final = 0.25
 """Seconds between looks for due jobs when nobody knocks."""
+
+SILENT: Final = 60.0
+"""Seconds without a look for due jobs, successful or not, after which this process does not work any more."""
 
 
 class Relay:
@@ -54,6 +60,7 @@ class Relay:
         self._running_here: set[asyncio.Task[None]] = set()
         self._knock = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked_at = time.monotonic()
 
     async def start(self) -> None:
         """Begin. Returns at once."""
@@ -65,12 +72,19 @@ class Relay:
                 self._every(1.0, self._track),
                 self._every(1.0, lambda: sweep_jobs(self._services)),
                 self._every(0.5, lambda: announce_incidents(self._services)),
+                self._every(1.0, lambda: deliver_alerts(self._services)),
+                self._every(5.0, lambda: beat(self._services)),
                 self._every(10.0, lambda: heal_incidents(self._services)),
                 self._every(5.0, lambda: recheck_canceled(self._services)),
                 self._every(10.0, lambda: adopt_canceled(self._services)),
                 self._every(60.0, lambda: track_stragglers(self._services), first=60.0),
             )
         ]
+
+    def trouble(self) -> str | None:
+        """What keeps this worker from working; ``None`` while it looks for jobs. Safe from any thread."""
+        silent = time.monotonic() - self._looked_at
+        return None if silent < SILENT else f"no look for due jobs since {silent:.0f} s"
 
     async def stop(self) -> None:
         """Hand out nothing more, and wait for the jobs that run here."""
@@ -85,6 +99,7 @@ class Relay:
     async def _dispatch_for_ever(self) -> None:
         while True:
             self._knock.clear()
+            self._looked_at = time.monotonic()
             sent = 0
             with self._patience("dispatch"):
                 sent = await self._dispatch()

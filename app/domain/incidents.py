@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -19,6 +20,11 @@ class IncidentKind(StrEnum):
     RELEASE_FAILED = "release_failed"
     PUBLISH_FAILED = "publish_failed"
     LOOK_FAILED = "look_failed"
+
+
+def alert_delay(attempts: int) -> timedelta:
+    """How long to wait after an alert was not taken ``attempts`` times: 2 s, doubled up to 5 min."""
+    return timedelta(seconds=min(2 ** min(attempts, 9), 300))
 
 
 def alert(kind: IncidentKind, order_id: str) -> str:

@@ -21,6 +21,13 @@ class RedisRateLimits:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
+    async def reachable(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(await self._redis.ping())
+        except (RedisError, OSError):
+            return False
+
     async def exceeded(self, key: str, limit: int) -> int | None:
         """Count one request against ``key``. Seconds until the next window when ``limit`` is exceeded, else ``None``.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import stripe
 import structlog
 
 from app.ports import Answered, Declined, Intent, IntentState, Outcome, Unknown, Unseen
+from app.telling import Meters, NoMeters, NoTracing, Tracing
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
@@ -29,7 +32,16 @@ class StripeGateway:
     the business of the jobs.
     """
 
-    def __init__(self, api_key: str, api_base: str | None = None) -> None:
+    def __init__(
+        self,
+        api_key: str,
+        api_base: str | None = None,
+        *,
+        meters: Meters = NoMeters(),  # noqa: B008 (it has no state)
+        tracing: Tracing = NoTracing(),  # noqa: B008
+    ) -> None:
+        self._meters = meters
+        self._tracing = tracing
         self._http = stripe.HTTPXClient(timeout=TIMEOUT, allow_sync_methods=False)
         self._client = stripe.StripeClient(
             api_key,
@@ -39,9 +51,9 @@ class StripeGateway:
         )
 
     @classmethod
-    def open(cls, api_key: str, api_base: str | None) -> Self:
-        """A gateway to ``api_base``, or to Stripe itself."""
-        return cls(api_key, api_base.rstrip("/") if api_base else None)
+    def open(cls, api_key: str, api_base: str | None, **watch: Any) -> Self:
+        """A gateway to ``api_base``, or to Stripe itself; ``watch``: ``meters`` and ``tracing``."""
+        return cls(api_key, api_base.rstrip("/") if api_base else None, **watch)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,12 +96,18 @@ class StripeGateway:
         return Answered(_intent(answer[0].to_dict())) if failure is None else failure
 
     async def _failure(self, verb: str, intent_id: str, call: Awaitable[object]) -> Declined | Unknown | None:
+        said, began = "unknown", time.monotonic()  # what it is when the call is cut off
         try:
-            await call
+            with self._tracing.span(f"stripe {verb}"):
+                await call
+            said = "answered"
         except stripe.StripeError as error:
             outcome = _told_apart(error)
+            said = "declined" if isinstance(outcome, Declined) else "unknown"
             log.warning("stripe.error", verb=verb, intent_id=intent_id, error=outcome.error)
             return outcome
+        finally:
+            self._meters.stripe(verb=verb, outcome=said, seconds=time.monotonic() - began)
         log.info("stripe.answer", verb=verb, intent_id=intent_id)
         return None
 
@@ -135,11 +153,18 @@ def _given_back(charge: dict[str, Any]) -> int:
     return max(int(charge["amount_refunded"]) - int(never_taken), 0)
 
 
+def _lapses_at(charge: dict[str, Any]) -> datetime | None:
+    """The end of a card's authorization; other means of payment do not say."""
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    moment = card.get("capture_before")
+    return datetime.fromtimestamp(moment, UTC) if isinstance(moment, int) else None
+
+
 def _intent(raw: dict[str, Any]) -> Intent:
     charge = raw.get("latest_charge")
-    refunded = 0
+    refunded, lapses_at = 0, None
     if isinstance(charge, dict):
-        refunded = _given_back(charge)
+        refunded, lapses_at = _given_back(charge), _lapses_at(charge)
         raw = {**raw, "latest_charge": charge["id"]}
     return Intent(
         id=raw["id"],
@@ -149,5 +174,6 @@ def _intent(raw: dict[str, Any]) -> Intent:
         amount_capturable=raw.get("amount_capturable") or 0,
         amount_received=raw.get("amount_received") or 0,
         amount_refunded=refunded,
+        lapses_at=lapses_at,
         raw=raw,
     )

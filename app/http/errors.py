@@ -18,6 +18,9 @@ log = structlog.get_logger()
 REQUEST_ID: Final = "request_id"
 """Where a request's id is kept in its state."""
 
+OUTCOME: Final = "grace_outcome"
+"""Where a request keeps what came of it, in one word, for the meters."""
+
 _BODY_ENDED_EARLY: Final = "client disconnected prematurely"
 """Litestar's words, in an InternalServerException, for a body that is cut off or badly chunked."""
 
@@ -142,7 +145,9 @@ def _conflict(code: str, message: str, reason: Refusal) -> Problem:
 def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     """The problem as an HTTP answer."""
     headers = {"content-type": "application/json; charset=utf-8"}
-    request_id = request.scope.get("state", {}).get(REQUEST_ID)
+    state = request.scope.setdefault("state", {})
+    state[OUTCOME] = problem.body.code or problem.body.type
+    request_id = state.get(REQUEST_ID)
     if request_id is not None:
         headers["x-request-id"] = request_id
     if problem.retry_after is not None:

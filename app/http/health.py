@@ -1,11 +1,21 @@
-"""Probes: alive, and ready to cancel."""
+"""Probes: alive, and ready to cancel; each check by its name."""
 
 from __future__ import annotations
 
+import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from app.ports import Services, Unavailable
+from app.http.desk import Desk
+from app.ports import Services
+from app.usecases.check_house import Check, check_house
+
+
+class Health(msgspec.Struct, frozen=True):
+    """``ok``; ``degraded``, when cancels work and something else does not; or ``unavailable``."""
+
+    status: str
+    checks: dict[str, Check]
 
 
 @get("/health/live")
@@ -15,11 +25,11 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready")
-async def ready(services: NamedDependency[Services]) -> Response[dict[str, str]]:
-    """200 when the database answers; 503 says what does not. Redis is not needed to cancel."""
-    try:
-        async with services.db.transaction("health") as conn:
-            await conn.fetchval("select 1")
-    except Unavailable as error:
-        return Response({"status": "unavailable", "database": str(error)}, status_code=503)
-    return Response({"status": "ok"})
+async def ready(services: NamedDependency[Services], desk: NamedDependency[Desk]) -> Response[Health]:
+    """200 when orders can be canceled; 503 when not. Redis and workers are not needed for that."""
+    checks = await check_house(services)
+    checks["redis"] = Check() if await desk.limits.reachable() else Check(status="warning", detail="no answer")
+    if any(check.status == "failed" for check in checks.values()):
+        return Response(Health("unavailable", checks), status_code=503)
+    degraded = any(check.status == "warning" for check in checks.values())
+    return Response(Health("degraded" if degraded else "ok", checks))

@@ -94,6 +94,7 @@ def _parse(raw: bytes) -> CancelBody:
 
 
 def _answer(canceled: Canceled, request: Request[Any, Any, Any]) -> Response[bytes]:
+    request.state[errors.OUTCOME] = "already_canceled" if canceled.already else "canceled"
     body = CanceledOrder(
         order_id=canceled.order_id,
         status="canceled",

@@ -8,6 +8,7 @@ import structlog
 from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
+from ulid import ULID
 
 from app.http import errors
 from app.http.desk import Desk
@@ -27,6 +28,7 @@ async def receive(
     """Take an event in, or answer 400 to one that Stripe did not sign. 404 when no secret is set."""
     if not desk.hints.expected:
         raise NotFoundException
+    structlog.contextvars.bind_contextvars(request_id=str(ULID()))
     try:
         hint = desk.hints.read(await request.body(), request.headers.get("stripe-signature", ""))
     except HintRejected as rejected:

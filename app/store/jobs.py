@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
+import structlog
 
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.ports import Connection
+from app.store.runs import note_ended, note_taken
 from app.store.sql import statement
 
 _SCHEDULE: Final = statement("schedule_jobs")
@@ -30,7 +32,10 @@ _OTHER_TROUBLE: Final = statement("other_trouble")
 async def schedule(
     conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None
 ) -> None:
-    """One job per subject, due at ``run_at`` or at once. Subjects that had one before are left alone, for ever."""
+    """One job per subject, due at ``run_at`` or at once. Subjects that had one before are left alone, for ever.
+
+    A job remembers the request that it goes back to, and its trace, as the log's context has them.
+    """
     await schedule_many(conn, kind, [(order_id, subject, run_at) for subject in subjects])
 
 
@@ -38,7 +43,10 @@ async def schedule_many(conn: Connection, kind: JobKind, jobs: Sequence[tuple[st
     """As ``schedule``, for ``(order_id, subject, run_at)`` of many orders in one statement."""
     if jobs:
         order_ids, subjects, run_ats = zip(*jobs, strict=True)
-        await conn.execute(_SCHEDULE, kind.value, order_ids, subjects, run_ats)
+        asked = structlog.contextvars.get_contextvars()
+        await conn.execute(
+            _SCHEDULE, kind.value, order_ids, subjects, run_ats, asked.get("request_id"), asked.get("traceparent")
+        )
 
 
 async def again(conn: Connection, kind: JobKind, order_id: str, subject: str) -> None:
@@ -68,7 +76,10 @@ async def take(conn: Connection, ref: JobRef) -> Job | None:
     ``in_doubt`` of the answer says whether an *earlier* attempt may have reached Stripe.
     """
     row = await conn.fetchrow(_TAKE, ref.id, ref.generation, LEASE)
-    return None if row is None else _job(row)
+    if row is None:
+        return None
+    note_taken(request_id=row["request_id"], traceparent=row["traceparent"], late=row["late"])
+    return _job(row)
 
 
 async def running(conn: Connection, ref: JobRef) -> Job | None:
@@ -85,11 +96,13 @@ async def hold(conn: Connection, job: Job) -> bool:
 async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *, note: str | None = None) -> None:
     """End the job: ``done``, ``removed`` or ``dead``."""
     await conn.execute(_FINISH, job.id, job.generation, state.value, note)
+    note_ended(state.value)
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:
     """Try again after ``delay``. ``in_doubt`` when Stripe may have done it, ``new_key`` when it surely did not."""
     await conn.execute(_FAIL, job.id, job.generation, delay, error[:2000], in_doubt, new_key)
+    note_ended("failed")
 
 
 async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool) -> None:

@@ -10,9 +10,10 @@ from typing import Final
 import structlog
 
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import JobKind, JobRef
+from app.domain.jobs import JobKind, JobRef, JobState
 from app.ports import Outcome, Services, Unavailable, Unknown, Unseen
 from app.store import jobs
+from app.store.runs import begin_run
 from app.usecases.capture_payment import capture_payment
 from app.usecases.job_failures import record_failure
 from app.usecases.look_at_payment import look_at_payment
@@ -52,14 +53,13 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
     """
     structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
     try:
-        if kind not in _AT_STRIPE:
-            await VERBS[kind](services, ref)
-            return
-        async with services.locks.hold(ref.order_id) as held:
-            if held:
-                await VERBS[kind](services, ref)
-            else:
-                await _postpone(services, ref)
+        with contextlib.ExitStack() as spans:
+            name = f"job {kind.value}"
+            run = begin_run(lambda traceparent: spans.enter_context(services.tracing.span(name, parent=traceparent)))
+            await _run(services, kind, ref)
+        if run.outcome is not None:
+            late = run.late if run.outcome == JobState.DONE else None
+            services.meters.job(kind=kind.value, outcome=run.outcome, late=late)
     except Unavailable as error:
         log.warning("job.interrupted", error=str(error))
     except Exception as error:
@@ -67,6 +67,17 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
         await _record_crash(services, kind, ref, error)
     finally:
         structlog.contextvars.clear_contextvars()
+
+
+async def _run(services: Services, kind: JobKind, ref: JobRef) -> None:
+    if kind not in _AT_STRIPE:
+        await VERBS[kind](services, ref)
+        return
+    async with services.locks.hold(ref.order_id) as held:
+        if held:
+            await VERBS[kind](services, ref)
+        else:
+            await _postpone(services, ref)
 
 
 async def _record_crash(services: Services, kind: JobKind, ref: JobRef, error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,6 +26,7 @@ from plugins.medusa_bridge.sqlfile import statement
 _NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
 _NEWEST_PAYMENT: Final = statement("newest_payment")
 _CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
+_MONEY_AT_RISK: Final = statement("money_at_risk")
 _PAYMENT_OF_SESSION: Final = statement("payment_of_session")
 _TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
 _REDIS_PATIENCE: Final = 2.0
@@ -132,6 +133,10 @@ class MedusaBridge(Examiner):
     async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
         row = await conn.fetchrow(_PAYMENT_OF_SESSION, hint.session, hint.intent_id)
         return None if row is None else (row["order_id"], row["payment_id"])
+
+    async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
+        rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
+        return {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
 
     async def publish(self, event: Event) -> None:
         if self._events is None:

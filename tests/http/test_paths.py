@@ -118,4 +118,4 @@ async def test_every_answer_has_a_request_id(shop: Shop, api: Api) -> None:
 
 async def test_health(api: Api) -> None:
     assert (await api.client.get("/health/live")).json() == {"status": "ok"}
-    assert (await api.client.get("/health/ready")).json() == {"status": "ok"}
+    assert (await api.client.get("/health/ready")).json()["checks"]["database"] == {"status": "ok", "detail": None}

@@ -1,0 +1,25 @@
+"""A span around every request, a child of the one that its ``traceparent`` header names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.telling import Tracing
+
+
+class TracingMiddleware(ASGIMiddleware):
+    """For an application whose ``tracing`` is known once it has started."""
+
+    def __init__(self, tracing: Callable[[], Tracing]) -> None:
+        self._tracing = tracing
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """See Litestar."""
+        headers = dict(scope.get("headers", []))
+        parent = headers.get(b"traceparent", b"").decode("latin-1") or None
+        name = f"{scope.get('method', '')} {scope.get('path_template', '')}"
+        with self._tracing().span(name, parent=parent):
+            await next_app(scope, receive, send)

@@ -1,0 +1,102 @@
+"""How people and monitors hear of what goes on. Each port has a silent default, so that nobody has to listen."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from app.domain.incidents import IncidentKind
+
+
+class AlertEvent(StrEnum):
+    """People are told twice of an incident: when it is opened and when it is over."""
+
+    OPENED = "opened"
+    RESOLVED = "resolved"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """All that leaves the house about an incident. Nothing of the shopper, and no error texts."""
+
+    message_id: str
+    """The same for every attempt, so that a receiver can tell a repetition."""
+    event: AlertEvent
+    incident_id: int
+    order_id: str
+    kind: IncidentKind
+    opened_at: datetime
+    resolved_at: datetime | None = None
+    amount: Decimal | None = None
+    """Of all the order's payments, in major units."""
+    currency: str | None = None
+    hold_lapses_at: datetime | None = None
+    """When the card's bank lets go of the money by itself; ``None`` where nothing is held or Stripe did not say."""
+
+
+class AlertChannel(Protocol):
+    """A way to tell people, other than the log."""
+
+    async def send(self, alert: Alert) -> str | None:
+        """Deliver within 10 s: ``None`` when the receiver took it, else what went wrong. Never raises."""
+        ...
+
+
+class Meters(Protocol):
+    """What the rows do not know, counted by each process."""
+
+    def request(self, *, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
+        """A request was answered."""
+        ...
+
+    def job(self, *, kind: str, outcome: str, late: float | None) -> None:
+        """A run of a job was recorded; ``late``, in seconds since the job was due, when that was its end."""
+        ...
+
+    def stripe(self, *, verb: str, outcome: str, seconds: float) -> None:
+        """Stripe answered, or did not."""
+        ...
+
+
+class Tracing(Protocol):
+    """Spans, where somebody collects them."""
+
+    def span(self, name: str, *, parent: str | None = None) -> AbstractContextManager[None]:
+        """A span around a block; a child of ``parent`` (a W3C traceparent), or of the span that is open."""
+        ...
+
+
+class NoMeters:
+    """Nobody reads meters."""
+
+    def request(self, *, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
+        """Nothing."""
+
+    def job(self, *, kind: str, outcome: str, late: float | None) -> None:
+        """Nothing."""
+
+    def stripe(self, *, verb: str, outcome: str, seconds: float) -> None:
+        """Nothing."""
+
+
+class NoTracing:
+    """Nobody collects spans."""
+
+    def span(self, name: str, *, parent: str | None = None) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nothing."""
+        return nullcontext()
+
+
+def alert_key(secret: str) -> bytes:
+    """The key of a webhook secret: base64 after ``whsec_``. ``ValueError`` for anything else, or not 24 to 64 bytes."""
+    prefix, marker, encoded = secret.partition("whsec_")
+    key = base64.b64decode(encoded, validate=True)
+    if prefix or not marker or not 24 <= len(key) <= 64:
+        message = "not whsec_ and the base64 of 24 to 64 bytes"
+        raise ValueError(message)
+    return key

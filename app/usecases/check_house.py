@@ -1,0 +1,41 @@
+"""What a cancel needs and what should be there beside it: the database, its tables, somebody at work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from app.ports import Services, Unavailable
+from app.store import fleet
+from app.store.migrate import pending_in
+
+SEEN_WITHIN: Final = 30.0
+"""Seconds. Workers say every 5 s that they are there."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """``failed`` when orders cannot be canceled, ``warning`` when something else suffers."""
+
+    status: str = "ok"
+    detail: str | None = None
+
+
+async def check_house(services: Services) -> dict[str, Check]:
+    """Checks by name. What cannot be looked at because the database is away is left out."""
+    try:
+        async with services.db.transaction("health") as conn:
+            pending = await pending_in(conn)
+            seen = None if pending else await fleet.last_beat(conn)
+    except Unavailable as error:
+        return {"database": Check(status="failed", detail=str(error))}
+    migrations = Check() if not pending else Check(status="failed", detail=f"missing: {', '.join(pending)}")
+    return {"database": Check(), "migrations": migrations, "worker": _worker(seen)}
+
+
+def _worker(seen: float | None) -> Check:
+    if seen is None:
+        return Check(status="warning", detail="none was ever seen")
+    if seen > SEEN_WITHIN:
+        return Check(status="warning", detail=f"none was seen for {seen:.0f} s")
+    return Check()
