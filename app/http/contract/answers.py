@@ -226,13 +226,27 @@ LIVE: Final = (
     Answer(status=200, name="ok", when="as long as the process answers", example={"status": "ok"}, schema="Health"),
 )
 
+_WELL: Final = {"status": "ok", "detail": None}
+
 READY: Final = (
-    Answer(status=200, name="ok", when="the database answers", example={"status": "ok"}, schema="Health"),
+    Answer(
+        status=200,
+        name="ok",
+        when="the database answers",
+        example={"status": "ok", "checks": dict.fromkeys(("database", "migrations", "worker", "redis"), _WELL)},
+        schema="Health",
+    ),
     Answer(
         status=503,
         name="unavailable",
         when="it does not",
-        example={"status": "unavailable", "database": "health: ConnectionRefusedError"},
+        example={
+            "status": "unavailable",
+            "checks": {
+                "database": {"status": "failed", "detail": "health: ConnectionRefusedError"},
+                "redis": _WELL,
+            },
+        },
         schema="Health",
     ),
 )

@@ -46,7 +46,21 @@ _BY_HAND: Final[dict[str, Any]] = {
     "Health": {
         "type": "object",
         "required": ["status"],
-        "properties": {"status": {"enum": ["ok", "unavailable"]}, "database": {"type": "string"}},
+        "properties": {
+            "status": {"enum": ["ok", "degraded", "unavailable"]},
+            "checks": {
+                "description": "By name. Redis and workers are not needed to cancel: degraded, when they are away.",
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "required": ["status"],
+                    "properties": {
+                        "status": {"enum": ["ok", "warning", "failed"]},
+                        "detail": {"type": ["string", "null"]},
+                    },
+                },
+            },
+        },
     },
 }
 
