@@ -23,9 +23,10 @@ from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
 from app.runtime import NotReady
-from app.settings import MIN_SECRET, Role, SettingsError, read_database_url, read_settings
-from app.store.migrate import migrate
-from plugins.medusa_bridge import SchemaMismatch
+from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
+from app.store.grants import GrantError
+from app.store.migrate import MigrationError, migrate
+from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
 from workers.main import run_worker
 
 _LONGEST_TOKEN: Final = 366 * 86400
@@ -35,12 +36,25 @@ class CommandError(Exception):
     """What went wrong, in one or more lines for the person at the terminal."""
 
 
+_FOR_A_PERSON: Final = (
+    CommandError,
+    SettingsError,
+    NotReady,
+    SchemaMismatch,
+    NoShop,
+    MigrationError,
+    GrantError,
+    EmbeddedServerError,
+)
+"""Their messages say what to do; a traceback would not."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Ends the process with 0, with 1 and a message, or with 2 for a wrong call."""
     options = _parser().parse_args(arguments)
     try:
         sys.exit(options.run(options))
-    except (CommandError, SettingsError, NotReady, SchemaMismatch, EmbeddedServerError) as error:
+    except _FOR_A_PERSON as error:
         for line in str(error).splitlines():
             print(f"medusa-grace: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
@@ -82,7 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = commands.add_parser(
         "migrate",
         help='create or upgrade schema "grace" in DATABASE_URL',
-        description='Creates or upgrades schema "grace". Medusa\'s own tables are not touched. Safe to repeat.',
+        description='Creates or upgrades schema "grace", while older processes go on working. Medusa\'s own tables are '
+        "not touched. Safe to repeat. Reads MIGRATION_DATABASE_URL (else DATABASE_URL): Postgres itself, not a pooler, "
+        "as the owner of Medusa's tables.",
+    )
+    upgrade.add_argument(
+        "--grants",
+        metavar="ROLE",
+        help="also create ROLE if need be, and give it just the rights that serve and worker need; what it has beyond "
+        "them is revoked. GRACE_ROLE_PASSWORD, when set, becomes its password",
+    )
+    upgrade.add_argument(
+        "--print", dest="only_print", action="store_true", help="print the grants as SQL instead, and change nothing"
     )
     upgrade.set_defaults(run=_migrate)
 
@@ -169,10 +194,20 @@ def _worker(_: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(_: argparse.Namespace) -> int:
-    dsn = read_database_url(os.environ)
-    applied = asyncio.run(migrate(dsn))
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to do")  # noqa: T201
+def _migrate(options: argparse.Namespace) -> int:
+    settings = read_migration_settings(os.environ)
+    dsn, role = settings.database_url, options.grants
+    if options.only_print:
+        if role is None:
+            raise CommandError("--print needs --grants ROLE: it prints that role's grants")
+        for text in asyncio.run(print_grants(dsn, role)):
+            print(f"{text};")  # noqa: T201
+        return 0
+    asyncio.run(check_shop(dsn))
+    done = [f"applied {name}" for name in asyncio.run(migrate(dsn))]
+    if role is not None:
+        done += asyncio.run(grant_role(dsn, role, password=settings.role_password))
+    print("\n".join(done) or "nothing to do")  # noqa: T201
     return 0
 
 

@@ -2,8 +2,20 @@
 
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.grants import NoShop, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.plugin import MedusaPlugin
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import MedusaStorefront
 
-__all__ = ["BridgeConfig", "Locking", "MedusaBridge", "MedusaPlugin", "MedusaStorefront", "SchemaMismatch"]
+__all__ = [
+    "BridgeConfig",
+    "Locking",
+    "MedusaBridge",
+    "MedusaPlugin",
+    "MedusaStorefront",
+    "NoShop",
+    "SchemaMismatch",
+    "check_shop",
+    "grant_role",
+    "print_grants",
+]

@@ -19,5 +19,8 @@ async def verify_schema(conn: Connection) -> None:
     problems = await unusable(conn, FOLDER)
     if problems:
         lines = "\n  ".join(sorted(f"{name}: {error}" for error, names in problems.items() for name in names))
-        message = f"this database does not have what the Medusa bridge needs (Medusa 2.x, README's grants):\n  {lines}"
+        message = (
+            "this database does not have what the Medusa bridge needs (where permission is denied, run "
+            f"medusa-grace migrate --grants ROLE):\n  {lines}"
+        )
         raise SchemaMismatch(message)
