@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +24,7 @@ from app.embedded.processes import EmbeddedServerError
 from app.embedded.up import run_up
 from app.http.tokens import mint
 from app.logs import configure_logs
-from app.main import check_database
+from app.main import check_database, let_servers_be_stopped
 from app.runtime import NotReady
 from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
@@ -30,6 +33,10 @@ from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role
 from workers.main import run_worker
 
 _LONGEST_TOKEN: Final = 366 * 86400
+_LINGER: Final = 1.0
+"""Seconds between the last connection that is let in and the end of those that ask nothing."""
+_LONGEST_ANSWER: Final = 15
+"""Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
 
 class CommandError(Exception):
@@ -163,9 +170,11 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
+    _end_quietly()
     asyncio.run(check_database(settings))
     _check_port(options.host, options.port)
-    Granian(
+    let_servers_be_stopped()
+    _Server(
         "app.main:create_app",
         factory=True,
         interface=Interfaces.ASGI,
@@ -174,11 +183,30 @@ def _serve(options: argparse.Namespace) -> int:
         workers=options.processes,
         websockets=False,
         log_enabled=False,
-        workers_kill_timeout=10,
+        workers_kill_timeout=_LONGEST_ANSWER + round(settings.policy.void_wait.total_seconds()),
         respawn_failed_workers=True,
         respawn_interval=1.0,
     ).serve()
     return 0
+
+
+class _Server(Granian):  # type: ignore[misc, valid-type]
+    """Granian closes connections that have not sent their request when it is told to stop: a shopper who came just
+    before would get no answer. So nobody new is let in, and those who are in have a moment to ask."""
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Called once, in the process that a SIGTERM reaches."""
+        if self._sso is not None:
+            with contextlib.suppress(OSError):
+                self._sso.shutdown(socket.SHUT_RD)  # on a socket that listens: connections are refused from now on
+                time.sleep(_LINGER)
+        super().shutdown(exit_code)
+
+
+def _end_quietly() -> None:
+    """A SIGTERM that comes while nobody is served yet is obeyed at once, and is no failure."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _check_port(host: str, port: int) -> None:
