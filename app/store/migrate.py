@@ -54,7 +54,7 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, patience: float = _PATIENC
     conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "medusa-grace-migrate"})
     try:
         # Asked again and again: to wait in a statement would hold a snapshot, which a concurrent index waits for.
-        while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
             await asyncio.sleep(_PAUSE)
         if await conn.fetchval("select to_regnamespace('grace')") is None:  # a role without the right may find it made
             await conn.execute("create schema grace")

@@ -55,6 +55,11 @@ class Program:
         """The log so far."""
         return self.log.read_text(errors="replace")
 
+    @property
+    def has_children(self) -> bool:
+        """Whether it has forked."""
+        return bool(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
+
     def terminate(self) -> None:
         """SIGTERM, to the process alone, as a process manager does."""
         self.process.send_signal(signal.SIGTERM)
