@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,10 @@ PATIENCE = 40.0
 class Program:
     """A running ``medusa-grace``."""
 
-    def __init__(self, settings: Settings, directory: Path, *arguments: str, **changes: str) -> None:
+    def __init__(
+        self, settings: Settings, directory: Path, *arguments: str, within: Sequence[str] = (), **changes: str
+    ) -> None:
+        """``within`` is a command that runs commands, such as ``ip netns exec``."""
         self.log = directory / f"{arguments[0]}-{time.monotonic_ns()}.log"
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -40,7 +43,7 @@ class Program:
         }
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
+                [*within, sys.executable, "-m", "app.cli", *arguments],
                 env=environ,
                 stdout=out,
                 stderr=out,
