@@ -34,6 +34,7 @@ class Host:
     def __init__(self, number: int) -> None:
         self.name, self._wire = NAMES[number], f"gr{number}"
         self.ours, self.its = f"10.213.{number}.1", f"10.213.{number}.2"
+        self._network = f"10.213.{number}.0/30"
         self.programs: list[Program] = []
 
     def make(self) -> None:
@@ -43,6 +44,7 @@ class Host:
         _ip(f"link add {self._wire} type veth peer name inner netns {self.name}")
         _ip(f"addr add {self.ours}/30 dev {self._wire}")
         _ip(f"link set {self._wire} up")
+        _ip(f"route add unreachable {self._network} metric 4000")  # without its wire, nothing goes elsewhere instead
         for line in (f"addr add {self.its}/30 dev inner", "link set inner up", "link set lo up"):
             _ip(f"-n {self.name} {line}")
 
@@ -54,6 +56,8 @@ class Host:
         """Nothing is left of it."""
         for program in self.programs:
             program.kill()
+        with suppress(subprocess.CalledProcessError):
+            _ip(f"route del unreachable {self._network} metric 4000")
         with suppress(subprocess.CalledProcessError):
             _ip(f"netns del {self.name}")
         with suppress(subprocess.CalledProcessError):
