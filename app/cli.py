@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 import tempfile
 from datetime import timedelta
 from typing import Final
@@ -24,21 +27,39 @@ from app.embedded.up import run_up
 from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
-from app.main import check_database
+from app.main import check_database, let_servers_be_stopped
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady
-from app.settings import MIN_SECRET, Role, SettingsError, read_database_url, read_settings
-from app.store.migrate import migrate
-from plugins.medusa_bridge import SchemaMismatch
+from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
+from app.store.grants import GrantError
+from app.store.migrate import MigrationError, migrate
+from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
 from workers.main import run_worker
 
 log = structlog.get_logger()
 
 _LONGEST_TOKEN: Final = 366 * 86400
+_LINGER: Final = 1.0
+"""Seconds between the last connection that is let in and the end of those that ask nothing."""
+_LONGEST_ANSWER: Final = 15
+"""Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
 
 class CommandError(Exception):
     """What went wrong, in one or more lines for the person at the terminal."""
+
+
+_FOR_A_PERSON: Final = (
+    CommandError,
+    SettingsError,
+    NotReady,
+    SchemaMismatch,
+    NoShop,
+    MigrationError,
+    GrantError,
+    EmbeddedServerError,
+)
+"""Their messages say what to do; a traceback would not."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         sys.exit(options.run(options))
-    except (CommandError, SettingsError, NotReady, SchemaMismatch, EmbeddedServerError) as error:
+    except _FOR_A_PERSON as error:
         for line in str(error).splitlines():
             print(f"medusa-grace: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
@@ -88,7 +109,18 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = commands.add_parser(
         "migrate",
         help='create or upgrade schema "grace" in DATABASE_URL',
-        description='Creates or upgrades schema "grace". Medusa\'s own tables are not touched. Safe to repeat.',
+        description='Creates or upgrades schema "grace", while older processes go on working. Medusa\'s own tables are '
+        "not touched. Safe to repeat. Reads MIGRATION_DATABASE_URL (else DATABASE_URL): Postgres itself, not a pooler, "
+        "as the owner of Medusa's tables.",
+    )
+    upgrade.add_argument(
+        "--grants",
+        metavar="ROLE",
+        help="also create ROLE if need be, and give it just the rights that serve and worker need; what it has beyond "
+        "them is revoked. GRACE_ROLE_PASSWORD, when set, becomes its password",
+    )
+    upgrade.add_argument(
+        "--print", dest="only_print", action="store_true", help="print the grants as SQL instead, and change nothing"
     )
     upgrade.set_defaults(run=_migrate)
 
@@ -166,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
+    _end_quietly()
     asyncio.run(check_database(settings))
     _check_port(options.host, options.port)
     if not settings.receipt_signing_keys:
@@ -181,7 +214,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _listen(options: argparse.Namespace) -> int:
-    Granian(
+    let_servers_be_stopped()
+    _Server(
         "app.main:create_app",
         factory=True,
         interface=Interfaces.ASGI,
@@ -190,11 +224,30 @@ def _listen(options: argparse.Namespace) -> int:
         workers=options.processes,
         websockets=False,
         log_enabled=False,
-        workers_kill_timeout=10,
+        workers_kill_timeout=_LONGEST_ANSWER + round(settings.policy.void_wait.total_seconds()),
         respawn_failed_workers=True,
         respawn_interval=1.0,
     ).serve()
     return 0
+
+
+class _Server(Granian):  # type: ignore[misc, valid-type]
+    """Granian closes connections that have not sent their request when it is told to stop: a shopper who came just
+    before would get no answer. So nobody new is let in, and those who are in have a moment to ask."""
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        """Called once, in the process that a SIGTERM reaches."""
+        if self._sso is not None:
+            with contextlib.suppress(OSError):
+                self._sso.shutdown(socket.SHUT_RD)  # on a socket that listens: connections are refused from now on
+                time.sleep(_LINGER)
+        super().shutdown(exit_code)
+
+
+def _end_quietly() -> None:
+    """A SIGTERM that comes while nobody is served yet is obeyed at once, and is no failure."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _check_port(host: str, port: int) -> None:
@@ -210,10 +263,20 @@ def _worker(_: argparse.Namespace) -> int:
     return 0
 
 
-def _migrate(_: argparse.Namespace) -> int:
-    dsn = read_database_url(os.environ)
-    applied = asyncio.run(migrate(dsn))
-    print("\n".join(f"applied {name}" for name in applied) or "nothing to do")  # noqa: T201
+def _migrate(options: argparse.Namespace) -> int:
+    settings = read_migration_settings(os.environ)
+    dsn, role = settings.database_url, options.grants
+    if options.only_print:
+        if role is None:
+            raise CommandError("--print needs --grants ROLE: it prints that role's grants")
+        for text in asyncio.run(print_grants(dsn, role)):
+            print(f"{text};")  # noqa: T201
+        return 0
+    asyncio.run(check_shop(dsn))
+    done = [f"applied {name}" for name in asyncio.run(migrate(dsn))]
+    if role is not None:
+        done += asyncio.run(grant_role(dsn, role, password=settings.role_password))
+    print("\n".join(done) or "nothing to do")  # noqa: T201
     return 0
 
 

@@ -106,7 +106,12 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         message = "STRIPE_API_BASE is not a URL that begins with http:// or https://"
         raise CannotLook(message)
     try:
-        conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "medusa-grace-doctor"})
+        conn = await asyncpg.connect(
+            dsn,
+            timeout=10,
+            statement_cache_size=0,  # a pooler may stand between
+            server_settings={"application_name": "medusa-grace-doctor"},
+        )
     except (OSError, asyncpg.PostgresError) as error:
         message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {error}"
         raise CannotLook(message) from error

@@ -62,6 +62,25 @@ def _end_with_parent(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def let_servers_be_stopped() -> None:
+    """Call before granian forks its servers. One that has no handlers of its own yet inherits granian's, which would
+    take a SIGTERM and do nothing: until it has them, the signal ends it, as nobody is being served."""
+    held = {signal.SIGTERM, signal.SIGINT}
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, held)
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+    def end_of_it() -> None:
+        for number in held:
+            signal.signal(number, signal.SIG_DFL)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=end_of_it)
+
+
 async def check_database(settings: Settings) -> None:
     """Fail as the application would at its start, but in the process that a person looks at."""
     async with MedusaBridge.open(BridgeConfig()) as bridge, open_runtime(settings, bridge):

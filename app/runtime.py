@@ -22,7 +22,7 @@ from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import Metrics, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
-from app.settings import Settings
+from app.settings import DatabasePooler, Settings
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable
 from app.store.migrate import pending_in
@@ -92,13 +92,19 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
 
 
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
-    missing = await pending_in(conn)
+    try:
+        missing = await pending_in(conn)
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"this role cannot use schema grace ({error}): run medusa-grace migrate --grants ROLE"
+        raise NotReady(message) from error
     if missing:
         message = f"the database lacks {', '.join(missing)}: run medusa-grace migrate"
         raise NotReady(message)
     denied = await unusable(conn)
     if denied:
-        raise NotReady("\n  ".join(["this role cannot use schema grace (see the grants in the README):", *denied]))
+        raise NotReady(
+            "\n  ".join(["this role cannot use schema grace: run medusa-grace migrate --grants ROLE", *denied])
+        )
     await commerce.verify(conn)
 
 
@@ -111,7 +117,12 @@ async def _open_database(settings: Settings) -> PostgresDatabase:
         before_sleep=lambda state: log.warning("database.waiting", attempt=state.attempt_number),
     )
     try:
-        return await retrying(PostgresDatabase.open, settings.database_url, max_size=settings.database_pool_size)
+        return await retrying(
+            PostgresDatabase.open,
+            settings.database_url,
+            max_size=settings.database_pool_size,
+            pooled=settings.database_pooler is DatabasePooler.TRANSACTION,
+        )
     except (OSError, asyncpg.PostgresError, ValueError) as error:
         message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {error}"
         raise NotReady(message) from error

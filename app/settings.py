@@ -67,12 +67,25 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     traces: bool = False
     traces_lack_extra: bool = False
     """Asked for, perhaps of a whole cluster, and not installed here."""
+class DatabasePooler(StrEnum):
+    """What stands between us and Postgres."""
+
+    NONE = "none"
+    TRANSACTION = "transaction"
+
+
+class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``migrate`` reads from the environment."""
+
+    database_url: str
+    role_password: str | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the processes read from the environment. See the table in the README."""
 
     database_url: str
+    database_pooler: DatabasePooler
     redis_url: str
     stripe_api_key: str | None
     stripe_api_base: str | None
@@ -179,6 +192,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
     )
     settings = Settings(
         database_url=reader.url("DATABASE_URL", _POSTGRES, need="Medusa's database") or "",
+        database_pooler=_pooler(reader),
         redis_url=reader.url("REDIS_URL", ("redis", "rediss", "unix"), need="a Redis or Valkey of this sidecar") or "",
         stripe_api_key=_stripe_key(reader, needed=working),
         stripe_api_base=reader.url("STRIPE_API_BASE", ("http", "https")),
@@ -220,13 +234,22 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
     return settings
 
 
-def read_database_url(environ: Mapping[str, str]) -> str:
-    """``DATABASE_URL`` alone, for commands that need nothing else. Raises ``SettingsError``."""
+def read_migration_settings(environ: Mapping[str, str]) -> MigrationSettings:
+    """``MIGRATION_DATABASE_URL``, else ``DATABASE_URL``, and ``GRACE_ROLE_PASSWORD``. Raises ``SettingsError``."""
     reader = _Reader(environ)
-    url = reader.url("DATABASE_URL", _POSTGRES, need="Medusa's database, as a role that may create a schema in it")
+    url = reader.url("MIGRATION_DATABASE_URL", _POSTGRES)
+    if url is None and _pooler(reader) is DatabasePooler.TRANSACTION:
+        reader.problems.append("MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler")
+    elif url is None:
+        url = reader.url("DATABASE_URL", _POSTGRES, need="Medusa's database, as a role that may create a schema in it")
+    password = reader.text("GRACE_ROLE_PASSWORD")
     if reader.problems:
         raise SettingsError("\n".join(reader.problems))
-    return url or ""
+    return MigrationSettings(database_url=url or "", role_password=password)
+
+
+def _pooler(reader: _Reader) -> DatabasePooler:
+    return reader.choice("DATABASE_POOLER", DatabasePooler, DatabasePooler.NONE) or DatabasePooler.NONE
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:

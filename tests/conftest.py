@@ -18,7 +18,8 @@ from app.embedded.valkey import DATABASES, Valkey
 from app.logs import configure_logs
 from app.settings import Settings
 from app.store.migrate import migrate
-from tests.world import Api, Shop, serving, settings_for
+from plugins.medusa_bridge import grant_role
+from tests.world import ROLE, ROLE_PASSWORD, Api, Shop, serving, settings_for
 
 configure_logs("INFO")
 
@@ -55,7 +56,7 @@ async def sandbox_url() -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def shop_template(postgres: Postgres) -> str:
-    """A database with Medusa's tables and ours, to copy from."""
+    """A database with Medusa's tables and ours, and a role for the processes, to copy from."""
     name = "shop_template"
     await _run(postgres, f"CREATE DATABASE {name}")
     conn = await asyncpg.connect(postgres.dsn(name))
@@ -64,6 +65,7 @@ async def shop_template(postgres: Postgres) -> str:
     finally:
         await conn.close()
     await migrate(postgres.dsn(name))
+    await grant_role(postgres.dsn(name), ROLE, password=ROLE_PASSWORD)
     return name
 
 

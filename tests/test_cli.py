@@ -18,6 +18,7 @@ from app import cli, runtime
 from app.embedded.postgres import Postgres
 from app.embedded.processes import free_port
 from app.gateways.receipt_keys import new_key
+from app.embedded.shop import create_tables
 from app.http.tokens import TokenVerifier
 from app.ports import TokenRejected
 
@@ -47,7 +48,9 @@ SAYS = {
     "up": "stays up until Ctrl-C",
 }
 SETTINGS = (
-    "DATABASE_URL",
+    "DATABASE_",
+    "MIGRATION_DATABASE_URL",
+    "GRACE_ROLE_PASSWORD",
     "REDIS_URL",
     "MODIFICATION_TOKEN",
     "STRIPE_",
@@ -199,11 +202,38 @@ class TestMigrate:
         await admin.execute("drop database of_the_cli with (force)")
         await admin.close()
 
-    async def test_once_and_again(self, run: Run, empty: str) -> None:
-        first = await run("migrate", DATABASE_URL=empty)
+    @pytest.fixture
+    async def fresh(self, empty: str) -> str:
+        """Medusa's tables, and nothing of ours."""
+        conn = await asyncpg.connect(empty)
+        await create_tables(conn)
+        await conn.close()
+        return empty
+
+    async def test_once_and_again(self, run: Run, fresh: str) -> None:
+        first = await run("migrate", DATABASE_URL=fresh)
         assert (first.code, first.err) == (0, "")
         assert "applied 0001_jobs\n" in first.out
         assert await run("migrate") == Ended(0, "nothing to do\n", "")
+
+    async def test_a_database_without_medusa_is_left_alone(self, run: Run, empty: str) -> None:
+        ended = await run("migrate", "--grants", "grace", DATABASE_URL=empty)
+        assert_failed(ended, 'database of_the_cli has no table "order"')
+        conn = await asyncpg.connect(empty)
+        assert await conn.fetchval("select to_regnamespace('grace')") is None
+        await conn.close()
+
+    async def test_through_a_pooler_it_asks_for_another_way(self, run: Run, fresh: str) -> None:
+        ended = await run("migrate", DATABASE_URL=fresh, DATABASE_POOLER="transaction")
+        assert_failed(ended, "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself")
+
+    async def test_its_own_way_comes_first(self, run: Run, fresh: str) -> None:
+        nowhere = "postgres://grace@127.0.0.1:9/shop"
+        ended = await run("migrate", DATABASE_URL=nowhere, MIGRATION_DATABASE_URL=fresh, DATABASE_POOLER="transaction")
+        assert "applied 0001_jobs\n" in ended.out
+
+    async def test_print_alone(self, run: Run) -> None:
+        assert_failed(await run("migrate", "--print", DATABASE_URL="postgres://127.0.0.1:9/shop"), "--grants ROLE")
 
     async def test_database_missing(self, run: Run) -> None:
         assert_failed(await run("migrate"), "DATABASE_URL is missing")
@@ -225,9 +255,9 @@ class TestMigrate:
     async def test_no_url(self, run: Run) -> None:
         assert_failed(await run("migrate", DATABASE_URL="db.internal"), "DATABASE_URL")
 
-    async def test_serve_asks_for_it(self, run: Run, empty: str) -> None:
+    async def test_serve_asks_for_it(self, run: Run, fresh: str) -> None:
         settings = {"REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
-        ended = await run("serve", DATABASE_URL=empty, **settings)
+        ended = await run("serve", DATABASE_URL=fresh, **settings)
         assert_failed(ended, "run medusa-grace migrate")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import httpx
@@ -25,13 +26,17 @@ from app.settings import Role, Settings, read_settings
 from workers.main import WorkerProcess
 
 SECRET = "a-secret-of-the-tests-0123456789"
+ROLE, ROLE_PASSWORD = "grace_under_test", "password-of-the-role-under-test"
 JWT_SECRET = "the-jwt-secret-of-the-medusa-01234567"
 
 
 def settings_for(database: str, redis_url: str, sandbox: Sandbox, **changes: str) -> Settings:
-    """Settings as a process would read them; ``changes`` by their environment names."""
+    """Settings as a process would read them; ``changes`` by their environment names.
+
+    ``database`` is the tests' own superuser's; the processes come as the role that ``migrate --grants`` made.
+    """
     environ = {
-        "DATABASE_URL": database,
+        "DATABASE_URL": as_role(database),
         "REDIS_URL": redis_url,
         "MEDUSA_REDIS_URL": redis_url,
         "MEDUSA_LOCKING": "redis",
@@ -45,6 +50,12 @@ def settings_for(database: str, redis_url: str, sandbox: Sandbox, **changes: str
         **changes,
     }
     return read_settings(environ, Role.WORKER)
+
+
+def as_role(dsn: str, role: str = ROLE, password: str = ROLE_PASSWORD) -> str:
+    """The same database, as somebody else."""
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,9 @@ class Postgres:
         atexit.register(server.stop)
         return server
 
-    def dsn(self, database: str = "postgres") -> str:
-        """Where to connect over TCP."""
-        return f"postgresql://{_USER}:{self._password}@{HOST}:{self.port}/{quote(database, safe='')}"
+    def dsn(self, database: str = "postgres", *, user: str = _USER, password: str | None = None) -> str:
+        """Where to connect over TCP: as the superuser, or as a role with its password."""
+        return f"postgresql://{user}:{password or self._password}@{HOST}:{self.port}/{quote(database, safe='')}"
 
     def socket_dsn(self, database: str = "postgres") -> str:
         """Where to connect over the unix socket, which is a little faster."""

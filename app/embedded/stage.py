@@ -22,8 +22,10 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
+from plugins.medusa_bridge import grant_role
 
 DATABASE: Final = "shop"
+ROLE: Final = "grace"
 
 
 class Stage:
@@ -99,7 +101,7 @@ class Stage:
         port = free_port()
         self.api = f"http://{HOST}:{port}"
         self.environment = {
-            "DATABASE_URL": self.dsn,
+            "DATABASE_URL": self._postgres.dsn(DATABASE, user=ROLE, password=self.secret),
             "REDIS_URL": self._valkey.url(0),
             "MEDUSA_REDIS_URL": self._valkey.url(1),
             "MEDUSA_LOCKING": "redis",
@@ -147,6 +149,7 @@ class Stage:
         finally:
             await conn.close()
         await migrate(self.dsn)
+        await grant_role(self.dsn, ROLE, password=self.secret)
         return key
 
 

@@ -43,6 +43,8 @@ _NOT_NOW: Final = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InvalidCachedStatementError,  # a table was altered beneath us: the next try prepares anew
     asyncpg.OutdatedSchemaCacheError,
+    asyncpg.DuplicatePreparedStatementError,  # a pooler in transaction mode that we were not told of:
+    asyncpg.InvalidSQLStatementNameError,  # see DATABASE_POOLER
     asyncpg.ReadOnlySQLTransactionError,  # the old primary, after a failover
 )
 
@@ -57,8 +59,12 @@ class PostgresDatabase:
         self._acquire_timeout = acquire_timeout
 
     @classmethod
-    async def open(cls, dsn: str, *, max_size: int, acquire_timeout: float = 2.0) -> Self:
-        """Connect to ``dsn``. The pool begins with one connection, so that a wrong address fails here."""
+    async def open(cls, dsn: str, *, max_size: int, pooled: bool = False, acquire_timeout: float = 2.0) -> Self:
+        """Connect to ``dsn``. The pool begins with one connection, so that a wrong address fails here.
+
+        ``pooled`` is for a pooler in transaction mode, whose next transaction may be on another server connection:
+        nothing is prepared to outlast its transaction. It costs a round trip a statement.
+        """
         pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
@@ -66,6 +72,7 @@ class PostgresDatabase:
             timeout=5,
             command_timeout=STATEMENT_TIMEOUT.total_seconds() + 2,
             max_inactive_connection_lifetime=60,
+            statement_cache_size=0 if pooled else 100,
             init=_read_json,
             server_settings={"application_name": "medusa-grace"},
         )

@@ -2,6 +2,7 @@
 
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.grants import NoShop, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.plugin import MedusaPlugin
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
@@ -13,5 +14,9 @@ __all__ = [
     "MedusaBridge",
     "MedusaPlugin",
     "MedusaStorefront",
+    "NoShop",
     "SchemaMismatch",
+    "check_shop",
+    "grant_role",
+    "print_grants",
 ]

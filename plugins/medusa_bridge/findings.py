@@ -16,6 +16,7 @@ from app.domain.money import covers, to_minor_units
 from app.domain.order import Provider
 from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_schema
+from plugins.medusa_bridge.grants import as_arguments
 from plugins.medusa_bridge.orders import payment_of, provider_of
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
@@ -74,7 +75,7 @@ class Examiner:
         """See ``app.ports.Examination``."""
         missing = missing_schema(await gaps(conn, FOLDER))
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
-        return missing + indexes + as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS))
+        return missing + indexes + as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
 
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         """See ``app.ports.Examination``."""

@@ -26,6 +26,7 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
+from plugins.medusa_bridge import grant_role
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
 
 API: Final = "serve"
@@ -190,7 +191,7 @@ class Ground:
         self.stripe = f"http://{HOST}:{port_file.read_text()}"
         self.publishable_key = asyncio.run(self._furnish())
         self._environment = {
-            "DATABASE_URL": self.dsn,
+            "DATABASE_URL": self.postgres.dsn("shop", user="grace", password=self.secret),
             "REDIS_URL": self.valkey.url(0),
             "MEDUSA_REDIS_URL": self.valkey.url(1),
             "MEDUSA_LOCKING": "redis",
@@ -244,6 +245,7 @@ class Ground:
         finally:
             await conn.close()
         await migrate(self.dsn)
+        await grant_role(self.dsn, "grace", password=self.secret)
         return key
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -15,11 +12,12 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
 from app.settings import Settings
+from app.store.grants import as_sql, own_rights
+from plugins.medusa_bridge.grants import medusa_rights
 from tests.doctor.ground import PASSWORD, Clinic
 from tests.usecases.ground import Hand, opened
-from tests.world import Shop, settings_for
+from tests.world import Shop, as_role, settings_for
 
-README = Path(__file__).parents[2] / "README.md"
 _numbers = itertools.count(1)
 
 
@@ -40,11 +38,13 @@ async def clinic(settings: Settings, shop: Shop, sandbox: Sandbox) -> AsyncItera
 
 @pytest.fixture
 async def role(conn: asyncpg.Connection) -> AsyncIterator[str]:
-    """A role with the README's grants, save those to write."""
+    """A role with the grants of ``migrate --grants``, save those to write."""
     name = f"reader_{os.getpid()}_{next(_numbers)}"
     await conn.execute(f"create role {name} login password '{PASSWORD}'")
-    for grant in _grants():
-        await conn.execute(re.sub(r"\bto grace$", f"to {name}", grant))
+    needed = [*medusa_rights("public"), *await own_rights(conn)]
+    for text in as_sql(name, [right for right in needed if right.privilege in {"usage", "select"}]):
+        if text.startswith("grant"):
+            await conn.execute(text)
     yield name
     await conn.execute(f"drop owned by {name}; drop role {name}")
 
@@ -52,8 +52,7 @@ async def role(conn: asyncpg.Connection) -> AsyncIterator[str]:
 @pytest.fixture
 def dsn(database: str, role: str) -> str:
     """This test's database, as the role that may only read."""
-    parts = urlsplit(database)
-    return urlunsplit(parts._replace(netloc=f"{role}:{PASSWORD}@{parts.hostname}:{parts.port}"))
+    return as_role(database, role, PASSWORD)
 
 
 @pytest.fixture
@@ -62,11 +61,3 @@ async def reader(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn)
     yield connection
     await connection.close(timeout=5)
-
-
-def _grants() -> list[str]:
-    block = re.search(r"create role grace.*?```", README.read_text(), flags=re.DOTALL)
-    assert block, "README lost its grants"
-    statements = [" ".join(text.split()) for text in block[0].removesuffix("```").split(";")]
-    reading = [re.sub(r"select, insert, update on all", "select on all", text) for text in statements]
-    return [text for text in reading if re.match(r"grant (usage|select) on", text)]

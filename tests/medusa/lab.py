@@ -11,7 +11,7 @@ from typing import Any
 
 from app.embedded.processes import HOST, free_port
 
-from .packages import BACKEND
+from .packages import BACKEND, chosen_version
 from .processes import Child, environment
 from .seed import ADMIN, Shop, seed
 
@@ -77,7 +77,7 @@ def start_lab(surroundings: Surroundings, packages: Path, directory: Path, say: 
         return Child(f"medusa {arguments[0]}", argv, env=env, log=directory / "medusa.log", cwd=backend)
 
     say("medusa: migrate")
-    medusa("db:migrate", "--skip-scripts").finish(seconds=180)
+    medusa("db:migrate", "--execute-safe-links" if chosen_version() < (2, 5) else "--skip-scripts").finish(seconds=180)
     medusa("user", "-e", ADMIN[0], "-p", ADMIN[1]).finish(seconds=60)
     say("medusa: start and seed")
     port = free_port()

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -37,7 +38,7 @@ def installed_packages(say: Callable[[str], None]) -> Path:
     """
     cache = Path(os.environ.get("MEDUSA_GRACE_CACHE") or Path.home() / ".cache" / "medusa-grace")
     cache.mkdir(parents=True, exist_ok=True)
-    manifest = (BACKEND / "package.json").read_bytes()
+    manifest = _manifest()
     machine = f"node{_node_major()}-{platform.system()}-{platform.machine()}".lower()
     home = cache / f"{machine}-{hashlib.sha256(manifest).hexdigest()[:16]}"
     with (cache / "lock").open("w") as lock:
@@ -52,6 +53,22 @@ def installed_packages(say: Callable[[str], None]) -> Path:
             (partial / _DONE).touch()
             partial.rename(home)
     return home / "node_modules"
+
+
+def _manifest() -> bytes:
+    """``backend/package.json``, with the Medusa that ``MEDUSA_VERSION`` names where it names one."""
+    text = (BACKEND / "package.json").read_text()
+    version = os.environ.get("MEDUSA_VERSION")
+    if version:
+        text = re.sub(r'("@medusajs/[a-z-]+": )"[^"]+"', rf'\1"{version}"', text)
+    return text.encode()
+
+
+def chosen_version() -> tuple[int, int]:
+    """Major and minor of the Medusa under test."""
+    found = re.search(r'"@medusajs/medusa": "(\d+)\.(\d+)', _manifest().decode())
+    assert found
+    return int(found[1]), int(found[2])
 
 
 def _install(directory: Path, say: Callable[[str], None]) -> None:

@@ -16,6 +16,7 @@ import httpx
 import jwt
 
 from app.embedded.processes import HOST, free_port
+from tests.world import ROLE, ROLE_PASSWORD, as_role
 
 from .lab import JWT_SECRET, STORE_CORS, Lab
 from .processes import Child, environment
@@ -61,7 +62,9 @@ def running_sidecar(lab: Lab, *, redis: str, directory: Path, workers: int = 2, 
     directory.mkdir(parents=True, exist_ok=True)
     env = environment(**_settings(lab, redis) | settings)
     program = str(Path(sys.executable).with_name("medusa-grace"))
-    Child("migrate", [program, "migrate"], env=env, log=directory / "migrate.log").finish(seconds=30)
+    granting = env | {"MIGRATION_DATABASE_URL": lab.surroundings.database, "GRACE_ROLE_PASSWORD": ROLE_PASSWORD}
+    migrate = [program, "migrate", "--grants", ROLE]
+    Child("migrate", migrate, env=granting, log=directory / "migrate.log").finish(seconds=30)
     url = f"http://{HOST}:{(port := free_port())}"
     children: list[Child] = []
 
@@ -84,7 +87,7 @@ def running_sidecar(lab: Lab, *, redis: str, directory: Path, workers: int = 2, 
 
 def _settings(lab: Lab, redis: str) -> Mapping[str, str]:
     return {
-        "DATABASE_URL": lab.surroundings.database,
+        "DATABASE_URL": as_role(lab.surroundings.database),
         "REDIS_URL": redis,
         "STRIPE_API_KEY": lab.surroundings.stripe_key,
         "STRIPE_API_BASE": lab.surroundings.stripe_url,

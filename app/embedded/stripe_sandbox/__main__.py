@@ -15,6 +15,7 @@ def main() -> None:
         description="A Stripe to practise on: listens on the loopback, prints its URL and serves until SIGTERM.",
     )
     parser.add_argument("--port", type=int, default=0, help="the port; 0 takes a free one (default)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port-file", type=Path, help="a file to write the port to, once it is listening")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="how long every API request takes (default: 0)")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop also when standard input is closed")
@@ -32,6 +33,7 @@ def main() -> None:
         asyncio.run(
             serve(
                 port=given.port,
+                host=given.host,
                 latency=given.latency_ms / 1000,
                 listening=listening,
                 until_stdin_closes=given.until_stdin_closes,

@@ -142,18 +142,18 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(
-    *, port: int, latency: float, listening: Callable[[str], None], until_stdin_closes: bool = False
+    *, port: int, latency: float, listening: Callable[[str], None], until_stdin_closes: bool = False, host: str = HOST
 ) -> None:
-    """Serves on the loopback until SIGTERM or SIGINT; ``listening`` gets the URL as soon as it holds."""
+    """Serves on ``host`` until SIGTERM or SIGINT; ``listening`` gets the URL as soon as it holds."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     application = Application(latency)
-    server = await loop.create_server(lambda: Connection(application), HOST, port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(application), host, port, backlog=1024)
     if until_stdin_closes:
         loop.add_reader(sys.stdin.fileno(), _at_end_of_stdin, stop.set)
-    listening(f"http://{HOST}:{server.sockets[0].getsockname()[1]}")
+    listening(f"http://{host}:{server.sockets[0].getsockname()[1]}")
     await stop.wait()
     server.close()
 

@@ -32,7 +32,7 @@ module.exports = defineConfig({
       },
     },
     { resolve: "@medusajs/medusa/event-bus-redis", options: { redisUrl: REDIS_URL } },
-    { resolve: "@medusajs/medusa/workflow-engine-redis", options: { redis: { redisUrl: REDIS_URL } } },
+    { resolve: "@medusajs/medusa/workflow-engine-redis", options: { redis: { redisUrl: REDIS_URL, url: REDIS_URL } } },
     {
       resolve: "@medusajs/medusa/locking",
       options: {

@@ -1,0 +1,152 @@
+"""A role with just the rights that the processes need: what is missing is granted, what is too much is revoked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from app.ports import Connection
+from app.store.sql import statement
+
+_ROLE_GRANTS: Final = statement("role_grants")
+_OWN_TABLES: Final = statement("own_tables")
+_ROUNDS: Final = 4096
+"""Postgres' own number of SCRAM iterations."""
+
+
+class GrantError(Exception):
+    """Why the role cannot be made or given its rights, in a line for the person at the terminal."""
+
+
+class Right(msgspec.Struct, frozen=True, order=True):
+    """One privilege on a schema (``table`` empty), on a table, or on one column of it."""
+
+    schema: str
+    table: str
+    privilege: str
+    column: str = ""
+
+
+def rights(schema: str, table: str, privilege: str, columns: Iterable[str] = ("",)) -> list[Right]:
+    """One ``Right`` a column; without columns, one for the whole table."""
+    return [Right(schema, table, privilege, column) for column in columns]
+
+
+async def own_rights(conn: Connection) -> list[Right]:
+    """What the processes need in schema ``grace``. They never delete there, and migrations are only read."""
+    needed = [Right("grace", "", "usage")]
+    for row in await conn.fetch(_OWN_TABLES):
+        for privilege in ("select",) if row["name"] == "migrations" else ("select", "insert", "update"):
+            needed += rights("grace", row["name"], privilege)
+    return needed
+
+
+async def grant(conn: Connection, role: str, needed: Sequence[Right], *, password: str | None) -> list[str]:
+    """Make ``role`` if it is not there and let it do what is ``needed``, and nothing more, in those schemas.
+
+    ``password`` becomes the role's password whenever it is given; it never reaches the server's log. All in one
+    transaction, so that running processes are never without a right. Gives what was done, one line each; nothing
+    when all was well before. Raises ``GrantError``.
+    """
+    me = await conn.fetchval("select current_user")
+    try:
+        async with conn.transaction():
+            done = await _make_role(conn, role, password, me)
+            for text in await _changes(conn, role, needed):
+                await conn.execute(text)
+                done.append(text)
+            if left := await _changes(conn, role, needed):  # to grant without the right to is a warning, no error
+                message = f"{me} could not {left[0]} ({len(left)} in all). Migrate as the owner of Medusa's tables"
+                raise GrantError(message)
+            return done
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"{me} may not do this for role {role}: {error}. Migrate as the owner of Medusa's tables"
+        raise GrantError(message) from error
+
+
+def as_sql(role: str, needed: Iterable[Right]) -> list[str]:
+    """The statements that give a role without rights those that are needed, for a person to run."""
+    return [*_statements("grant", set(needed), role), _tables_to_come(role)]
+
+
+async def _make_role(conn: Connection, role: str, password: str | None, me: str) -> list[str]:
+    found = await conn.fetchrow("select rolsuper from pg_roles where rolname = $1", role)
+    if found is not None and (found["rolsuper"] or role == me):
+        what = "a superuser, whom no grant limits" if found["rolsuper"] else "the role that migrates"
+        message = f"role {role} is {what}: choose another"
+        raise GrantError(message)
+    name = _quoted(role)
+    done = []
+    if found is None:
+        try:
+            await conn.execute(f"create role {name} login")
+        except asyncpg.InsufficientPrivilegeError as error:
+            message = (
+                f"role {role} does not exist, and {me} may not create it: "
+                f"create it as an administrator (create role {name} login), then run this again"
+            )
+            raise GrantError(message) from error
+        done.append(f"create role {name} login")
+    if password is not None:
+        await conn.execute(f"alter role {name} password '{_verifier(password)}'")
+        if found is None:
+            done.append(f"alter role {name} password (from GRACE_ROLE_PASSWORD)")
+    return done
+
+
+async def _changes(conn: Connection, role: str, needed: Sequence[Right]) -> list[str]:
+    wanted = set(needed)
+    rows = await conn.fetch(_ROLE_GRANTS, role, sorted({right.schema for right in wanted}))
+    held = {Right(row["schema"], row["relation"], row["privilege"], row["attribute"]) for row in rows}
+    excess = {right for right in held - wanted if right.table != "*"}
+    # Revoking what was granted on a table revokes the same on its columns.
+    whole = {(right.schema, right.table, right.privilege) for right in excess if not right.column}
+    kept = {right for right in held - excess if (right.schema, right.table, right.privilege) not in whole}
+    defaults = {right.privilege for right in held if right.table == "*"}
+    return [
+        *_statements("revoke", excess, role),
+        *_statements("grant", wanted - kept, role),
+        *([] if {"select", "insert", "update"} <= defaults else [_tables_to_come(role)]),
+    ]
+
+
+def _statements(verb: str, some: set[Right], role: str) -> list[str]:
+    columns: dict[tuple[str, str, str, bool], list[str]] = {}
+    for right in sorted(some):
+        columns.setdefault((right.schema, right.table, right.privilege, bool(right.column)), []).append(right.column)
+    way = "to" if verb == "grant" else "from"
+    texts = []
+    for (schema, table, privilege, by_column), names in columns.items():
+        listed = f" ({', '.join(map(_quoted, names))})" if by_column else ""
+        target = f"{_quoted(schema)}.{_quoted(table)}" if table else f"schema {_quoted(schema)}"
+        texts.append(f"{verb} {privilege}{listed} on {target} {way} {_quoted(role)}")
+    return texts
+
+
+def _tables_to_come(role: str) -> str:
+    """For tables of later migrations, when the same role makes them."""
+    return f"alter default privileges in schema grace grant select, insert, update on tables to {_quoted(role)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _verifier(password: str) -> str:
+    """What Postgres itself would store (SCRAM-SHA-256), so that it is not told the password."""
+    if not (password.isascii() and password.isprintable()):
+        message = "GRACE_ROLE_PASSWORD has characters other than printable ASCII"
+        raise GrantError(message)
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ROUNDS)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (base64.b64encode(part).decode() for part in (salt, stored, server))
+    return f"SCRAM-SHA-256${_ROUNDS}:{salt64}${stored64}:{server64}"

@@ -1,0 +1,217 @@
+"""``migrate --grants``: a role that can do the work, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from app.runtime import NotReady
+from app.settings import Settings
+from app.store.examine import gaps
+from app.store.grants import GrantError, Right, own_rights
+from app.store.sql import SQL, statements
+from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
+from plugins.medusa_bridge.grants import medusa_rights
+from plugins.medusa_bridge.sqlfile import FOLDER
+from tests.promises import broken_promises
+from tests.usecases.ground import opened
+from tests.world import ROLE, Shop, as_role
+
+PASSWORD = "a-password-of-the-tests"
+_numbers = itertools.count(1)
+LISTED = [right for right in medusa_rights("public") if right.table]
+
+
+@pytest.fixture
+async def role(conn: asyncpg.Connection) -> AsyncIterator[str]:
+    """The name of a role that does not exist yet, and is gone afterwards. Names are not always plain words."""
+    name = f'gr"ace {os.getpid()} {next(_numbers)}'
+    quoted = '"' + name.replace('"', '""') + '"'
+    yield name
+    if await conn.fetchval("select 1 from pg_roles where rolname = $1", name):
+        await conn.execute(f"drop owned by {quoted}; drop role {quoted}")
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+async def test_it_is_made_granted_and_left_alone_the_second_time(
+    database: str, conn: asyncpg.Connection, role: str
+) -> None:
+    done = await grant_role(database, role, password=None)
+    assert done[0] == f"create role {quoted(role)} login"
+    assert any('grant update ("canceled_at", "status", "updated_at") on "public"."order"' in line for line in done)
+    assert await grant_role(database, role, password=None) == []
+    row = await conn.fetchrow("select * from pg_roles where rolname = $1", role)
+    assert row is not None
+    powers = [name for name in row.keys() if name.startswith("rol") and row[name] is True]  # noqa: SIM118
+    assert powers == ["rolinherit", "rolcanlogin"]
+
+
+async def test_the_password_is_that_of_the_environment_and_may_change(database: str, role: str) -> None:
+    from urllib.parse import quote
+
+    for password in (PASSWORD, PASSWORD[::-1]):
+        await grant_role(database, role, password=password)
+        conn = await asyncpg.connect(as_role(database, quote(role), password))
+        await conn.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(as_role(database, quote(role), PASSWORD))
+
+
+async def test_what_an_earlier_version_granted_is_revoked(database: str, conn: asyncpg.Connection, role: str) -> None:
+    await conn.execute(
+        f"create role {quoted(role)} login;"
+        f'grant update on "order", payment to {quoted(role)}; grant select (email) on customer to {quoted(role)};'
+        f"grant delete on grace.jobs to {quoted(role)}; grant create on schema public, grace to {quoted(role)}"
+    )
+    done = await grant_role(database, role, password=None)
+    gone = [line for line in done if line.startswith("revoke")]
+    assert [line.removesuffix(f" from {quoted(role)}") for line in gone] == [
+        'revoke create on schema "grace"',
+        'revoke delete on "grace"."jobs"',
+        'revoke create on schema "public"',
+        'revoke select ("email") on "public"."customer"',
+        'revoke update on "public"."order"',
+        'revoke update on "public"."payment"',
+    ]
+    assert await grant_role(database, role, password=None) == []
+    held = await conn.fetchrow(
+        "select has_table_privilege($1, 'payment', 'update') as all, "
+        "has_column_privilege($1, 'payment', 'amount', 'update') as amount, "
+        "has_column_privilege($1, 'payment', 'canceled_at', 'update') as canceled_at",
+        role,
+    )
+    assert tuple(held) == (False, False, True)
+
+
+async def test_tables_of_later_migrations_are_granted_too(database: str, conn: asyncpg.Connection, role: str) -> None:
+    await grant_role(database, role, password=None)
+    await conn.execute("create table grace.of_tomorrow (id bigint generated always as identity primary key)")
+    for privilege, may in (("select", True), ("insert", True), ("update", True), ("delete", False)):
+        held = await conn.fetchval("select has_table_privilege($1, 'grace.of_tomorrow', $2)", role, privilege)
+        assert held is may
+    assert not await conn.fetchval("select has_table_privilege($1, 'grace.migrations', 'insert')", role)
+
+
+async def test_printed_it_is_the_same(database: str, conn: asyncpg.Connection, role: str) -> None:
+    printed = await print_grants(database, role)
+    await conn.execute(f"create role {quoted(role)} login")
+    await conn.execute(";".join(printed))
+    assert await grant_role(database, role, password=None) == []
+
+
+@pytest.mark.parametrize("name", ["superuser", "itself"])
+async def test_a_role_that_no_grant_limits_is_refused(
+    database: str, conn: asyncpg.Connection, role: str, name: str
+) -> None:
+    await conn.execute(f"create role {quoted(role)} login {'superuser' if name == 'superuser' else ''}")
+    mine = role if name == "superuser" else await conn.fetchval("select current_user")
+    with pytest.raises(GrantError, match="choose another"):
+        await grant_role(database, mine, password=None)
+
+
+async def test_a_person_without_the_right_to_create_roles_is_told(database: str, role: str) -> None:
+    with pytest.raises(GrantError, match=r"may not create it: create it as an administrator"):
+        await grant_role(as_role(database), role, password=None)
+
+
+async def test_a_person_who_does_not_own_the_tables_is_told(database: str, conn: asyncpg.Connection, role: str) -> None:
+    await conn.execute(f"create role {quoted(role)} login")
+    with pytest.raises(GrantError, match="Migrate as the owner of Medusa's tables"):
+        await grant_role(as_role(database), role, password=None)
+
+
+async def test_the_doctor_finds_the_grants_neither_too_wide_nor_too_narrow(database: str) -> None:
+    conn = await asyncpg.connect(as_role(database))
+    try:
+        assert await broken_promises(conn, None, at_rest=False) == []
+    finally:
+        await conn.close()
+
+
+@pytest.mark.parametrize("right", LISTED, ids=lambda r: f"{r.privilege}-{r.table}-{r.column}".rstrip("-"))
+async def test_each_right_is_needed(shared: asyncpg.Connection, right: Right) -> None:
+    """Without it, a statement of ours is refused: the list has nothing to spare."""
+    column = f" ({quoted(right.column)})" if right.column else ""
+    async with Undone(shared):
+        await shared.execute(f"revoke {right.privilege}{column} on {quoted(right.table)} from {ROLE}")
+        await shared.execute(f"set local role {ROLE}")
+        assert await _refused(shared) != set()
+
+
+async def test_each_right_in_our_own_schema_is_needed_somewhere(shared: asyncpg.Connection) -> None:
+    """By table; where a table is never updated, say, the right to is one of the three that all tables get."""
+    for right in await own_rights(shared):
+        if right.privilege == "select":
+            async with Undone(shared):
+                await shared.execute(f"revoke all on grace.{right.table} from {ROLE}")
+                await shared.execute(f"set local role {ROLE}")
+                assert await _refused(shared) or right.table == "migrations"
+
+
+async def test_with_all_of_them_nothing_is_refused(shared: asyncpg.Connection) -> None:
+    async with Undone(shared):
+        await shared.execute(f"set local role {ROLE}")
+        assert await _refused(shared) == set()
+
+
+async def test_a_process_says_what_it_may_not(shop: Shop, settings: Settings) -> None:
+    await shop.conn.execute(f'revoke update on "order" from {ROLE}; revoke update (status) on "order" from {ROLE}')
+    with pytest.raises(SchemaMismatch, match=r"(?s)migrate --grants ROLE.*cancel_order: permission denied .*order"):
+        async with opened(settings):
+            pytest.fail("it started")
+    await shop.conn.execute(f"revoke usage on schema grace from {ROLE}")
+    with pytest.raises(NotReady, match=r"cannot use schema grace .*: run medusa-grace migrate --grants ROLE"):
+        async with opened(settings):
+            pytest.fail("it started")
+
+
+class Undone:
+    """A transaction that is rolled back."""
+
+    def __init__(self, conn: asyncpg.Connection) -> None:
+        self._transaction = conn.transaction()
+
+    async def __aenter__(self) -> None:
+        await self._transaction.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transaction.rollback()
+
+
+@pytest.fixture(scope="module")
+async def shared(postgres, shop_template: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for tests that leave no trace."""
+    name = f"of_grants_{os.getpid()}"
+    admin = await asyncpg.connect(postgres.dsn())
+    await admin.execute(f"create database {name} template {shop_template}")
+    conn = await asyncpg.connect(postgres.dsn(name))
+    yield conn
+    await conn.close()
+    await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
+
+
+async def _refused(conn: asyncpg.Connection) -> set[str]:
+    """Statements of ours, the doctor's included, that the present role may not run; locks are tried too."""
+    refused = set()
+    for folder in (FOLDER, SQL):
+        for problem, names in (await gaps(conn, folder, planned=True)).items():
+            assert "permission denied" in problem, problem
+            refused |= set(names)
+        for name, text in statements(folder):
+            if name.startswith("find_"):
+                await conn.execute("savepoint asking")
+                try:
+                    prepared = await conn.prepare(text)
+                    await prepared.explain(*[None] * len(prepared.get_parameters()))
+                except asyncpg.InsufficientPrivilegeError:
+                    refused.add(name)
+                await conn.execute("rollback to savepoint asking")
+    return refused
