@@ -19,6 +19,7 @@ from app.http.desk import Desk
 from app.ports import Services, TokenRejected
 from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
 from app.usecases.preview_cancel import preview_cancel
+from app.usecases.tell_refusal import tell_refusal
 
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -64,6 +65,7 @@ async def cancel(
         case NotFound():
             raise errors.order_not_found(order_id)
         case Refused(reason=reason):
+            await tell_refusal(services, asked, outcome)
             raise errors.cancel_refused(reason)
 
 
