@@ -170,7 +170,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
             ("http", "https"),
             need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API"
             if needs_api
-            else _for_operators(reader),
+            else _for_operators(reader, role),
         ),
         medusa_redis_url=reader.url(
             "MEDUSA_REDIS_URL",
@@ -235,8 +235,8 @@ def _operator_secrets(reader: _Reader) -> tuple[str, ...]:
     return secrets
 
 
-def _for_operators(reader: _Reader) -> str | None:
-    if reader.text("OPERATOR_SESSION_SECRET") is None:
+def _for_operators(reader: _Reader, role: Role) -> str | None:
+    if role is Role.WORKER or reader.text("OPERATOR_SESSION_SECRET") is None:
         return None
     return "with OPERATOR_SESSION_SECRET, operators sign in through Medusa"
 

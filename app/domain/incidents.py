@@ -80,7 +80,8 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.LATE_MONEY: Words(
         "money was captured on a canceled order",
-        "press Refund on the operator's page, or refund it in Medusa's admin; `LATE_MONEY=refund` refunds by itself",
+        "refund it on the operator's page or in Medusa's admin; with `LATE_MONEY=refund` the workers do it by "
+        "themselves",
     ),
     IncidentKind.REFUND_FAILED: Words(
         "that refund did not go through",
@@ -88,7 +89,7 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.CAPTURE_FAILED: Words(
         "the grace period is over, the money is not captured",
-        "read `last_error`; the capture is tried on",
+        "read the last error; the capture is tried on",
     ),
     IncidentKind.AUTHORIZATION_LOST: Words(
         "the hold lapsed or was canceled, the order is open",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ def moments(events: Sequence[Event], jobs: Sequence[JobRow], placed_at: datetime
         Moment(
             at=job.created_at,
             title=f"Scheduled: {_doing(job.kind)}",
-            notes=_some(job.subject, _time("due", job.run_at) if job.attempts == 0 else None),
+            notes=_some(job.subject, _time("due", job.run_at) if _waits(job) else None),
         )
         for job in jobs
     ]
@@ -116,6 +116,10 @@ def moments(events: Sequence[Event], jobs: Sequence[JobRow], placed_at: datetime
     if placed_at is not None:
         told.append(Moment(at=placed_at, title="Order placed"))
     return sorted(told, key=lambda moment: moment.at, reverse=True)
+
+
+def _waits(job: JobRow) -> bool:
+    return job.attempts == 0 and job.run_at - job.created_at > timedelta(seconds=5)
 
 
 def who(actor: str | None) -> str:

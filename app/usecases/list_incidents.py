@@ -27,6 +27,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     order: SeenOrder | None
     at_risk: Decimal
     lapses_at: datetime | None
+    """Of the first hold that the incident is about."""
     refundable: Decimal
     """What a press on "Refund" would give back now; 0 where there is no such button."""
 
@@ -69,11 +70,12 @@ def money_at_risk(listed: Sequence[Listed]) -> Mapping[str, Decimal]:
 def _listed(incident: Seen, order: SeenOrder | None) -> Listed:
     if order is None:
         return Listed(incident=incident, order=None, at_risk=Decimal(0), lapses_at=None, refundable=Decimal(0))
+    risk = at_risk(incident.kind, order) if incident.closed_at is None else Decimal(0)
     return Listed(
         incident=incident,
         order=order,
-        at_risk=at_risk(incident.kind, order) if incident.closed_at is None else Decimal(0),
-        lapses_at=lapses_at(order),
+        at_risk=risk,
+        lapses_at=lapses_at(order) if risk > 0 else None,
         refundable=_refundable(incident, order),
     )
 
