@@ -87,7 +87,7 @@ async def test_a_worker_does_not_start_beside_a_medusa_it_does_not_know(
 
 async def test_a_worker_does_not_start_without_its_own_tables(conn: asyncpg.Connection, settings: Settings) -> None:
     await conn.execute("drop schema grace cascade")
-    with pytest.raises(NotReady, match="0001_jobs, .*: run medusa-grace migrate"):
+    with pytest.raises(NotReady, match=r"0001_jobs, .*: run medusa-grace migrate"):
         async with opened(settings):
             pytest.fail("it started")
 

@@ -40,11 +40,13 @@ async def test_an_admin_signs_in_and_a_stranger_does_not(sidecar: Sidecar) -> No
 
 async def test_medusas_own_session_cookie_and_bearer(medusa: Medusa, sidecar: Sidecar) -> None:
     placed = await medusa.place_order()
-    bearer = {"authorization": f"Bearer {await medusa.bearer('user', ADMIN)}"}
+    bearer = {"authorization": await medusa.bearer("user", ADMIN)}
     async with httpx.AsyncClient(base_url=medusa.lab.url, timeout=30) as browser:
-        session = await browser.post("/auth/session", headers=bearer)
-        assert session.status_code == 200, session.text
-        cookie = {"cookie": f"connect.sid={session.cookies['connect.sid']}"}
+        # As its proxy tells it: Medusa sets its cookie over https alone.
+        session = await browser.post("/auth/session", headers={**bearer, "x-forwarded-proto": "https"})
+    assert session.status_code == 200, session.text
+    cookie = {"cookie": session.headers["set-cookie"].partition(";")[0]}
+    assert cookie["cookie"].startswith("connect.sid=")
     silent = await sidecar.request("GET", "/grace", headers=cookie)
     assert "grace_operator=" in silent.headers["set-cookie"]
     for headers in (cookie, bearer):
@@ -54,7 +56,7 @@ async def test_medusas_own_session_cookie_and_bearer(medusa: Medusa, sidecar: Si
 
 
 async def test_a_customer_is_no_operator(medusa: Medusa, sidecar: Sidecar) -> None:
-    bearer = {"authorization": f"Bearer {await medusa.bearer('customer', CUSTOMER)}"}
+    bearer = {"authorization": await medusa.bearer("customer", CUSTOMER)}
     placed = await medusa.place_order()
     assert (await sidecar.request("GET", f"/grace/api/orders/{placed.id}", headers=bearer)).status_code == 401
     assert (await post(sidecar, *CUSTOMER)).status_code == 401
