@@ -24,13 +24,24 @@ from app.http.api_docs import api_docs
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
 from app.http.metrics import request_meter
+from app.http.operator.desk import OperatorDesk
+from app.http.operator.known import KnownAdmins
+from app.http.operator.plugin import OperatorPlugin
+from app.http.operator.session import Sessions
 from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
 from app.ports import Services, Unavailable
-from app.runtime import make_metrics, open_runtime
+from app.runtime import Runtime, make_metrics, open_runtime
 from app.settings import Role, Settings, read_settings
-from plugins.medusa_bridge import KEY_PROBLEMS, BridgeConfig, MedusaBridge, MedusaPlugin, MedusaStorefront
+from plugins.medusa_bridge import (
+    KEY_PROBLEMS,
+    BridgeConfig,
+    MedusaAdmins,
+    MedusaBridge,
+    MedusaPlugin,
+    MedusaStorefront,
+)
 
 log = structlog.get_logger()
 
@@ -89,7 +100,9 @@ async def check_database(settings: Settings) -> None:
 
 def build_app(settings: Settings) -> Litestar:
     """The application for ``settings``. Connections are opened when it starts and closed when it stops."""
-    config = BridgeConfig(store_cors=settings.store_cors, jwt_secret=settings.medusa_jwt_secret)
+    config = BridgeConfig(
+        store_cors=settings.store_cors, admin_cors=settings.admin_cors, jwt_secret=settings.medusa_jwt_secret
+    )
     tokens = TokenVerifier(settings.modification_token_secrets, settings.modification_token_public_key)
 
     receipt_keys = Ed25519Receipts(settings.receipt_signing_keys)
@@ -108,15 +121,10 @@ def build_app(settings: Settings) -> Litestar:
                 per_order=settings.rate_limit_per_order,
                 per_address=settings.rate_limit_per_address,
             )
-            metrics = make_metrics(settings, runtime.services)
-            if metrics is not None:
-                metrics.start_when_free()
-            log.info("serve.ready")
-            try:
+            async with _operator_desk(settings, bridge, runtime) as operator_desk:
+                app.state.operator_desk = operator_desk
+                log.info("serve.ready")
                 yield
-            finally:
-                if metrics is not None:
-                    await asyncio.to_thread(metrics.stop)
 
     async def provide_services(state: State) -> Services:
         services: Services = state.services
@@ -149,9 +157,32 @@ def build_app(settings: Settings) -> Litestar:
         before_request=begin_request,
         before_send=[end_request],
         middleware=[TracingMiddleware(lambda: app.state.services.tracing)] if settings.watch.traces else [],
-        plugins=[MedusaPlugin(config)],
+        plugins=[MedusaPlugin(config), *([OperatorPlugin()] if settings.operator_session_secrets else [])],
         request_max_body_size=LARGEST_BODY,
         logging_config=None,
         openapi_config=None,
     )
     return app
+
+
+@asynccontextmanager
+async def _operator_desk(
+    settings: Settings, bridge: MedusaBridge, runtime: Runtime
+) -> AsyncIterator[OperatorDesk | None]:
+    """What the operator's page needs; ``None`` where it is off."""
+    if not settings.operator_session_secrets or settings.medusa_backend_url is None:
+        yield None
+        return
+    admins = MedusaAdmins.open(settings.medusa_backend_url)
+    try:
+        yield OperatorDesk(
+            backoffice=bridge,
+            admins=admins,
+            known=KnownAdmins(admins),
+            sessions=Sessions(settings.operator_session_secrets),
+            limits=runtime.limits,
+            addresses=ClientAddresses(settings.trusted_proxies),
+            test_money="_test_" in (settings.stripe_api_key or ""),
+        )
+    finally:
+        await admins.close()

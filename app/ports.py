@@ -19,6 +19,7 @@ from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
 from app.telling import AlertChannel, Meters, NoMeters, NoTracing, Tracing
+from app.domain.risk import SeenOrder
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -105,8 +106,28 @@ class Unseen(msgspec.Struct, frozen=True):
 Outcome = Answered | Declined | Unknown | Unseen
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to Stripe, for the timeline of its order."""
+
+    verb: str
+    intent_id: str
+    began_at: datetime
+    seconds: float
+    outcome: str
+    """``answered``, ``declined`` or ``unknown``."""
+    error: str | None = None
+    state: str | None = None
+    """Of the intent, as answered."""
+    request_id: str | None = None
+    """Stripe's own, as its dashboard's log shows it."""
+
+
 class PaymentGateway(Protocol):
     """Stripe. Every call ends within seconds; answers that are to be expected are values."""
+
+    def noting(self, calls: list[Call]) -> PaymentGateway:
+        """The same gateway, which adds every call that it makes to ``calls``."""
+        ...
 
     async def look(self, intent_id: str) -> Answered | Unseen:
         """The intent as it stands."""
@@ -291,6 +312,46 @@ class Examination(Protocol):
 
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         """Order ids by Stripe's intents: of canceled orders, and of all orders placed within ``look_back``."""
+        ...
+
+
+class Backoffice(Protocol):
+    """What an operator sees of the shop's orders. Nothing is written."""
+
+    async def see_orders(self, conn: Connection, order_ids: Sequence[str]) -> Mapping[str, SeenOrder]:
+        """Those of the orders that are there, with their payments, without any lock."""
+        ...
+
+    async def search_orders(self, conn: Connection, words: str) -> Sequence[str]:
+        """Up to 20 orders by their id or number, or by the id of a payment or PaymentIntent; newest first."""
+        ...
+
+
+class Admin(msgspec.Struct, frozen=True):
+    """Somebody who may work in the shop's admin."""
+
+    id: str
+    email: str
+    name: str = ""
+
+
+class SignInRefused(Exception):
+    """Wrong address or password; ``elsewhere`` when the shop asks for more than these two."""
+
+    def __init__(self, *, elsewhere: bool = False) -> None:
+        super().__init__("elsewhere" if elsewhere else "wrong")
+        self.elsewhere = elsewhere
+
+
+class Admins(Protocol):
+    """Who works in the shop, by the shop's own sign-in. Raises ``Unavailable`` when the shop does not answer."""
+
+    async def sign_in(self, email: str, password: str) -> Admin:
+        """The admin of these credentials. Raises ``SignInRefused``."""
+        ...
+
+    async def whoami(self, *, cookie: str | None, authorization: str | None) -> Admin | None:
+        """The admin whom the shop's session cookie, or a bearer token, speaks for; ``None`` when it is no admin."""
         ...
 
 

@@ -28,6 +28,8 @@ E = TypeVar("E", bound=StrEnum)
 
 MIN_SECRET: Final = 16
 """Characters. A shorter HMAC secret is refused."""
+MIN_OPERATOR_SECRET: Final = 32
+"""Characters. Whoever knows it may move money."""
 
 
 _EXTRA: Final = "install medusa-grace[observability]"
@@ -100,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     medusa_locking: MedusaLocking | None
     medusa_events: MedusaEvents
     store_cors: str
+    admin_cors: str
+    operator_session_secrets: tuple[str, ...]
     policy: Policy
     rate_limit_per_order: int
     rate_limit_per_address: int
@@ -204,7 +208,9 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         medusa_backend_url=reader.url(
             "MEDUSA_BACKEND_URL",
             ("http", "https"),
-            need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API" if needs_api else None,
+            need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API"
+            if needs_api
+            else _for_operators(reader, role),
         ),
         medusa_redis_url=reader.url(
             "MEDUSA_REDIS_URL",
@@ -220,6 +226,8 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         medusa_locking=locking,
         medusa_events=events,
         store_cors=environ.get("STORE_CORS", ""),
+        admin_cors=environ.get("ADMIN_CORS", ""),
+        operator_session_secrets=_operator_secrets(reader),
         policy=policy,
         rate_limit_per_order=reader.count("RATE_LIMIT_PER_ORDER", 120, least=0, most=1_000_000),
         rate_limit_per_address=reader.count("RATE_LIMIT_PER_ADDRESS", 240, least=0, most=1_000_000),
@@ -268,6 +276,19 @@ def _secrets(reader: _Reader, *, needed: bool) -> tuple[str, ...]:
     if any(len(secret) < MIN_SECRET for secret in secrets):
         reader.problems.append(f"MODIFICATION_TOKEN_SECRET is too short: at least {MIN_SECRET} characters each")
     return secrets
+
+
+def _operator_secrets(reader: _Reader) -> tuple[str, ...]:
+    secrets = tuple((reader.text("OPERATOR_SESSION_SECRET") or "").split())
+    if any(len(secret) < MIN_OPERATOR_SECRET for secret in secrets):
+        reader.problems.append(f"OPERATOR_SESSION_SECRET is too short: at least {MIN_OPERATOR_SECRET} characters each")
+    return secrets
+
+
+def _for_operators(reader: _Reader, role: Role) -> str | None:
+    if role is Role.WORKER or reader.text("OPERATOR_SESSION_SECRET") is None:
+        return None
+    return "with OPERATOR_SESSION_SECRET, operators sign in through Medusa"
 
 
 def _public_key(reader: _Reader) -> str | None:

@@ -34,6 +34,8 @@ HOMES = {
     "bullmq": {"plugins.medusa_bridge.events"},
     "redis": {"app.gateways", "app.runtime", "plugins.medusa_bridge", "workers"},
     "jwt": {"app.gateways.receipt_keys", "app.http.tokens", "plugins.medusa_bridge.storefront"},
+    "jwt": {"app.http.tokens", "app.http.operator.session", "plugins.medusa_bridge.storefront"},
+    "jinja2": {"app.http.operator.views"},
     "granian": {"app.cli", "app.embedded"},
     "app.embedded": {"app.cli", "app.embedded"},
     "prometheus_client": {"app.gateways.prometheus_meters"},

@@ -293,3 +293,13 @@ def test_what_the_extra_is_needed_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem == "SENTRY_DSN is set, but sentry-sdk is not installed: install medusa-grace[observability]"
     watch = read_settings(WORKER | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, Role.WORKER).watch
     assert (watch.traces, watch.traces_lack_extra) == (False, True), "a cluster may set it for everybody"
+def test_the_operators_page_needs_medusas_address() -> None:
+    page = {"OPERATOR_SESSION_SECRET": SECRET * 2}
+    [problem] = problems({**SERVE, **page}, Role.SERVE)
+    assert problem == "MEDUSA_BACKEND_URL is missing: with OPERATOR_SESSION_SECRET, operators sign in through Medusa"
+    for short in ("short", f"{SECRET * 2} {SECRET}"):
+        [problem] = problems({**WORKER, "OPERATOR_SESSION_SECRET": short}, Role.WORKER)
+        assert problem == "OPERATOR_SESSION_SECRET is too short: at least 32 characters each"
+    both = {**SERVE, **page, "MEDUSA_BACKEND_URL": "http://medusa:9000"}
+    assert read_settings(both, Role.SERVE).operator_session_secrets == (SECRET * 2,)
+    assert read_settings({**WORKER, **page}, Role.WORKER).medusa_backend_url is None, "workers show no page"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+import msgspec
 
 
 class IncidentKind(StrEnum):
@@ -52,3 +56,75 @@ def alert(kind: IncidentKind, order_id: str) -> str:
             return f"Order {order_id} Changed at Stripe but Could Not Be Looked At. Compare by Hand."
         case IncidentKind.PUBLISH_FAILED:
             return f"Order {order_id} Event Not Published to Medusa. Subscribers Were Not Told."
+
+
+class Words(msgspec.Struct, frozen=True):
+    """An incident explained: what it means and what a person can do. The README's table says the same."""
+
+    meaning: str
+    what_to_do: str
+
+
+TITLES: Final[Mapping[IncidentKind, str]] = {
+    IncidentKind.VOID_FAILED: "Hold not let go",
+    IncidentKind.LATE_MONEY: "Captured although canceled",
+    IncidentKind.REFUND_FAILED: "Refund failed",
+    IncidentKind.CAPTURE_FAILED: "Money not captured",
+    IncidentKind.AUTHORIZATION_LOST: "Hold lost before capture",
+    IncidentKind.PARTIAL_CAPTURE: "Captured in part",
+    IncidentKind.FULFILLED: "Canceled but being sent",
+    IncidentKind.UNSUPPORTED_PROVIDER: "Unsupported payment provider",
+    IncidentKind.RELEASE_FAILED: "Stock not released",
+    IncidentKind.LOOK_FAILED: "Stripe could not be asked",
+    IncidentKind.PUBLISH_FAILED: "Subscribers not told",
+}
+
+WORDS: Final[Mapping[IncidentKind, Words]] = {
+    IncidentKind.VOID_FAILED: Words(
+        "the order is canceled, its hold is not let go yet",
+        "cancel the PaymentIntent in Stripe's dashboard, or wait: the next try sees it",
+    ),
+    IncidentKind.LATE_MONEY: Words(
+        "money was captured on a canceled order",
+        "refund it on the operator's page or in Medusa's admin; with `LATE_MONEY=refund` the workers do it by "
+        "themselves",
+    ),
+    IncidentKind.REFUND_FAILED: Words(
+        "that refund did not go through",
+        "refund it in Stripe's dashboard; the next try sees it",
+    ),
+    IncidentKind.CAPTURE_FAILED: Words(
+        "the grace period is over, the money is not captured",
+        "read the last error; the capture is tried on",
+    ),
+    IncidentKind.AUTHORIZATION_LOST: Words(
+        "the hold lapsed or was canceled, the order is open",
+        "do not ship; ask the shopper for another payment, or cancel the order",
+    ),
+    IncidentKind.PARTIAL_CAPTURE: Words(
+        "somebody captured a part before the end of the grace period",
+        "capture or refund the rest by hand. Look at Stripe's `amount_received`: Medusa's Stripe provider captures in "
+        "full whatever was asked for",
+    ),
+    IncidentKind.FULFILLED: Words(
+        "the order was canceled while somebody packed it: Medusa's fulfillment takes no lock",
+        "stop the parcel; cancel the fulfillment with `POST /admin/fulfillments/:id/cancel` (the order page refuses it "
+        "on a canceled order) and put the stock right",
+    ),
+    IncidentKind.UNSUPPORTED_PROVIDER: Words(
+        "the payment's provider is neither Stripe nor Medusa's own",
+        "void or capture it with that provider",
+    ),
+    IncidentKind.RELEASE_FAILED: Words(
+        "the canceled order still reserves stock",
+        "look at Medusa's Redis or API; it is tried on",
+    ),
+    IncidentKind.LOOK_FAILED: Words(
+        "Stripe said that something happened to the payment, and could not be asked what",
+        "compare the payment with Stripe's dashboard; it is tried on",
+    ),
+    IncidentKind.PUBLISH_FAILED: Words(
+        "Medusa's subscribers were not told",
+        "look at Medusa's Redis; it is tried on",
+    ),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ from typing import Any, Final, Self
 import stripe
 import structlog
 
-from app.ports import Answered, Declined, Intent, IntentState, Outcome, Unknown, Unseen
 from app.telling import Meters, NoMeters, NoTracing, Tracing
+from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
@@ -49,6 +50,7 @@ class StripeGateway:
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=0,
         )
+        self._calls: list[Call] | None = None
 
     @classmethod
     def open(cls, api_key: str, api_base: str | None, **watch: Any) -> Self:
@@ -58,6 +60,12 @@ class StripeGateway:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    def noting(self, calls: list[Call]) -> Self:
+        """See ``app.ports.PaymentGateway``. Shares the connections."""
+        twin = copy.copy(self)
+        twin._calls = calls
+        return twin
 
     async def look(self, intent_id: str) -> Answered | Unseen:
         """See ``app.ports.PaymentGateway``."""
@@ -89,27 +97,59 @@ class StripeGateway:
     ) -> Answered | Declined | Unknown:
         answer: list[stripe.PaymentIntent] = []
 
-        async def keep() -> None:
+        async def keep() -> stripe.PaymentIntent:
             answer.append(await call)
+            return answer[0]
 
         failure = await self._failure(verb, intent_id, keep())
         return Answered(_intent(answer[0].to_dict())) if failure is None else failure
 
-    async def _failure(self, verb: str, intent_id: str, call: Awaitable[object]) -> Declined | Unknown | None:
-        said, began = "unknown", time.monotonic()  # what it is when the call is cut off
+    async def _failure(
+        self, verb: str, intent_id: str, call: Awaitable[stripe.StripeObject]
+    ) -> Declined | Unknown | None:
+        noted = _Noted(verb, intent_id)
         try:
             with self._tracing.span(f"stripe {verb}"):
-                await call
-            said = "answered"
+                noted.answer = await call
         except stripe.StripeError as error:
-            outcome = _told_apart(error)
-            said = "declined" if isinstance(outcome, Declined) else "unknown"
-            log.warning("stripe.error", verb=verb, intent_id=intent_id, error=outcome.error)
-            return outcome
-        finally:
-            self._meters.stripe(verb=verb, outcome=said, seconds=time.monotonic() - began)
+            noted.outcome, noted.request_id = _told_apart(error), error.request_id
+            log.warning("stripe.error", verb=verb, intent_id=intent_id, error=noted.outcome.error)
+            return noted.outcome
+        finally:  # also where patience ended: then there is neither an answer nor an error
+            made = noted.call()
+            self._meters.stripe(verb=verb, outcome=made.outcome, seconds=made.seconds)
+            if self._calls is not None:
+                self._calls.append(made)
         log.info("stripe.answer", verb=verb, intent_id=intent_id)
         return None
+
+
+class _Noted:
+    """A call to Stripe while it is made."""
+
+    def __init__(self, verb: str, intent_id: str) -> None:
+        self._verb, self._intent_id = verb, intent_id
+        self._began_at, self._began = datetime.now(UTC), time.monotonic()
+        self.answer: stripe.StripeObject | None = None
+        self.outcome: Declined | Unknown = Unknown("no answer")
+        self.request_id: str | None = None
+
+    def call(self) -> Call:
+        """What is to be told of it."""
+        outcome, intent = "answered", None
+        if self.answer is None:
+            outcome = "declined" if isinstance(self.outcome, Declined) else "unknown"
+            intent = self.outcome.intent if isinstance(self.outcome, Declined) else None
+        return Call(
+            verb=self._verb,
+            intent_id=self._intent_id,
+            began_at=self._began_at,
+            seconds=time.monotonic() - self._began,
+            outcome=outcome,
+            error=self.outcome.error if self.answer is None else None,
+            state=getattr(self.answer, "status", intent.state.value if intent is not None else None),
+            request_id=getattr(getattr(self.answer, "last_response", None), "request_id", self.request_id),
+        )
 
 
 def _told_apart(error: stripe.StripeError) -> Declined | Unknown:

@@ -30,6 +30,14 @@ class ClientAddresses:
                 return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
         return None
 
+    def trusts(self, peer: str | None) -> bool:
+        """Whether the peer of a connection is a proxy whose word is taken."""
+        try:
+            address = ip_address(peer or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted if network.version == address.version)
+
 
 def _without_port(hop: str) -> str:
     """Some proxies write ``203.0.113.7:4711`` or ``[2001:db8::7]:4711``."""

@@ -17,6 +17,7 @@ from app.http.desk import Desk
 from app.ports import Services
 from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
 from app.usecases.preview_cancel import preview_cancel
+from app.usecases.tell_refusal import tell_refusal
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,7 @@ async def cancel(
         case NotFound():
             raise errors.order_not_found(order_id)
         case Refused(reason=reason):
+            await tell_refusal(services, asked, outcome)
             raise errors.cancel_refused(reason)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from app.domain.incidents import IncidentKind
+from app.domain.jobs import JobState
 from app.ports import Connection
 from app.store.sql import statement
 
@@ -16,6 +19,9 @@ _OF_ORDER: Final = statement("open_incidents")
 _ORDERS: Final = statement("orders_with_incident")
 _UNANNOUNCED: Final = statement("unannounced_incidents")
 _MARK: Final = statement("mark_announced")
+_LIST: Final = statement("list_incidents")
+_ONE: Final = statement("one_incident")
+_SETTLE: Final = statement("settle_incident")
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -27,13 +33,31 @@ class Incident(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident as an operator sees it, with the job that works on it."""
+
+    id: int
+    order_id: str
+    kind: IncidentKind
+    detail: str
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
+    note: str | None
+    job_state: JobState | None = None
+    last_error: str | None = None
+    run_at: datetime | None = None
+    attempts: int | None = None
+    refund_on_its_way: bool = False
+
+
 async def open_(conn: Connection, order_id: str, kind: IncidentKind, detail: str) -> None:
-    """Open an incident, or renew the detail of the one that is open."""
+    """Open an incident, or renew the detail of the one that is open; not where a person has settled this very one."""
     await conn.execute(_OPEN, order_id, kind.value, detail[:2000])
 
 
 async def close(conn: Connection, order_id: str, kind: IncidentKind) -> None:
-    """Close the order's open incident of that kind, if there is one."""
+    """Close the order's open incident of that kind, if there is one: the trouble is over."""
     await conn.execute(_CLOSE, order_id, kind.value)
 
 
@@ -56,3 +80,27 @@ async def unannounced(conn: Connection, order_id: str | None = None) -> list[Inc
 async def mark_announced(conn: Connection, incidents: list[Incident]) -> None:
     """People were told of these."""
     await conn.execute(_MARK, [incident.id for incident in incidents])
+
+
+async def listed(conn: Connection, *, open_only: bool, order_id: str | None = None, limit: int = 500) -> list[Seen]:
+    """Open incidents, or those that were closed within a week, newest first."""
+    return [_seen(row) for row in await conn.fetch(_LIST, order_id, open_only, limit)]
+
+
+async def one(conn: Connection, incident_id: int) -> Seen | None:
+    """An incident, open or closed, without its job."""
+    row = await conn.fetchrow(_ONE, incident_id)
+    return None if row is None else _seen(row)
+
+
+async def settle(conn: Connection, incident_id: int, *, closed_by: str, note: str) -> None:
+    """Close an incident on a person's word. It opens anew only when something else is the matter."""
+    await conn.execute(_SETTLE, incident_id, closed_by, note)
+
+
+def _seen(row: asyncpg.Record) -> Seen:
+    values: dict[str, Any] = dict(row)
+    values["kind"] = IncidentKind(row["kind"])
+    if values.get("job_state") is not None:
+        values["job_state"] = JobState(row["job_state"])
+    return Seen(**values)

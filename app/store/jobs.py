@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.domain.timeline import JobRow
 from app.ports import Connection
 from app.store.runs import note_ended, note_taken
 from app.store.sql import statement
@@ -27,6 +28,8 @@ _SNOOZE: Final = statement("snooze_job")
 _POSTPONE: Final = statement("postpone_queued")
 _SWEEP: Final = statement("sweep_lost")
 _OTHER_TROUBLE: Final = statement("other_trouble")
+_RETRY: Final = statement("retry_jobs")
+_ROWS: Final = statement("jobs_of_order")
 
 
 async def schedule(
@@ -52,6 +55,19 @@ async def schedule_many(conn: Connection, kind: JobKind, jobs: Sequence[tuple[st
 async def again(conn: Connection, kind: JobKind, order_id: str, subject: str) -> None:
     """Take up a job that is done once more; one that waits or runs will see for itself."""
     await conn.execute(_AGAIN, kind.value, order_id, subject)
+
+
+async def retry(conn: Connection, order_id: str, kind: JobKind) -> int:
+    """Make the order's failing and given-up jobs of a kind due at once. How many: those under way are no business."""
+    return len(await conn.fetch(_RETRY, order_id, kind.value))
+
+
+async def all_of(conn: Connection, order_id: str) -> list[JobRow]:
+    """The order's jobs of every kind, oldest first, to be shown."""
+    return [
+        JobRow(**{**dict(row), "kind": JobKind(row["kind"]), "state": JobState(row["state"])})
+        for row in await conn.fetch(_ROWS, order_id)
+    ]
 
 
 async def of_order(conn: Connection, order_id: str, kind: JobKind) -> list[Job]:

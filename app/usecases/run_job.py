@@ -17,6 +17,7 @@ from app.store.runs import begin_run
 from app.usecases.capture_payment import capture_payment
 from app.usecases.job_failures import record_failure
 from app.usecases.look_at_payment import look_at_payment
+from app.usecases.note_calls import noting_calls
 from app.usecases.publish_event import publish_event
 from app.usecases.refund_payment import refund_payment
 from app.usecases.release_stock import release_stock
@@ -52,6 +53,8 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
     Never raises: what could not be recorded comes back when its lease lapses.
     """
     structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
+    if kind in _AT_STRIPE:
+        services = noting_calls(services, ref)
     try:
         with contextlib.ExitStack() as spans:
             name = f"job {kind.value}"

@@ -1,5 +1,6 @@
 """Every fact about Medusa, and nothing else."""
 
+from plugins.medusa_bridge.admins import MedusaAdmins
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.grants import NoShop, check_shop, grant_role, print_grants
@@ -11,6 +12,7 @@ __all__ = [
     "KEY_PROBLEMS",
     "BridgeConfig",
     "Locking",
+    "MedusaAdmins",
     "MedusaBridge",
     "MedusaPlugin",
     "MedusaStorefront",

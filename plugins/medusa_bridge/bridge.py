@@ -17,6 +17,7 @@ from app.domain.order import Order, Payment
 from app.domain.receipt import OrderSheet
 from app.ports import Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
 from plugins.medusa_bridge import ids, orders, payments, stock
+from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.events import EventBus
 from plugins.medusa_bridge.findings import Examiner
@@ -33,7 +34,7 @@ _REDIS_PATIENCE: Final = 2.0
 _HTTP_PATIENCE: Final = 8.0
 
 
-class MedusaBridge(Examiner):
+class MedusaBridge(Examiner, Backoffice):
     """The shop's tables, its locks, its event bus and its admin API."""
 
     def __init__(self, config: BridgeConfig, redis: Redis | None, http: httpx.AsyncClient | None) -> None:

@@ -28,3 +28,4 @@ class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     jwt_secret: str | None = None
     """Verifies customer tokens; without it they are not accepted."""
     store_cors: str = ""
+    admin_cors: str = ""

@@ -20,7 +20,8 @@ _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
 
 
 class AllowedOrigins:
-    """``STORE_CORS``: origins, or regular expressions between delimiters, parted by commas, never trimmed."""
+    """``STORE_CORS`` or ``ADMIN_CORS``: origins, or regular expressions between delimiters, parted by commas, never
+    trimmed."""
 
     def __init__(self, setting: str) -> None:
         parts = setting.split(",") if setting else []
@@ -53,17 +54,18 @@ def _regex(part: str) -> re.Pattern[str] | None:
         return None
 
 
-class StoreCors:
-    """Around the whole application: answers preflights of ``/store`` paths and adds the headers to every other
+class MedusaCors:
+    """Around the whole application: answers preflights of paths under ``prefix`` and adds the headers to every other
     answer, to those for wrong methods and paths too, which no middleware of Litestar's sees."""
 
-    def __init__(self, app: ASGIApp, origins: AllowedOrigins) -> None:
+    def __init__(self, app: ASGIApp, prefix: str, origins: AllowedOrigins) -> None:
         self._app = app
+        self._prefix = prefix
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != ScopeType.HTTP or not scope["path"].startswith("/store/"):
+        if scope["type"] != ScopeType.HTTP or not scope["path"].startswith(self._prefix):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,4 +1,4 @@
-"""The Litestar plugin: Medusa's manners for an application that answers ``/store`` paths."""
+"""The Litestar plugin: Medusa's manners for an application that storefronts and its admin speak to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
 
 from plugins.medusa_bridge.config import BridgeConfig
-from plugins.medusa_bridge.cors import AllowedOrigins, StoreCors
+from plugins.medusa_bridge.cors import AllowedOrigins, MedusaCors
 
 
 class MedusaPlugin(InitPlugin):
@@ -21,4 +21,5 @@ class MedusaPlugin(InitPlugin):
         return app_config
 
     def _wrap(self, app: Litestar) -> None:
-        app.asgi_handler = StoreCors(app.asgi_handler, AllowedOrigins(self._config.store_cors))
+        store = MedusaCors(app.asgi_handler, "/store/", AllowedOrigins(self._config.store_cors))
+        app.asgi_handler = MedusaCors(store, "/grace/api/", AllowedOrigins(self._config.admin_cors))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from app.domain.incidents import IncidentKind, alert
+from app.domain.incidents import TITLES, WORDS, IncidentKind, alert
 
 LINES = {
     "void_failed": "Order order_1 Canceled but Payment Void Failed. Manual Void Required.",
@@ -33,3 +35,11 @@ def test_the_storys_line() -> None:
 @pytest.mark.parametrize("kind", IncidentKind)
 def test_every_kind_has_its_line(kind: IncidentKind) -> None:
     assert alert(kind, "order_1") == LINES[kind.value]
+
+
+@pytest.mark.parametrize("kind", IncidentKind)
+def test_the_readme_says_what_the_page_says(kind: IncidentKind) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    words = WORDS[kind]
+    assert f"| `{kind.value}` | {words.meaning} | {words.what_to_do} |" in readme
+    assert TITLES[kind]

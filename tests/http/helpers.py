@@ -24,7 +24,8 @@ from tests.world import JWT_SECRET, SECRET, Api, Shop, eventually
 JSON_TYPE = "application/json; charset=utf-8"
 
 _TABLES = """
-select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('public', 'grace') order by 1
+select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in ('public', 'grace')
+    and tablename <> 'events' order by 1
 """
 
 Body = dict[str, str]
@@ -48,7 +49,7 @@ def one_database_a_file() -> Any:
 
 
 async def everything(conn: asyncpg.Connection) -> dict[str, list[str]]:
-    """Every row of every table, Medusa's and ours."""
+    """Every row of every table, Medusa's and ours, that anything is decided by: not the timeline shown to people."""
     tables = [row[0] for row in await conn.fetch(_TABLES)]
     rows: dict[str, list[str]] = {table: [] for table in tables}
     parts = [f"select '{table}', to_jsonb(t)::text from {table} as t" for table in tables]

@@ -1,0 +1,1 @@
+"""The operator's page: what needs a person, and what a person may do about it."""

@@ -1,0 +1,66 @@
+"""What an operator sees of the shop's orders: read, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from app.domain.risk import SeenOrder, SeenPayment
+from app.ports import Connection
+from plugins.medusa_bridge.orders import payment_of
+from plugins.medusa_bridge.sqlfile import statement
+
+_MONEY: Final = statement("order_money")
+_SEARCH: Final = statement("search_orders")
+_LARGEST_NUMBER: Final = 2**31 - 1
+
+
+class Backoffice:
+    """``app.ports.Backoffice`` for Medusa v2."""
+
+    async def see_orders(self, conn: Connection, order_ids: Sequence[str]) -> Mapping[str, SeenOrder]:
+        """See ``app.ports.Backoffice``."""
+        rows: dict[str, list[asyncpg.Record]] = {}
+        for row in await conn.fetch(_MONEY, list(order_ids)):
+            rows.setdefault(row["order_id"], []).append(row)
+        return {order_id: _order(of_order) for order_id, of_order in rows.items()}
+
+    async def search_orders(self, conn: Connection, words: str) -> Sequence[str]:
+        """See ``app.ports.Backoffice``."""
+        number = words.removeprefix("#")
+        is_number = number.isascii() and number.isdecimal() and int(number[:12]) <= _LARGEST_NUMBER
+        rows = await conn.fetch(_SEARCH, words, int(number) if is_number else None)
+        return [row["id"] for row in rows]
+
+
+def _order(rows: Sequence[asyncpg.Record]) -> SeenOrder:
+    first = rows[0]
+    return SeenOrder(
+        id=first["order_id"],
+        display_id=first["display_id"],
+        currency=first["order_currency"],
+        placed_at=first["placed_at"],
+        canceled=bool(first["order_canceled"]),
+        canceled_at=first["order_canceled_at"],
+        payments=tuple(_payment(row) for row in rows if row["id"] is not None),
+    )
+
+
+def _payment(row: asyncpg.Record) -> SeenPayment:
+    return SeenPayment(
+        payment=payment_of(row, row),
+        authorized_at=row["authorized_at"],
+        capture_before=_moment(row["capture_before"]),
+        live={"true": True, "false": False}.get(row["livemode"] or ""),
+        let_go=None if row["intent_status"] is None else row["intent_status"] == "canceled",
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Stripe's seconds since 1970."""
+    if text is None or not text.isdecimal() or len(text) > 11:
+        return None
+    return datetime.fromtimestamp(int(text), UTC)

@@ -1,0 +1,25 @@
+-- $1 order_ids
+-- Every payment of the orders, with what Stripe's last recorded answer says of its hold; an order without any is a row
+-- too. capture_before is only there where the charge was recorded in full.
+select o.id as order_id, o.display_id, o.currency_code as order_currency, o.created_at as placed_at,
+    o.status = 'canceled' or o.canceled_at is not null as order_canceled, o.canceled_at as order_canceled_at, p.id,
+    p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.payment_collection_id,
+    p.created_at as authorized_at, p.data ->> 'id' as intent_id, p.data ->> 'livemode' as livemode,
+    p.data ->> 'status' as intent_status,
+    p.data #>> '{latest_charge,payment_method_details,card,capture_before}' as capture_before,
+    c.captured, c.last_captured_at, r.refunded, r.last_refunded_at
+from "order" as o
+left join order_payment_collection as l on l.order_id = o.id and l.deleted_at is null
+left join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
+left join lateral (
+    select coalesce(sum(c.amount), 0) as captured, max(c.created_at) as last_captured_at
+    from capture as c
+    where c.payment_id = p.id and c.deleted_at is null
+) as c on true
+left join lateral (
+    select coalesce(sum(r.amount), 0) as refunded, max(r.created_at) as last_refunded_at
+    from refund as r
+    where r.payment_id = p.id and r.deleted_at is null
+) as r on true
+where o.id = any($1::text[]) and o.deleted_at is null
+order by o.id, p.id

@@ -1,0 +1,131 @@
+"""A served operator's page, a Medusa that knows one admin, and a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from app.embedded.processes import HOST, free_port
+from app.embedded.stripe_sandbox.client import Sandbox
+from tests.http.operator.ground import EMAIL, PASSWORD, SESSION_SECRET
+from tests.medusa.processes import Child, environment
+from tests.world import SECRET, Shop
+
+
+@pytest.fixture
+async def medusa_url() -> AsyncIterator[str]:
+    """Medusa's two routes."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
+        given = json.loads(await reader.readexactly(length) or b"{}")
+        status, body = 401, {"message": "Unauthorized"}
+        if "/auth/user/emailpass" in head and given == {"email": EMAIL, "password": PASSWORD}:
+            status, body = 200, {"token": "jwt"}
+        elif "/admin/users/me" in head and "bearer jwt" in head:
+            user = {"id": "user_1", "email": EMAIL, "first_name": "Ada", "last_name": "Lovelace"}
+            status, body = 200, {"user": user}  # type: ignore[dict-item]
+        text = json.dumps(body)
+        writer.write(
+            f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n{text}".encode()
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST)
+    async with server:
+        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+async def page_url(
+    database: str, redis_url: str, sandbox: Sandbox, medusa_url: str, tmp_path: Path, shop: Shop
+) -> AsyncIterator[str]:
+    """Where ``medusa-grace serve`` shows the page."""
+    port = free_port()
+    settings = {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis_url,
+        "MODIFICATION_TOKEN_SECRET": SECRET,
+        "STRIPE_API_KEY": sandbox.key,
+        "STRIPE_API_BASE": sandbox.url,
+        "MEDUSA_BACKEND_URL": medusa_url,
+        "OPERATOR_SESSION_SECRET": SESSION_SECRET,
+        "VOID_WAIT_SECONDS": "0",
+    }
+    program = str(Path(sys.executable).with_name("medusa-grace"))
+    argv = [program, "serve", "--host", HOST, "--port", str(port)]
+    child = Child("serve", argv, env=environment(**settings), log=tmp_path / "serve.log", on_our_death=signal.SIGTERM)
+    try:
+        await asyncio.to_thread(child.await_ok, f"http://{HOST}:{port}/health/ready", seconds=60)
+        yield f"http://{HOST}:{port}"
+    finally:
+        await asyncio.to_thread(child.stop)
+
+
+@dataclass
+class Eyes:
+    """A browser, and where its pictures are kept (``BROWSER_SHOTS``, or nowhere for long)."""
+
+    browser: Browser
+    url: str
+    shots: Path
+
+    @asynccontextmanager
+    async def looking(
+        self, *, width: int = 1280, dark: bool = False, scripts: bool = True, signed_in: bool = True
+    ) -> AsyncIterator[BrowserContext]:
+        """A window. Whatever its console complains of fails the test."""
+        context = await self.browser.new_context(
+            base_url=self.url,
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=scripts,
+            locale="en-GB",
+            timezone_id="Europe/Berlin",
+        )
+        context.set_default_timeout(60_000)
+        complaints: list[str] = []
+        context.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        if signed_in:
+            page = await context.new_page()
+            await page.goto("/grace")
+            await page.fill("input[name=email]", EMAIL)
+            await page.fill("input[name=password]", PASSWORD)
+            await page.click("button[type=submit]")
+            await page.wait_for_url("**/grace")
+        try:
+            yield context
+        finally:
+            await context.close()
+        assert complaints == []
+
+
+@pytest.fixture
+async def eyes(page_url: str, tmp_path: Path) -> AsyncIterator[Eyes]:
+    """Headless Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no chromium on the PATH")
+        pytest.skip("no chromium on the PATH")
+    shots = Path(os.environ.get("BROWSER_SHOTS") or tmp_path)
+    await asyncio.to_thread(shots.mkdir, parents=True, exist_ok=True)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield Eyes(browser, page_url, shots)
+        await browser.close()

@@ -1,0 +1,156 @@
+"""A browser's part, a Medusa that knows its admins, and orders that are in trouble."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from app.embedded.shop import PlacedOrder
+from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa
+from tests.world import Api, Shop
+
+SESSION_SECRET = "the-operator-session-secret-of-the-tests"
+EMAIL, PASSWORD = "ada@shop.test", "made-up-password"
+OTHER = "bob@shop.test"
+SAME_ORIGIN = {"origin": "http://grace.test"}
+
+
+@dataclass
+class FakeMedusa:
+    """Medusa's auth routes, as 2.21 answers them."""
+
+    people: dict[str, str] = field(default_factory=lambda: {EMAIL: PASSWORD, OTHER: PASSWORD})
+    sessions: dict[str, str] = field(default_factory=lambda: {"s:ada": EMAIL})
+    asked: list[str] = field(default_factory=list)
+    down: bool = False
+    second_factor: bool = False
+    is_admin: bool = True
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """One request."""
+        self.asked.append(f"{request.method} {request.url.path}")
+        if self.down:
+            raise httpx.ConnectError("refused", request=request)
+        if request.url.path == "/auth/user/emailpass":
+            given = httpx.Response(200, content=request.content).json()
+            if self.people.get(given["email"]) != given["password"]:
+                return httpx.Response(401, json={"type": "unauthorized", "message": "Invalid email or password"})
+            return httpx.Response(200, json={} if self.second_factor else {"token": f"jwt-{given['email']}"})
+        assert request.url.path == "/admin/users/me"
+        email = self._who(request)
+        if email is None or not self.is_admin:
+            return httpx.Response(401, json={"message": "Unauthorized"})
+        user = {"id": f"user_{email}", "email": email, "first_name": email.partition("@")[0].title(), "last_name": None}
+        return httpx.Response(200, json={"user": user})
+
+    def _who(self, request: httpx.Request) -> str | None:
+        bearer = request.headers.get("authorization", "")
+        if bearer.startswith("Bearer jwt-"):
+            return bearer.removeprefix("Bearer jwt-")
+        return self.sessions.get(request.headers.get("cookie", "").removeprefix("connect.sid="))
+
+
+@dataclass
+class Page:
+    """An answer with what a browser would find in it."""
+
+    response: httpx.Response
+
+    @property
+    def text(self) -> str:
+        """What a reader reads: tags away, entities read."""
+        words = re.sub(r"<(script|style|title)\b.*?</\1>|<[^>]*>", " ", self.response.text, flags=re.DOTALL)
+        return " ".join(html.unescape(words).split())
+
+    def forms(self, verb: str) -> list[tuple[str, dict[str, str]]]:
+        """Address and hidden fields of the forms of a verb."""
+        found = []
+        for action, inside in re.findall(
+            r'<form[^>]*action="(/grace/incidents/\d+/\w+)"[^>]*>(.*?)</form>', self.response.text, re.DOTALL
+        ):
+            if action.endswith(f"/{verb}"):
+                fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', inside))
+                found.append((action, {name: html.unescape(value) for name, value in fields.items()}))
+        return found
+
+
+class Browser:
+    """One operator at one browser."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.cookies: dict[str, str] = {}
+
+    async def get(self, path: str, **headers: str) -> Page:
+        """A page."""
+        answer = await self.api.client.get(path, headers=self._headers(headers))
+        self._keep(answer)
+        return Page(answer)
+
+    async def post(self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None) -> httpx.Response:
+        """A form, as a browser sends it."""
+        sent = self._headers(SAME_ORIGIN if headers is None else headers)
+        answer = await self.api.client.post(path, data=fields, headers=sent)
+        self._keep(answer)
+        return answer
+
+    async def sign_in(self, email: str = EMAIL, password: str = PASSWORD) -> httpx.Response:
+        """By the form."""
+        return await self.post("/grace/sign-in", {"email": email, "password": password, "next": "/grace"})
+
+    async def press(self, page: Page, verb: str, **fields: str) -> httpx.Response:
+        """The first form of a verb."""
+        action, hidden = page.forms(verb)[0]
+        return await self.post(action, {**hidden, **fields})
+
+    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {**({"cookie": cookie} if cookie else {}), **headers}
+
+    def _keep(self, answer: httpx.Response) -> None:
+        for line in answer.headers.get_list("set-cookie"):
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
+            if "Max-Age=0" in line:
+                del self.cookies[name]
+        self.api.client.cookies.clear()
+
+
+async def late_money(shop: Shop, **options: Any) -> PlacedOrder:
+    """A canceled order whose money was captured, with its incident."""
+    order = await shop.place(**options)
+    await cancel_by_medusa(shop.conn, order, void_succeeded=False)
+    for payment_id in order.payment_ids:
+        await capture_by_medusa(shop.conn, order, payment_id)
+    await trouble(shop, order, "late_money", f"{order.payment_ids[0]} is captured although the order is canceled")
+    return order
+
+
+async def trouble(shop: Shop, order: PlacedOrder, kind: str, detail: str = "it went wrong") -> int:
+    """An open incident."""
+    row = await shop.row(
+        "insert into grace.incidents (order_id, kind, detail) values ($1, $2, $3) returning id", order.id, kind, detail
+    )
+    return int(row["id"])
+
+
+async def failing(shop: Shop, order: PlacedOrder, kind: str, *, error: str = "APIError 500: no", **columns: Any) -> int:
+    """A job that fails for a while, with its incident."""
+    row = await shop.row(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at, failures, failing_since, attempts, last_error,"
+        " in_doubt, key_number) values ($1, $2, $3, $4, now() + interval '1 hour', $5, case when $5 > 0 then now() end,"
+        " 4, $6, $7, 3) returning id",
+        kind,
+        order.id,
+        order.payment_ids[0] if kind != "release" else order.id,
+        columns.get("state", "scheduled"),
+        columns.get("failures", 4),
+        error,
+        columns.get("in_doubt", False),
+    )
+    await trouble(shop, order, f"{kind}_failed", error)
+    return int(row["id"])
