@@ -12,7 +12,7 @@ export async function cancelButton(sdk, box, orderId, token) {
   }
   const show = (order) => {
     ends = order.cancelable ? Date.now() + Date.parse(order.cancelable_until) - Date.parse(order.server_time) : 0
-    if (order.reason === "canceled") message.textContent = "Your order is canceled. You will not be charged."
+    if (order.reason === "canceled") message.textContent = "Your order is canceled."
   }
   button.onclick = async () => {
     button.disabled = true
