@@ -17,7 +17,7 @@ from app.embedded.processes import HOST
 App = Callable[..., Awaitable[Any]]
 _APP_URL = "http://sidecar.test"
 
-_OURS = re.compile(r"^/store/orders/[^/]+/cancel$|^/grace/")
+_OURS = re.compile(r"^/store/orders/[^/]+/cancel$|^/grace(/|$)")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 
