@@ -13,6 +13,7 @@ import pytest
 from app.embedded.postgres import Postgres
 from app.embedded.valkey import DATABASES, Valkey
 
+from .browser import Chromium, chromium_is_missing, running_chromium
 from .lab import Lab, Surroundings, start_lab
 from .orders import Medusa
 from .packages import installed_packages, node_is_missing
@@ -41,11 +42,15 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def packages(say: Callable[[str], None]) -> Path:
     """Medusa's ``node_modules``. Without Node: a skip at a desk, a failure where CI must not pass for nothing."""
-    if why := node_is_missing():
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+    _unless(node_is_missing())
     return installed_packages(say)
+
+
+def _unless(why: str | None) -> None:
+    if why and os.environ.get("CI") == "true":
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -59,10 +64,15 @@ async def surroundings(packages: Path, postgres: Postgres, valkey: Valkey, sandb
 
 @pytest.fixture(scope="session")
 def lab(
-    surroundings: Surroundings, packages: Path, tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]
+    surroundings: Surroundings,
+    packages: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    say: Callable[[str], None],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Lab]:
-    """The running, seeded Medusa."""
-    started = start_lab(surroundings, packages, tmp_path_factory.mktemp("medusa"), say)
+    """The running, seeded Medusa. Its admin is built only when a test looks at it: that takes a minute."""
+    looked_at = any(item.get_closest_marker("browser") for item in request.session.items)
+    started = start_lab(surroundings, packages, tmp_path_factory.mktemp("medusa"), say, admin=looked_at)
     yield started
     started.process.stop()
 
@@ -127,6 +137,14 @@ def sidecar(sidecars: Sidecars) -> Sidecar:
 def hasty_sidecar(sidecars: Sidecars) -> Sidecar:
     """One that captures after seconds."""
     return sidecars.use(HASTY)
+
+
+@pytest.fixture(scope="session")
+async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chromium]:
+    """A browser. Without one: as without Node."""
+    _unless(chromium_is_missing())
+    async with running_chromium(tmp_path_factory.mktemp("screenshots")) as started:
+        yield started
 
 
 @pytest.hookimpl(wrapper=True)

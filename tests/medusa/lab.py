@@ -11,13 +11,14 @@ from typing import Any
 
 from app.embedded.processes import HOST, free_port
 
+from .admin import build_admin, install_widget, packed_widget
 from .packages import BACKEND, chosen_version
 from .processes import Child, environment
 from .seed import ADMIN, Shop, seed
 
 # Long enough for HS256 not to be called weak.
 JWT_SECRET = "made-up-jwt-secret-of-the-medusa-under-test"
-STORE_CORS = r"http://storefront.test,/\.preview\.test$/i"
+STORE_CORS = r"http://storefront.test,/\.preview\.test$/i,/^http:\/\/127\.0\.0\.1:\d+$/"
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,13 @@ class Lab:
         return [event for event in events if name in (None, event["name"])]
 
 
-def start_lab(surroundings: Surroundings, packages: Path, directory: Path, say: Callable[[str], None]) -> Lab:
-    """Migrate, make the admin user, start and seed. The database must exist and be empty."""
+def start_lab(
+    surroundings: Surroundings, packages: Path, directory: Path, say: Callable[[str], None], *, admin: bool = False
+) -> Lab:
+    """Migrate, make the admin user, start and seed. The database must exist and be empty.
+
+    With ``admin``, its dashboard is built and served as well, with our widget in it.
+    """
     backend = directory / "backend"
     shutil.copytree(BACKEND, backend)
     (backend / "node_modules").symlink_to(packages)
@@ -70,7 +76,11 @@ def start_lab(surroundings: Surroundings, packages: Path, directory: Path, say: 
         JWT_SECRET=JWT_SECRET,
         COOKIE_SECRET="made-up-cookie-secret-of-the-medusa-under-test",
         EVENTS_FILE=str(events),
+        ADMIN="on" if admin else "off",
     )
+    if admin:
+        install_widget(packed_widget(packages, directory, say), backend)
+        build_admin(backend, env, directory / "build.log", say)
 
     def medusa(*arguments: str) -> Child:
         argv = ["node", "node_modules/@medusajs/cli/cli.js", *arguments]

@@ -3,6 +3,7 @@
 const { defineConfig } = require("@medusajs/framework/utils")
 
 const { DATABASE_URL, REDIS_URL, STRIPE_API_KEY, STRIPE_API_BASE, STORE_CORS, JWT_SECRET, COOKIE_SECRET } = process.env
+const admin = process.env.ADMIN === "on"
 
 module.exports = defineConfig({
   projectConfig: {
@@ -16,8 +17,10 @@ module.exports = defineConfig({
       jwtSecret: JWT_SECRET,
       cookieSecret: COOKIE_SECRET,
     },
+    cookieOptions: { secure: false, sameSite: "lax" }, // browsers keep the session although this is plain http
   },
-  admin: { disable: true },
+  admin: { disable: !admin },
+  plugins: admin ? [{ resolve: "medusa-grace-admin-widget", options: {} }] : [],
   modules: [
     {
       resolve: "@medusajs/medusa/payment",
