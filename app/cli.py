@@ -9,9 +9,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
-import tempfile
 from datetime import timedelta
 from typing import Final
 
@@ -30,7 +30,7 @@ from app.logs import configure_logs
 from app.main import check_database, let_servers_be_stopped
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady
-from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
+from app.settings import MIN_SECRET, Role, Settings, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate
 from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
@@ -209,11 +209,11 @@ def _serve(options: argparse.Namespace) -> int:
             with tempfile.TemporaryDirectory(prefix="grace-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 count_across_processes()
-                return _listen(options)
-    return _listen(options)
+                return _listen(options, settings)
+    return _listen(options, settings)
 
 
-def _listen(options: argparse.Namespace) -> int:
+def _listen(options: argparse.Namespace, settings: Settings) -> int:
     let_servers_be_stopped()
     _Server(
         "app.main:create_app",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import os
 import signal
@@ -32,7 +31,7 @@ from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
 from app.ports import Services, Unavailable
-from app.runtime import Runtime, make_metrics, open_runtime
+from app.runtime import Runtime, open_runtime
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,

@@ -18,8 +18,8 @@ from app.domain.findings import Finding
 from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
-from app.telling import AlertChannel, Meters, NoMeters, NoTracing, Tracing
 from app.domain.risk import SeenOrder
+from app.telling import AlertChannel, Meters, NoMeters, NoTracing, Tracing
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 

@@ -69,6 +69,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     traces: bool = False
     traces_lack_extra: bool = False
     """Asked for, perhaps of a whole cluster, and not installed here."""
+
+
 class DatabasePooler(StrEnum):
     """What stands between us and Postgres."""
 

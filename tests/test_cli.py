@@ -17,8 +17,8 @@ import structlog
 from app import cli, runtime
 from app.embedded.postgres import Postgres
 from app.embedded.processes import free_port
-from app.gateways.receipt_keys import new_key
 from app.embedded.shop import create_tables
+from app.gateways.receipt_keys import new_key
 from app.http.tokens import TokenVerifier
 from app.ports import TokenRejected
 
@@ -269,7 +269,7 @@ class TestServeAndWorker:
     async def test_serve_says_once_that_receipts_are_not_signed(
         self, run: Run, database: str, monkeypatch: pytest.MonkeyPatch, key: str
     ) -> None:
-        monkeypatch.setattr(cli, "Granian", lambda *_, **__: SimpleNamespace(serve=lambda: None))
+        monkeypatch.setattr(cli, "_Server", lambda *_, **__: SimpleNamespace(serve=lambda: None))
         settings = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
         with structlog.testing.capture_logs() as logs:
             ended = await run("serve", "--port", str(free_port()), RECEIPT_SIGNING_KEY=key, **settings)

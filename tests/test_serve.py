@@ -182,7 +182,7 @@ def test_a_port_that_is_taken(environ: dict[str, str]) -> None:
 async def test_a_grant_that_is_missing_ends_the_start(
     conn: asyncpg.Connection, environ: dict[str, str], command: str
 ) -> None:
-    """tests/bridge/test_grants.py takes away each of them; here the whole process is seen to end, and to say why."""
+    """tests/deploy/test_grants.py takes away each of them; here the whole process is seen to end, and to say why."""
     role, port = f"grace_{os.getpid()}_{command}", str(free_port())
     options = ["--port", port] if command == "serve" else []
     await conn.execute(

@@ -293,6 +293,8 @@ def test_what_the_extra_is_needed_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem == "SENTRY_DSN is set, but sentry-sdk is not installed: install medusa-grace[observability]"
     watch = read_settings(WORKER | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, Role.WORKER).watch
     assert (watch.traces, watch.traces_lack_extra) == (False, True), "a cluster may set it for everybody"
+
+
 def test_the_operators_page_needs_medusas_address() -> None:
     page = {"OPERATOR_SESSION_SECRET": SECRET * 2}
     [problem] = problems({**SERVE, **page}, Role.SERVE)

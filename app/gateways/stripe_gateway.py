@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 import stripe
 import structlog
 
-from app.telling import Meters, NoMeters, NoTracing, Tracing
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
+from app.telling import Meters, NoMeters, NoTracing, Tracing
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""

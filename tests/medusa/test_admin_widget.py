@@ -12,8 +12,8 @@ from playwright.async_api import Locator, expect
 from app.embedded.processes import HOST, free_port
 
 from .browser import PATIENCE, Chromium, Opened
-from .orders import Medusa, Placed
 from .browser_proxy import App, running_proxy
+from .orders import Medusa, Placed
 from .stand_in import StandIn
 
 pytestmark = pytest.mark.browser
