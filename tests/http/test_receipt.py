@@ -84,6 +84,7 @@ async def test_all_of_it(shop: Shop, api: Api) -> None:
     assert abs(issued - datetime.now(UTC)) < timedelta(seconds=30)
     assert body.pop("canceled_at").endswith("Z")
     body["canceled_at"] = row["canceled_at"]
+    body["items"].sort(key=lambda line: -line["quantity"])  # lines of one millisecond have no order
     assert body == {
         "order_id": order.id,
         "display_id": str(row["display_id"]),

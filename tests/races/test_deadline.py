@@ -173,6 +173,7 @@ def test_wall_clocks_of_processes_decide_nothing_about_orders() -> None:
     sources = [path for folder in ("app", "plugins", "workers") for path in (_ROOT / folder).rglob("*.py")]
     found = {path.relative_to(_ROOT).as_posix() for path in sources if looks.search(path.read_text())}
     assert {path for path in found if not path.startswith("app/embedded/")} == {
+        "app/gateways/alert_webhook.py",  # when an alert says that it was sent
         "app/gateways/redis_limits.py",  # which minute it is, for the rate limit
         "app/http/tokens.py",  # the end of a minted token
         "plugins/medusa_bridge/events.py",  # when an event says that it was sent
