@@ -175,6 +175,9 @@ def test_wall_clocks_of_processes_decide_nothing_about_orders() -> None:
     assert {path for path in found if not path.startswith("app/embedded/")} == {
         "app/gateways/alert_webhook.py",  # when an alert says that it was sent
         "app/gateways/redis_limits.py",  # which minute it is, for the rate limit
+        "app/gateways/stripe_gateway.py",  # when a call was made, to be shown
+        "app/http/operator/session.py",  # the end of a session
+        "app/http/operator/views.py",  # how long ago, to be shown
         "app/http/tokens.py",  # the end of a minted token
         "plugins/medusa_bridge/events.py",  # when an event says that it was sent
     }
