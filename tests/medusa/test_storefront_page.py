@@ -57,7 +57,7 @@ async def order_page(
     """The shopper's page about the order, the backend behind the proxy on another origin."""
     async with running_proxy(medusa=lab.url, sidecar=sidecar.url) as backend, chromium.page() as opened:
         told = {"backend": backend, "key": lab.shop.publishable_key, "order": placed.id, "token": token(placed.id)}
-        await opened.page.goto(f"{storefront}/?{urlencode(told)}")
+        await opened.page.goto(f"{storefront}/cancel-button.html?{urlencode(told)}")
         yield opened
 
 
