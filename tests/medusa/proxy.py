@@ -15,7 +15,7 @@ from tests.deploy.pgbouncer import needed
 
 from .processes import Child, environment
 
-_CADDYFILE = Path(__file__).parents[2] / "Caddyfile"
+_CADDYFILE = Path(__file__).parents[2] / "plugins" / "medusa_bridge" / "Caddyfile"
 
 
 @asynccontextmanager
