@@ -33,11 +33,11 @@ async def test_a_request_that_waits_for_its_void_is_answered(shop: Shop, setting
 
 
 @pytest.mark.parametrize("kept", [0, CLIENTS], ids=["a connection each", "connections kept"])
-async def test_under_load_every_request_is_answered_or_refused_a_connection(
+async def test_under_load_a_request_is_answered_or_changes_nothing(
     shop: Shop, settings: Settings, tmp_path: Path, kept: int
 ) -> None:
-    """What was not answered with 200 was not canceled. Who has connected has a second to ask: only a client that took
-    longer than half of it, on a machine that is too busy, may go without an answer."""
+    """What was not answered with 200 was not canceled. Who has connected has a second to ask; on a busy machine a
+    connection may still be closed before its request was read, once for each client at most."""
     orders = [await shop.place() for _ in range(160)]
     outcomes: dict[str, int | str] = {}
     waiting = iter(orders)
@@ -45,13 +45,12 @@ async def test_under_load_every_request_is_answered_or_refused_a_connection(
 
     async def shopper(client: httpx.AsyncClient) -> None:
         for order in waiting:
-            pace = Pace()
             try:
-                outcomes[order.id] = (await _cancel(client, shop, order, pace)).status_code
+                outcomes[order.id] = (await _cancel(client, shop, order)).status_code
             except httpx.ConnectError:
                 outcomes[order.id] = "refused"
-            except httpx.HTTPError as error:
-                outcomes[order.id] = repr(error) if pace.was_quick else "was slow"
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                outcomes[order.id] = "closed"
             if len(outcomes) >= CLIENTS * 3:
                 answered.set()
 
@@ -63,8 +62,10 @@ async def test_under_load_every_request_is_answered_or_refused_a_connection(
             serve.terminate()
             await asyncio.gather(*shoppers)
         assert await asyncio.to_thread(serve.ended) == 0
-    assert set(outcomes.values()) <= {200, "refused", "was slow"}, Counter(outcomes.values())
-    assert 200 in outcomes.values()
+    told = Counter(outcomes.values())
+    assert told.keys() <= {200, "refused", "closed"}, told
+    assert told[200] >= CLIENTS * 3, told
+    assert told["closed"] <= CLIENTS, told
     canceled = {order.id for order in orders if await shop.status(order) == "canceled"}
     assert canceled == {order_id for order_id, outcome in outcomes.items() if outcome == 200}
 
@@ -113,31 +114,9 @@ def test_a_stop_that_comes_while_serve_starts(shop: Shop, settings: Settings, tm
         assert time.monotonic() - began < 12, "it was killed after all"
 
 
-class Pace:
-    """How long a client takes from having a connection to having sent its request."""
-
-    def __init__(self) -> None:
-        self._began = self._sent = time.monotonic()
-
-    async def __call__(self, event: str, _: object) -> None:
-        """For httpx' ``trace``."""
-        if event == "connection.connect_tcp.complete":
-            self._began = time.monotonic()
-        if event == "http11.send_request_body.complete":
-            self._sent = time.monotonic()
-
-    @property
-    def was_quick(self) -> bool:
-        """Whether a second is enough for it."""
-        return self._sent - self._began < 0.5
-
-
-async def _cancel(
-    client: httpx.AsyncClient, shop: Shop, order: PlacedOrder, pace: Pace | None = None
-) -> httpx.Response:
+async def _cancel(client: httpx.AsyncClient, shop: Shop, order: PlacedOrder) -> httpx.Response:
     headers = {"x-publishable-api-key": shop.key, "x-modification-token": token_for(order.id)}
-    extensions = {} if pace is None else {"trace": pace}
-    return await client.post(f"/store/orders/{order.id}/cancel", headers=headers, extensions=extensions)
+    return await client.post(f"/store/orders/{order.id}/cancel", headers=headers)
 
 
 async def _is_canceled(shop: Shop, order: PlacedOrder) -> bool:
