@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -31,7 +32,7 @@ from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
 from app.ports import Services, Unavailable
-from app.runtime import Runtime, open_runtime
+from app.runtime import Runtime, make_metrics, open_runtime
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
@@ -120,10 +121,17 @@ def build_app(settings: Settings) -> Litestar:
                 per_order=settings.rate_limit_per_order,
                 per_address=settings.rate_limit_per_address,
             )
-            async with _operator_desk(settings, bridge, runtime) as operator_desk:
-                app.state.operator_desk = operator_desk
-                log.info("serve.ready")
-                yield
+            metrics = make_metrics(settings, runtime.services)
+            if metrics is not None:
+                metrics.start_when_free()
+            try:
+                async with _operator_desk(settings, bridge, runtime) as operator_desk:
+                    app.state.operator_desk = operator_desk
+                    log.info("serve.ready")
+                    yield
+            finally:
+                if metrics is not None:
+                    await asyncio.to_thread(metrics.stop)
 
     async def provide_services(state: State) -> Services:
         services: Services = state.services

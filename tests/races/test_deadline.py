@@ -153,18 +153,23 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 
 @pytest.mark.parametrize("clocks", SKEWS)
 async def test_who_asks_in_time_is_not_late(
-    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str
+    settings: Settings, shop: Shop, database: str, monkeypatch: pytest.MonkeyPatch, clocks: str
 ) -> None:
-    await _ask(settings, shop, monkeypatch, clocks, requests=24, seed=11)
+    await _ask(settings, shop, database, monkeypatch, clocks, requests=24, seed=11)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("clocks", SKEWS)
 async def test_ten_thousand_ask_around_the_deadline(
-    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str, caplog: pytest.LogCaptureFixture
+    settings: Settings,
+    shop: Shop,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    clocks: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING, logger="app")
-    await _ask(settings, shop, monkeypatch, clocks, requests=3_334, seed=random.randrange(2**32))
+    await _ask(settings, shop, database, monkeypatch, clocks, requests=3_334, seed=random.randrange(2**32))
 
 
 def test_wall_clocks_of_processes_decide_nothing_about_orders() -> None:
@@ -184,13 +189,20 @@ def test_wall_clocks_of_processes_decide_nothing_about_orders() -> None:
 
 
 async def _ask(
-    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch, clocks: str, *, requests: int, seed: int
+    settings: Settings,
+    shop: Shop,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    clocks: str,
+    *,
+    requests: int,
+    seed: int,
 ) -> None:
     """``requests`` that prove something, or at least as many in all where the machine is too slow to tell."""
     _skew(monkeypatch, *SKEWS[clocks])
     receipts, dice, asked = Receipts(), random.Random(seed), list[Asked]()
     monkeypatch.setattr(store_orders, "time", receipts)
-    async with _ground(settings, shop, receipts) as ground, working(settings):
+    async with _ground(settings, shop, database, receipts) as ground, working(settings):
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one() -> None:
@@ -233,10 +245,10 @@ def _skew(monkeypatch: pytest.MonkeyPatch, of_api: float, of_worker: float) -> N
 
 
 @asynccontextmanager
-async def _ground(settings: Settings, shop: Shop, receipts: Receipts) -> AsyncIterator[Ground]:
+async def _ground(settings: Settings, shop: Shop, database: str, receipts: Receipts) -> AsyncIterator[Ground]:
     async with (
         serving(settings, shop.key) as api,
-        asyncpg.create_pool(settings.database_url, min_size=AT_ONCE, max_size=2 * AT_ONCE) as pool,
+        asyncpg.create_pool(database, min_size=AT_ONCE, max_size=2 * AT_ONCE) as pool,
     ):
         ground = Ground(shop, api, pool, receipts)
         watcher = asyncio.create_task(ground.watch_the_loop())
