@@ -53,13 +53,12 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
     Never raises: what could not be recorded comes back when its lease lapses.
     """
     structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
-    if kind in _AT_STRIPE:
-        services = noting_calls(services, ref)
+    noting = noting_calls(services, ref) if kind in _AT_STRIPE else services
     try:
         with contextlib.ExitStack() as spans:
             name = f"job {kind.value}"
             run = begin_run(lambda traceparent: spans.enter_context(services.tracing.span(name, parent=traceparent)))
-            await _run(services, kind, ref)
+            await _run(noting, kind, ref)
         if run.outcome is not None:
             late = run.late if run.outcome == JobState.DONE else None
             services.meters.job(kind=kind.value, outcome=run.outcome, late=late)
