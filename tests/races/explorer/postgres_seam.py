@@ -13,6 +13,7 @@ import asyncpg
 
 from app.ports import Connection
 from app.store.database import PostgresDatabase
+from plugins.medusa_bridge import orders
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
@@ -180,6 +181,8 @@ class WiredConnection:
         return await self._wire.run(statement, lambda: self._wire.raw.execute(statement, *args))
 
     async def fetch(self, statement: str, *args: Any) -> Any:
+        if statement == orders._LOCK_ORDER and self._wire.actor is not None:
+            return await self._lock_order(*args)
         return await self._wire.run(statement, lambda: self._wire.raw.fetch(statement, *args))
 
     async def fetchval(self, statement: str, *args: Any) -> Any:
@@ -190,6 +193,12 @@ class WiredConnection:
         if row is not None and label(statement) == "take_job" and self._wire.open is not None:
             self._wire.open.taken.append((row["id"], row["generation"], args[1]))
         return row
+
+    async def _lock_order(self, order_id: str) -> Any:
+        """What the function runs, one statement after the other: others come in between, as they do at the function."""
+        for lock in orders._LOCKS:
+            await self.fetch(lock, order_id)
+        return await self.fetch(orders._FACTS, order_id)
 
     def terminate(self) -> None:
         """The line has dropped already."""
