@@ -23,11 +23,13 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
+from plugins.medusa_bridge import FUNCTIONS, grant_role
 
 ROLE: Final = "grace"
 KINDS: Final = 200
 """Kinds of stock that the orders of a shop share."""
+AT_ONCE: Final = 50_000
+"""Orders a transaction."""
 BULK: Final = (Path(__file__).parent / "sql" / "bulk_orders.sql").read_text()
 CHOICES: Final = {
     "VOID_WAIT_SECONDS": "0",
@@ -135,7 +137,7 @@ class Ground:
             value = await conn.fetchval(f"show {setting}")
             assert value == "on", f"{setting} is {value}: a real shop has it on"
         await conn.close()
-        await migrate(dsn)
+        await migrate(dsn, FUNCTIONS)
         await grant_role(dsn, ROLE, password=self.secret)
 
 
@@ -186,21 +188,28 @@ class Shop:
 
     def place(self, number: int, *, held_at_stripe: bool = False, ago_seconds: float = 0) -> list[str]:
         """So many orders, each with a hold of 29.7381 EUR. Their ids, oldest first."""
-        return asyncio.run(self._place(number, held_at_stripe=held_at_stripe, ago_seconds=ago_seconds))
+        intents = asyncio.run(_holds(self.ground.sandbox, number)) if held_at_stripe else None
+        return asyncio.run(self._place(number, intents, ago_seconds))
 
-    async def _place(self, number: int, *, held_at_stripe: bool, ago_seconds: float) -> list[str]:
-        intents = await _holds(self.ground.sandbox, number) if held_at_stripe else None
-        first = self._numbers + 1
-        self._numbers += number
+    def remember(self, number: int) -> None:
+        """So many orders of a month ago, captured and done with."""
+        asyncio.run(self._place(number, None, 30 * 86_400, settled=True))
+
+    async def _place(
+        self, number: int, intents: list[str] | None, ago_seconds: float, *, settled: bool = False
+    ) -> list[str]:
         conn = await asyncpg.connect(self.dsn)
         try:
-            step = 50_000
-            for low in range(first, self._numbers + 1, step):
-                high = min(low + step - 1, self._numbers)
+            first, self._numbers = self._numbers + 1, self._numbers + number
+            for low in range(first, self._numbers + 1, AT_ONCE):
+                high = min(low + AT_ONCE - 1, self._numbers)
                 part = None if intents is None else intents[low - first : high - first + 1]
                 ago = f"{ago_seconds + (self._numbers - high) / 1000} seconds"
                 async with conn.transaction():
-                    await conn.execute("select bench.place($1, $2, $3::text::interval, $4, $5)", low, high, ago, KINDS, part)
+                    place = "select bench.place($1, $2, $3::text::interval, $4, $5)"
+                    await conn.execute(place, low, high, ago, KINDS, part)
+                    if settled:
+                        await conn.execute("select bench.settle($1, $2, $3::text::interval)", low, high, ago)
             await conn.execute("vacuum analyze")
             rows = await conn.fetch('select id from "order" order by id desc limit $1', number)
             return [row["id"] for row in reversed(rows)]

@@ -110,3 +110,32 @@ begin
     drop table placed;
 end
 $$;
+
+-- Orders first to last become history: captured long ago, nothing reserved any more.
+create function bench.settle(first int, last int, ago interval) returns void language plpgsql as $$
+begin
+    create temp table settled on commit drop as
+    select n, n::text as salt, now() - ago - (last - n) * interval '1 ms' as at
+    from generate_series(first, last) as n;
+    update payment as p set captured_at = s.at
+    from settled as s where p.id = bench.new_id('pay', s.at, s.salt);
+    insert into capture (id, amount, raw_amount, payment_id, created_at, updated_at)
+    select bench.new_id('capt', at, salt), 29.7381, bench.raw(29.7381), bench.new_id('pay', at, salt), at, at from settled;
+    insert into order_transaction (
+        id, order_id, version, amount, raw_amount, currency_code, reference, reference_id, created_at, updated_at
+    )
+    select bench.new_id('ordtrx', at, salt), bench.new_id('order', at, salt), 1, 29.7381, bench.raw(29.7381), 'eur',
+        'capture', bench.new_id('capt', at, salt), at, at
+    from settled;
+    update payment_collection as c
+    set status = 'completed', captured_amount = 29.7381, raw_captured_amount = bench.raw(29.7381), completed_at = s.at
+    from settled as s where c.id = bench.new_id('pay_col', s.at, s.salt);
+    delete from reservation_item as r using settled as s where r.id = bench.new_id('resitem', s.at, s.salt);
+    update inventory_level as l
+    set reserved_quantity = l.reserved_quantity - r.number,
+        raw_reserved_quantity = bench.raw(l.reserved_quantity - r.number)
+    from (select n % 200 as kind, count(*) as number from settled group by 1) as r
+    where l.id = 'ilev_bench_' || r.kind;
+    drop table settled;
+end
+$$;
