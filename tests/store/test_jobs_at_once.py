@@ -72,7 +72,7 @@ async def test_two_relays_share_what_is_due(conn: asyncpg.Connection, connect: C
     ours = await asyncio.wait_for(jobs.queue_due(conn, at_once=4), 1)
     await turn.commit()
     assert len(theirs) == len(ours) == 4
-    assert {ref.id for ref in theirs}.isdisjoint({ref.id for ref in ours})
+    assert {ref.id for _, ref in theirs}.isdisjoint({ref.id for _, ref in ours})
 
 
 async def test_two_sweeps_put_each_job_back_once(conn: asyncpg.Connection, connect: Connect) -> None:
