@@ -35,7 +35,7 @@ async def test_a_missing_one_is_named_and_migrate_makes_it(
     assert locked is not None
     assert locked.read_at > read.read_at
     assert locked.payments == read.payments
-    assert [payment.id for payment in locked.payments] == order.payment_ids
+    assert tuple(payment.id for payment in locked.payments) == order.payment_ids
 
 
 async def test_another_text_is_another_function(conn: asyncpg.Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.domain.jobs import Job
 from app.ports import Reservation
-from app.store import jobs
+from app.store import cancellations, jobs
 from plugins.medusa_bridge import orders
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
@@ -77,7 +77,10 @@ def _without_generation() -> AbstractContextManager[None]:
 
 
 def _without_removal() -> AbstractContextManager[None]:
-    return _instead(jobs, "_REMOVE_CAPTURES", "select id from grace.jobs where order_id = $1 and false")
+    loose = cancellations._WRITE.replace("state in ('scheduled', 'queued')", "false")
+    assert loose != cancellations._WRITE
+    learn(loose, "write_cancellation")
+    return _instead(cancellations, "_WRITE", loose)
 
 
 def _without_inventory_lock() -> AbstractContextManager[None]:

@@ -79,6 +79,11 @@ class Wire:
         self._name = name
         return self._base.transaction(name)
 
+    def read(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """``app.ports.Database``."""
+        self._name = name
+        return self._base.read(name)
+
     def name_next(self, name: str) -> None:
         """What to call what comes next, where no ``transaction`` names it."""
         self._name = name
@@ -164,7 +169,7 @@ class _Pool:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    async def acquire(self, *, timeout: float) -> WiredConnection:  # noqa: ASYNC109 - asyncpg's own
+    async def acquire(self) -> WiredConnection:
         return WiredConnection(self._wire)
 
     async def release(self, conn: WiredConnection, *, timeout: float) -> None:  # noqa: ASYNC109
