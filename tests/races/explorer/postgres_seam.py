@@ -169,7 +169,7 @@ class _Pool:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    async def acquire(self, *, timeout: float) -> WiredConnection:  # noqa: ASYNC109 - asyncpg's own
+    async def acquire(self) -> WiredConnection:
         return WiredConnection(self._wire)
 
     async def release(self, conn: WiredConnection, *, timeout: float) -> None:  # noqa: ASYNC109
