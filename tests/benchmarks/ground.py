@@ -137,7 +137,8 @@ class Ground:
         self.stripe, self.stripe_pid = f"http://{HOST}:{port_file.read_text()}", child.pid
         self.add_shop(SHOP)
 
-    async def _furnish(self, database: str) -> str:
+    async def create_database(self, database: str) -> None:
+        """An empty one, on a server as durable as a real shop's."""
         admin = await asyncpg.connect(self.postgres.dsn())
         try:
             await admin.execute(f"create database {database}")
@@ -145,6 +146,9 @@ class Ground:
                 assert await admin.fetchval(f"show {name}") == "on", f"{name} is off: this is no real shop's database"
         finally:
             await admin.close()
+
+    async def _furnish(self, database: str) -> str:
+        await self.create_database(database)
         conn = await asyncpg.connect(self.dsn(database))
         try:
             await create_tables(conn)
