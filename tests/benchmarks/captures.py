@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 import redis
 
+from app.domain.findings import Defect
 from app.embedded.processes import end, spawn
 from app.settings import Role, read_settings
 from tests.benchmarks.cancels import place_templates
@@ -29,6 +30,7 @@ from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.ground import GRACE, Ground
 from tests.benchmarks.noop import QUEUES, declare
 from tests.benchmarks.orders import Batch, copy_orders, make_holds, schedule_captures
+from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
 from workers.broker import make_broker
 
@@ -39,7 +41,10 @@ _UNDER_WAY = (
     "select exists (select from grace.jobs where kind = 'capture' and order_id between $1 and $2 "
     "and state in ('scheduled', 'queued', 'running'))"
 )
-_CALL_OFF = "update grace.jobs set state = 'removed' where kind = 'capture' and state = 'scheduled' and order_id between $1 and $2"
+_CALL_OFF = (
+    "update grace.jobs set state = 'removed' where kind = 'capture' and state = 'scheduled' "
+    "and order_id between $1 and $2"
+)
 _DONE = (
     "select extract(epoch from max(updated_at) filter (where state = 'done') - $2)::float8 as took, "
     "count(*) filter (where state = 'done') as done from grace.jobs "
@@ -76,6 +81,7 @@ class _Drain:
             bound = workers * self._threads / SLOW
             slow[workers] = self._captures(workers, min(int(bound * scale.c_seconds), scale.c_jobs), SLOW)
             say(f"c: Stripe at {SLOW * 1000:.0f} ms, workers: {workers}, {slow[workers]:.0f}/s of {bound:.0f}/s")
+        asyncio.run(prove(self._ground, with_stripe=True, but=frozenset({Defect.UNCAPTURED})))  # those called off
         return list(self._figures(rates, slow))
 
     def _figures(self, rates: dict[tuple[str, int], list[float]], slow: dict[int, float]) -> Iterator[Figure]:
@@ -152,11 +158,12 @@ async def drain_once(ground: Ground, count: int, latency: float, *, first: int, 
     await sandbox.latency(0)
     conn = await asyncpg.connect(ground.dsn())
     try:
-        templates = await place_templates(conn)
+        if not ground.templates:
+            ground.templates = await place_templates(conn)
         intents = await make_holds(sandbox, count)
         await sandbox.latency(latency)
         placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)  # tracking looks no more
-        batch = await copy_orders(conn, templates, first=first, count=count, placed_at=placed, intents=intents)
+        batch = await copy_orders(conn, ground.templates, first=first, count=count, placed_at=placed, intents=intents)
         await conn.execute("vacuum analyze")
         due = await conn.fetchval("select now() + make_interval(secs => $1)", LEAD)
         await schedule_captures(conn, batch, due)

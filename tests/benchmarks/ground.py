@@ -53,6 +53,8 @@ class Ground:
         self.stripe = ""
         self.stripe_pid = 0
         self.keys: dict[str, str] = {}
+        self.templates: list[str] = []
+        """Orders to copy captures from."""
 
     def __enter__(self) -> Self:
         try:

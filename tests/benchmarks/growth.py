@@ -1,9 +1,10 @@
 """(d) The same cancel and the same look for new payments in a small shop and in an old one, in turns.
 
 Fair, since both are databases of one server, their orders copies of the same ones, and each cancel of the one is
-followed by a cancel of the other. The old shop's orders were placed over three years, captured, fulfilled and completed,
-with our own rows of them. Every plan that API and worker ran on the way (cancel, void, release, publish, capture, poll,
-relay) is taken from the server's log, and a sequential scan of a long table of Medusa's ends the run with an error.
+followed by a cancel of the other. The old shop's orders were placed over three years, captured, fulfilled and
+completed, with our own rows of them. Every plan that API and worker ran on the way (cancel, void, release, publish,
+capture, poll, relay) is taken from the server's log, and a sequential scan of a long table of Medusa's ends the run
+with an error.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.ground import GRACE, SHOP, Ground
-from tests.benchmarks.orders import Batch, copy_orders, make_holds, schedule_captures
+from tests.benchmarks.orders import Batch, copy_orders, look_at, make_holds, schedule_captures
 from tests.benchmarks.plans import explain, logged_plans, long_scans
 from tests.benchmarks.scale import Scale
 
 OLD: Final = "old_shop"
 _PORTION: Final = 100_000
 _TRACED: Final = 16
-"""Cancels and captures whose plans are logged: Postgres plans a prepared statement anew five times, and then for good."""
+"""Cancels, and captures, whose plans are logged: Postgres plans a statement anew five times, and then for good."""
 
 
 def measure(scale: Scale) -> list[Figure]:
@@ -70,8 +71,9 @@ async def _build(ground: Ground, database: str, orders: int, recent: int) -> Bat
     began = time.monotonic()
     conn = await asyncpg.connect(ground.dsn(database))
     try:
-        await conn.execute("set synchronous_commit = off; set session_replication_role = replica")
-        old = [await _old_template(conn) for _ in range(4)]
+        await conn.execute("set synchronous_commit = off")
+        old = await look_at(conn, [await _old_template(conn) for _ in range(4)])
+        templates = await look_at(conn, await place_templates(conn))
         indexes = await conn.fetch(
             "select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as made from pg_index as i "
             "join pg_class as c on c.oid = i.indrelid where c.relnamespace in ('public'::regnamespace, "
@@ -93,8 +95,7 @@ async def _build(ground: Ground, database: str, orders: int, recent: int) -> Bat
         for index in indexes:
             await conn.execute(index["made"])
         say(f"d: {database}: {len(indexes)} indexes, {time.monotonic() - began:.0f} s")
-        await conn.execute("reset session_replication_role; reset synchronous_commit")
-        templates = await place_templates(conn)
+        await conn.execute("reset synchronous_commit")
         intents = await make_holds(ground.sandbox, recent)
         batch = await copy_orders(conn, templates, first=10_000_000, count=recent, placed_at=now, intents=intents)
         await schedule_captures(conn, batch, now + timedelta(seconds=GRACE + 30))
@@ -107,8 +108,13 @@ async def _build(ground: Ground, database: str, orders: int, recent: int) -> Bat
         await conn.close()
 
 
+_DUE_NOW: Final = "update grace.jobs set run_at = now() where kind = 'capture' and order_id = any($1)"
 _OWN_HISTORY: Final = """
-with o as (select o.id, o.created_at from "order" as o join fresh as f on o.id = 'order_' || f.t || lpad(f.n::text, 14, '0') || '00'),
+with o as (
+    select o.id, o.created_at
+    from "order" as o
+    join fresh as f on o.id = 'order_' || f.t || lpad(f.n::text, 14, '0') || '00'
+),
 jobs as (
     insert into grace.jobs (kind, order_id, subject, state, run_at, attempts, created_at, updated_at)
     select 'capture', id, replace(id, 'order_', 'pay_'), 'done', created_at + interval '1 day', 1, created_at,
@@ -142,7 +148,8 @@ def _cancels(ground: Ground, scale: Scale, orders: dict[str, Orders]) -> dict[st
                 if turn:  # the first warms
                     medians[database].append(done.median_ms)
             if turn:
-                say(f"d: {turn}/{scale.d_rounds}, cancel: {medians[OLD][-1]:.1f} ms old, {medians[SHOP][-1]:.1f} ms small")
+                told = f"{medians[OLD][-1]:.1f} ms old, {medians[SHOP][-1]:.1f} ms small"
+                say(f"d: {turn}/{scale.d_rounds}, cancel: {told}")
     return medians
 
 
@@ -180,10 +187,11 @@ async def _plans(ground: Ground, batch: Batch) -> tuple[int, set[str]]:
             done = load.run(api.port, load.cancels(ids, ground.keys[OLD], ground.secret), 1)
             assert done.statuses == {200: _TRACED}, done.bodies.most_common(2)
             due = [batch.order_id(number) for number in numbers[_TRACED:]]
-            await conn.execute("update grace.jobs set run_at = now() where kind = 'capture' and order_id = any($1)", due)
+            await conn.execute(_DUE_NOW, due)
             for _ in range(300):
                 open_ = await conn.fetchval(
-                    "select count(*) from grace.jobs where order_id = any($1) and state in ('scheduled', 'queued', 'running')",
+                    "select count(*) from grace.jobs where order_id = any($1) "
+                    "and state in ('scheduled', 'queued', 'running')",
                     ids + due,
                 )
                 if not open_:

@@ -1,4 +1,4 @@
-"""The plans of what API and worker really ran, as Postgres' own auto_explain logged them: functions looked into, too."""
+"""The plans of what API and worker really ran, as Postgres' own auto_explain logged them: into functions, too."""
 
 from __future__ import annotations
 

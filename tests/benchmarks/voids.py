@@ -1,7 +1,7 @@
 """(b) A cancel to ``voided``, workers and Stripe in the loop, against Medusa's own admin cancel.
 
-Fair, since both cancel copies of the same orders, which a real Medusa sold, in the same database and with the same Stripe
-(answering at once, or after 150 ms), in turns in the same run. Medusa's cancel voids, releases stock and tells
+Fair, since both cancel copies of the same orders, which a real Medusa sold, in the same database and with the same
+Stripe (answering at once, or after 150 ms), in turns in the same run. Medusa's cancel voids, releases stock and tells
 subscribers before it answers. The product's answer waits for the void alone, so its throughput is also shown until
 nothing of all that is left to do. Medusa runs as ``medusa start`` does in production; the product with one API process
 and one worker. Without Node there is no Medusa, and its half is left out.
@@ -28,6 +28,7 @@ from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.ground import ROLE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, make_holds
+from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
 from tests.medusa.lab import Lab, Surroundings, start_lab
 from tests.medusa.orders import Medusa
@@ -102,8 +103,13 @@ class _Contest:
                             self._medusa(orders, bearer, clients, count, self._theirs.setdefault(key, Series()))
                         told = f"{self._ours[key].rates[-1]:.0f}/s, {self._ours[key].medians[-1]:.0f} ms"
                         if key in self._theirs:
-                            told += f"; Medusa {self._theirs[key].rates[-1]:.1f}/s, {self._theirs[key].medians[-1]:.0f} ms"
-                        say(f"b: {repetition + 1}/{scale.repetitions_b}, {clients} clients, Stripe {milliseconds} ms: {told}")
+                            told += (
+                                f"; Medusa {self._theirs[key].rates[-1]:.1f}/s, {self._theirs[key].medians[-1]:.0f} ms"
+                            )
+                        say(
+                            f"b: {repetition + 1}/{scale.repetitions_b}, {clients} clients, "
+                            f"Stripe {milliseconds} ms: {told}"
+                        )
         asyncio.run(self._prove(batch))
         return list(self._figures())
 
@@ -122,7 +128,9 @@ class _Contest:
             behind |= {"Medusa a second": median(theirs.rates), "its median ms": median(theirs.medians)}
             at_once = milliseconds == 0
             target = ">= 50" if at_once and clients == 8 else ""
-            yield Figure("b", f"voided / Medusa's cancels, {label}", _ratios(ours.rates, theirs.rates), target, "x", behind)
+            yield Figure(
+                "b", f"voided / Medusa's cancels, {label}", _ratios(ours.rates, theirs.rates), target, "x", behind
+            )
             whole = _ratios(ours.whole, theirs.rates)
             yield Figure("b", f"released and told, too / Medusa's cancels, {label}", whole, target)
             target = "<= 0.1" if at_once and clients == 1 else ""
@@ -208,6 +216,7 @@ class _Contest:
         assert not bad, f"{len(bad)} of {len(rows)} canceled orders are not canceled in full, such as {bad[0]}"
         by_medusa = {batch.order_id(number) for number in self._by_medusa}
         assert by_medusa <= {row["id"] for row in rows}, "Medusa answered 200 and did not cancel"
+        await prove(self._ground, self._database, with_stripe=True)
         say(f"b: {len(rows)} orders are canceled in full, {len(by_medusa)} of them by Medusa")
 
 
