@@ -2,7 +2,10 @@
 
 parts:
   a  cancels to the committed answer, against pgbench running the same statements at 1, 8 and 32 clients
+  b  cancels to "voided" with workers and Stripe in the loop, against Medusa's own cancel (needs Node 20)
   c  captures that are due at once, by 1, 2 and 4 workers, against dramatiq's own no-op drain
+  d  a shop of 1,000,000 orders against one of 10,000: cancel, look for new payments, plans
+  e  memory, latency while captures drain, far more clients than can be served
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.benchmarks import cancels, captures
+from tests.benchmarks import cancels, captures, growth, house, voids
 from tests.benchmarks.figures import Figure, as_json, into_readme, say, table
 from tests.benchmarks.scale import FULL, QUICK, SMOKE
 
-PARTS = {"a": cancels.measure, "c": captures.measure}
+PARTS = {"a": cancels.measure, "b": voids.measure, "c": captures.measure, "d": growth.measure, "e": house.measure}
 _SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 

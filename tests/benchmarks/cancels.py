@@ -18,15 +18,21 @@ from statistics import median
 
 import asyncpg
 
+from app.domain.findings import Defect
 from app.embedded.shop import STRIPE, Payment, place_order
 from tests.benchmarks import load
 from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.ground import GRACE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, schedule_captures
+from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.statements import Sent, Timing, as_script, pgbench, record_cancel, yardstick
 
 TEMPLATES = 20
+WARM_CANCELS = 4
+"""Of which the last two are recorded."""
+NO_WORKERS = frozenset({Defect.JOB_STUCK})
+BY_STRIPE = Payment(provider_id=STRIPE)
 
 
 @dataclass
@@ -62,11 +68,11 @@ def measure(scale: Scale) -> list[Figure]:
         return contest.run()
 
 
-async def furnish(ground: Ground, count: int, database: str = SHOP) -> Batch:
+async def furnish(ground: Ground, count: int, paid: Payment = BY_STRIPE) -> Batch:
     """Orders within their grace period, with the capture jobs that wait for its end."""
-    conn = await asyncpg.connect(ground.dsn(database))
+    conn = await asyncpg.connect(ground.dsn())
     try:
-        templates = await place_templates(conn)
+        templates = await place_templates(conn, paid)
         now = datetime.now(UTC).replace(microsecond=0)
         batch = await copy_orders(conn, templates, first=1, count=count, placed_at=now)
         await schedule_captures(conn, batch, now + timedelta(seconds=GRACE + 30))
@@ -77,9 +83,9 @@ async def furnish(ground: Ground, count: int, database: str = SHOP) -> Batch:
         await conn.close()
 
 
-async def place_templates(conn: asyncpg.Connection, count: int = TEMPLATES) -> list[str]:
+async def place_templates(conn: asyncpg.Connection, paid: Payment = BY_STRIPE) -> list[str]:
     """Orders to copy from, each with stock of its own."""
-    return [(await place_order(conn, payments=[Payment(provider_id=STRIPE)])).id for _ in range(count)]
+    return [(await place_order(conn, payments=[paid])).id for _ in range(TEMPLATES)]
 
 
 class _Contest:
@@ -87,6 +93,8 @@ class _Contest:
         self._ground, self._orders, self._folder, self._scale = ground, orders, folder, scale
         self._series: dict[tuple[str, int], Series] = {}
         self._client_us: list[float] = []
+        self._by_yardstick: set[str] = set()
+        self._canceled = 0
 
     def run(self) -> list[Figure]:
         scale, ground = self._scale, self._ground
@@ -111,6 +119,9 @@ class _Contest:
                         self._product(port, clients, self._aim(series, clients), keep=series)
                     told = {k[0]: f"{v.rates[-1]:.0f}/s" for k, v in self._series.items() if k[1] == clients}
                     say(f"a: {repetition + 1}/{scale.repetitions}, {clients} clients: {told}")
+        canceled = asyncio.run(_counts(ground))["orders"]
+        assert canceled == self._canceled + WARM_CANCELS, f"{canceled} orders canceled by {self._canceled} cancels"
+        asyncio.run(prove(ground, with_stripe=False, but=NO_WORKERS, but_orders=frozenset(self._by_yardstick)))
         return [*self._figures(sent), Figure(
             "a", "client's own cost, against a cancel at 8 clients", (median(self._client_us) * self._rate() / 1e6,),
             unit="of a core", made_of={"us a request": median(self._client_us), "health/live a second": live.rate},
@@ -121,7 +132,7 @@ class _Contest:
         return median(self._series[name, 8 if 8 in self._scale.a_clients else self._scale.a_clients[0]].rates)
 
     async def _scripts(self) -> list[Sent]:
-        numbers = list(self._orders.take(4))
+        numbers = list(self._orders.take(WARM_CANCELS))
         batch = self._orders.batch
         sent = await record_cancel(self._ground, batch, numbers)
         conn = await asyncpg.connect(self._ground.role_dsn())
@@ -139,9 +150,16 @@ class _Contest:
         timing = pgbench(self._ground.role_dsn(), self._folder / f"{name}.sql", clients=2, each=10, base=numbers[0])
         after = asyncio.run(_counts(self._ground))
         rose = {what: after[what] - before[what] for what in after}
-        assert timing.transactions == 20 and rose["orders"] == rose["payments"] == rose["cancellations"] == 20, rose
+        assert timing.transactions == 20
+        assert {rose["orders"], rose["payments"], rose["cancellations"]} == {20}, rose
         if name == "same":
-            assert rose["jobs"] == 60 and rose["captures waiting"] == -20, rose
+            assert (rose["jobs"], rose["captures waiting"]) == (60, -20), rose
+        self._note(name, numbers)
+
+    def _note(self, name: str, numbers: range) -> None:
+        self._canceled += len(numbers)
+        if name == "yardstick":
+            self._by_yardstick |= {self._orders.batch.order_id(number) for number in numbers}
 
     def _pgbench(self, name: str, clients: int) -> None:
         series = self._series.setdefault((name, clients), Series())
@@ -149,6 +167,7 @@ class _Contest:
         numbers = self._orders.take(each * clients)
         script = self._folder / f"{name}.sql"
         timing: Timing = pgbench(self._ground.role_dsn(), script, clients=clients, each=each, base=numbers[0])
+        self._note(name, numbers)
         series.rates.append(timing.rate)
         series.medians.append(timing.median_ms)
 
@@ -162,6 +181,7 @@ class _Contest:
         ids = [self._orders.batch.order_id(number) for number in self._orders.take(count)]
         done = load.run(port, load.cancels(ids, self._ground.keys[SHOP], self._ground.secret), clients)
         assert done.statuses == {200: count}, f"{done.statuses}: {done.bodies.most_common(2)}"
+        self._canceled += count
         if keep is not None:
             keep.rates.append(done.rate)
             keep.medians.append(done.median_ms)

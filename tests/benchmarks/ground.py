@@ -53,6 +53,8 @@ class Ground:
         self.stripe = ""
         self.stripe_pid = 0
         self.keys: dict[str, str] = {}
+        self.templates: list[str] = []
+        """Orders to copy captures from."""
 
     def __enter__(self) -> Self:
         try:
@@ -137,7 +139,8 @@ class Ground:
         self.stripe, self.stripe_pid = f"http://{HOST}:{port_file.read_text()}", child.pid
         self.add_shop(SHOP)
 
-    async def _furnish(self, database: str) -> str:
+    async def create_database(self, database: str) -> None:
+        """An empty one, on a server as durable as a real shop's."""
         admin = await asyncpg.connect(self.postgres.dsn())
         try:
             await admin.execute(f"create database {database}")
@@ -145,6 +148,9 @@ class Ground:
                 assert await admin.fetchval(f"show {name}") == "on", f"{name} is off: this is no real shop's database"
         finally:
             await admin.close()
+
+    async def _furnish(self, database: str) -> str:
+        await self.create_database(database)
         conn = await asyncpg.connect(self.dsn(database))
         try:
             await create_tables(conn)

@@ -33,6 +33,8 @@ class Load:
     bodies: Counter[bytes] = field(default_factory=Counter)
     retry_after: int = 0
     """Answers with that header."""
+    counted: int = 0
+    """Answers with the words that were asked for."""
 
     @property
     def rate(self) -> float:
@@ -104,8 +106,13 @@ class _Line:
         return head, body
 
 
-def run(port: int, requests: list[bytes], clients: int, *, seconds: float | None = None) -> Load:
-    """Send the requests, each once, ``clients`` at a time. ``seconds`` ends it before they are used up."""
+def run(
+    port: int, requests: list[bytes], clients: int, *, seconds: float | None = None, count_body: bytes | None = None
+) -> Load:
+    """Send the requests, each once, ``clients`` at a time. ``seconds`` ends it before they are used up.
+
+    Answers that have ``count_body`` in them are counted.
+    """
     done = Load()
     left: Iterator[bytes] = iter(requests)
     lines = [_Line(port) for _ in range(clients)]
@@ -126,6 +133,7 @@ def run(port: int, requests: list[bytes], clients: int, *, seconds: float | None
                 now = time.perf_counter()
                 done.latencies.append(now - line.sent_at)
                 _note(done, *answer)
+                done.counted += count_body is not None and count_body in answer[1]
                 late = seconds is not None and now - began > seconds
                 request = None if late else next(left, None)
                 if request is None:

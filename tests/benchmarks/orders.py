@@ -21,6 +21,15 @@ SHARED: Final = frozenset(
 """Prefixes of what orders have in common; rows that bear another one's id belong to the order."""
 
 _ID: Final = re.compile(r"\b([a-z]+(?:_[a-z]+)*)_([0-9A-Z]{26})\b")
+_TEXTS: Final = frozenset(("text", "character varying", "character varying(255)"))
+_TABLES: Final = """
+select c.relname as name, array_agg(quote_ident(a.attname) order by a.attnum) as columns,
+    array_agg(format_type(a.atttypid, a.atttypmod) order by a.attnum) as types
+from pg_class as c
+join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname <> 'workflow_execution'
+group by 1
+"""
 _INTENT: Final = re.compile(r"\bpi_[0-9A-Za-z_]+")
 
 
@@ -53,6 +62,10 @@ class _Row:
     """Text and type by name."""
 
 
+_SEEN: Final[dict[str, list[_Row]]] = {}
+"""Rows of templates by order: looked for while the tables are small."""
+
+
 async def copy_orders(
     conn: Connection,
     templates: Sequence[str],
@@ -72,7 +85,7 @@ async def copy_orders(
     await conn.execute(
         "drop table if exists fresh; create temp table fresh (n bigint, t text, placed timestamptz, pi text)"
     )
-    when = "$3::timestamptz" if spread is None else f"$3::timestamptz - interval '{spread}' * ($2 - n) / $2"
+    when = "$3::timestamptz" if spread is None else f"$3::timestamptz - interval '{spread}' * (($2 - n)::float8 / $2)"
     moment = "$4" if spread is None else _crockford("(extract(epoch from w.placed) * 1000)::bigint")
     await conn.execute(
         f"insert into fresh select w.n, {moment}, date_trunc('milliseconds', w.placed), 'pi_none' || w.n "
@@ -84,18 +97,26 @@ async def copy_orders(
     )
     if intents is not None:
         await conn.execute(
-            "update fresh set pi = i.id from unnest($1::text[]) with ordinality as i (id, n) where fresh.n = $2 + i.n - 1",
+            "update fresh set pi = i.id from unnest($1::text[]) with ordinality as i (id, k) where n = $2 + k - 1",
             list(intents),
             first,
         )
-    await conn.execute("analyze fresh")
+    await conn.execute("analyze fresh; set session_replication_role = replica")  # rows come in no order of parents
     for number, order_id in enumerate(templates):
         rows = await _rows_of(conn, order_id)
-        renamed = _renamed(rows)
-        for row in _parents_first(rows):
+        renamed = _renamed(rows, min((m[2] for m in _ids_of(rows, "cart")), default=order_id))
+        for row in rows:
             await conn.execute(_insert(row, renamed, f"n % {len(templates)} = {number}"))
+    await conn.execute("reset session_replication_role")
     await _reserve(conn)
     return Batch(stamp, first, count)
+
+
+async def look_at(conn: Connection, templates: Sequence[str]) -> list[str]:
+    """Remember the rows of the templates, as long as looking through all tables for them is quick."""
+    for order_id in templates:
+        await _rows_of(conn, order_id)
+    return list(templates)
 
 
 async def _reserve(conn: Connection) -> None:
@@ -111,48 +132,53 @@ async def _reserve(conn: Connection) -> None:
 
 
 async def _rows_of(conn: Connection, order_id: str) -> list[_Row]:
-    """The order's rows in all tables: those that bear its id, or an id that one of them bears."""
-    tables = await conn.fetch(
-        "select c.relname as name, array_agg(quote_ident(a.attname) order by a.attnum) as columns, "
-        "array_agg(format_type(a.atttypid, a.atttypmod) order by a.attnum) as types "
-        "from pg_class as c join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped "
-        "where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attgenerated = '' group by 1"
-    )
+    """The order's rows in all tables: those that bear its id, or an id that one of them bears and the checkout made."""
+    if order_id in _SEEN:
+        return _SEEN[order_id]
+    tables = await conn.fetch(_TABLES)
+    since = order_id
+    if await conn.fetchval("select to_regclass('order_cart')"):
+        since = await conn.fetchval("select cart_id from order_cart where order_id = $1", order_id)
     known, found = {order_id}, dict[tuple[str, str], _Row]()
-    while True:
+    before = 0
+    while len(known) > before:
         before = len(known)
         for table in tables:
-            texts = [c for c, t in zip(table["columns"], table["types"], strict=True) if t.startswith(("text", "char"))]
+            texts = [c for c, t in zip(table["columns"], table["types"], strict=True) if t in _TEXTS]
             if not texts:
                 continue
             where = " or ".join(f"{column} = any($1)" for column in texts)
             cells = ", ".join(f"{column}::text as {column}" for column in table["columns"])
             for record in await conn.fetch(f'select {cells} from "{table["name"]}" as t where {where}', list(known)):
-                columns = {
-                    name: (value, kind) for (name, value), kind in zip(record.items(), table["types"], strict=True)
-                }
-                own = columns.get("id", ("", ""))[0] or ""
-                if _shared(own):
+                values = dict(record)
+                if not _own(values.get("id") or order_id, since):
                     continue
+                columns = dict(zip(values, zip(values.values(), table["types"], strict=True), strict=True))
                 found[table["name"], str(record)] = _Row(table["name"], columns)
-                for value, _ in columns.values():
-                    known |= {m[0] for m in _ID.finditer(value or "") if not _shared(m[0])}
-        if len(known) == before:
-            return list(found.values())
+                ids = (match[0] for value in values.values() for match in _ID.finditer(value or ""))
+                known |= {known_id for known_id in ids if _own(known_id, since)}
+    _SEEN[order_id] = list(found.values())
+    return _SEEN[order_id]
 
 
-def _shared(known: str) -> bool:
+def _own(known: str, since: str) -> bool:
+    """Whether the id is of the order alone: made since the cart, and of no kind that orders share."""
     match = _ID.fullmatch(known)
-    return match is not None and match[1] in SHARED
+    return match is not None and match[1] not in SHARED and match[2][:10] >= since[-26:-16]
 
 
-def _renamed(rows: Sequence[_Row]) -> dict[str, str]:
+def _ids_of(rows: Sequence[_Row], prefix: str) -> list[re.Match[str]]:
+    found = (m for row in rows for value, _ in row.columns.values() for m in _ID.finditer(value or ""))
+    return [match for match in found if match[1] == prefix]
+
+
+def _renamed(rows: Sequence[_Row], since: str) -> dict[str, str]:
     """For every id of the order the SQL that makes a copy's."""
     renamed: dict[str, str] = {}
     ordinals: dict[str, int] = {}
     texts = sorted({value for row in rows for value, _ in row.columns.values() if value})
     for match in (m for text in texts for m in _ID.finditer(text)):
-        if match[1] not in SHARED and match[0] not in renamed:
+        if _own(match[0], since) and match[0] not in renamed:
             ordinal = ordinals[match[1]] = ordinals.get(match[1], -1) + 1
             renamed[match[0]] = f"'{match[1]}_' || t || lpad(n::text, 14, '0') || '{ordinal:02d}'"
     return renamed | {match[0]: "pi" for text in texts for match in _INTENT.finditer(text)}
@@ -170,7 +196,8 @@ def _insert(row: _Row, renamed: dict[str, str], where: str) -> str:
             cells[name] = "placed"
         else:
             cells[name] = _cell(value, kind, renamed)
-    return f'insert into "{row.table}" ({", ".join(cells)}) select {", ".join(cells.values())} from fresh where {where}'
+    names = ", ".join(f'"{name}"' for name in cells)
+    return f'insert into "{row.table}" ({names}) select {", ".join(cells.values())} from fresh where {where}'
 
 
 def _cell(value: str, kind: str, renamed: dict[str, str]) -> str:
@@ -181,12 +208,6 @@ def _cell(value: str, kind: str, renamed: dict[str, str]) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _parents_first(rows: Sequence[_Row]) -> list[_Row]:
-    """Foreign keys point to rows that are there already."""
-    order = ("order", "order_line_item", "order_shipping_method", "payment_collection", "payment_session", "payment")
-    return sorted(rows, key=lambda row: order.index(row.table) if row.table in order else len(order))
 
 
 def _crockford(milliseconds: str) -> str:

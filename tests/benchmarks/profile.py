@@ -61,11 +61,11 @@ def _cancel(ground: Ground, given: argparse.Namespace) -> None:
 
 def _capture(ground: Ground, given: argparse.Namespace) -> None:
     with ground.workers(given.workers) as programs:
-        asyncio.run(drain_once(ground, min(given.count, 200), 0.0, first=1))
+        asyncio.run(drain_once(ground, min(given.count, 200), 0.0, first=1, limit=60))
         asyncio.run(_forget(ground))
         with _Spy(given.flame, programs):
-            took = asyncio.run(drain_once(ground, given.count, 0.0, first=1_000_000))
-    say(f"{given.count / took:.0f} captures a second")
+            rate = asyncio.run(drain_once(ground, given.count, 0.0, first=1_000_000, limit=60))
+    say(f"{rate:.0f} captures a second")
     asyncio.run(_tell(ground, given.count))
 
 

@@ -34,7 +34,9 @@ async def test_a_job_is_due_at_its_time_or_at_once(conn: asyncpg.Connection) -> 
     later = datetime.now(UTC) + timedelta(hours=1)
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["later"], run_at=later)
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["now"])
-    assert [(kind, ref.order_id) for kind, ref in await jobs.queue_due(conn, at_once=10)] == [(JobKind.CAPTURE, "order_1")]
+    assert [(kind, ref.order_id) for kind, ref in await jobs.queue_due(conn, at_once=10)] == [
+        (JobKind.CAPTURE, "order_1")
+    ]
     assert await _states(conn) == {"later": "scheduled", "now": "queued"}
     assert await conn.fetchval("select run_at from grace.jobs where subject = 'later'") == later
 
