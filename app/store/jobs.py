@@ -21,6 +21,7 @@ _ORDER_JOBS: Final = statement("order_jobs")
 _REMOVE_CAPTURES: Final = statement("remove_captures")
 _QUEUE_DUE: Final = statement("queue_due")
 _TAKE: Final = statement("take_job")
+_VOID_IS_OPEN: Final = statement("void_is_open")
 _RUNNING: Final = statement("running_job")
 _FINISH: Final = statement("finish_job")
 _FAIL: Final = statement("fail_job")
@@ -73,6 +74,11 @@ async def all_of(conn: Connection, order_id: str) -> list[JobRow]:
 async def of_order(conn: Connection, order_id: str, kind: JobKind) -> list[Job]:
     """The order's jobs of a kind. Under the order's lock, none of them can begin to run."""
     return [_job(row) for row in await conn.fetch(_ORDER_JOBS, order_id, kind.value)]
+
+
+async def void_is_open(conn: Connection, order_id: str) -> bool:
+    """Whether the outcome of the order's voids is still to come, and nothing is known to go wrong."""
+    return bool(await conn.fetchval(_VOID_IS_OPEN, order_id))
 
 
 async def remove_captures(conn: Connection, order_id: str) -> int:
