@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
@@ -12,6 +13,7 @@ from app.ports import Connection
 from app.store.sql import statement
 
 _FUNCTIONS: Final = statement("own_functions")
+_PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -33,6 +35,11 @@ class Function(msgspec.Struct, frozen=True):
         digest = hashlib.sha256(template.encode()).hexdigest()[:8]
         full = f"grace.{name}_{digest}"
         return cls(full, template.replace("{name}", full))
+
+
+def named(text: str, *names: str) -> str:
+    """A statement whose parameters are a function's variables: the first name stands for ``$1``, and so on."""
+    return _PARAMETER.sub(lambda found: names[int(found[1]) - 1], text)
 
 
 async def absent(conn: Connection, functions: Sequence[Function]) -> list[Function]:

@@ -16,8 +16,9 @@ from app.domain.money import covers, to_minor_units
 from app.domain.order import Provider
 from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
+from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import as_arguments
-from plugins.medusa_bridge.orders import FUNCTIONS, payment_of, provider_of
+from plugins.medusa_bridge.orders import payment_of, provider_of
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _PAYMENTS: Final = statement("find_payments_in_question")

@@ -25,8 +25,6 @@ LOCK_ORDER: Final = Function.of(
     statement("functions/lock_order"),
     {"lock_order_row": _LOCKS[0], "lock_payment_rows": _LOCKS[1], "order_facts": _FACTS},
 )
-FUNCTIONS: Final = (LOCK_ORDER,)
-"""What ``medusa-grace migrate`` puts into schema ``grace`` for the bridge."""
 
 _LOCK_ORDER: Final = f"select * from {LOCK_ORDER.name}($1)"  # noqa: S608 - a name of ours
 

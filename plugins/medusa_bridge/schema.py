@@ -10,7 +10,7 @@ import structlog
 from app.ports import Connection
 from app.store.examine import unusable
 from app.store.functions import absent
-from plugins.medusa_bridge import orders
+from plugins.medusa_bridge.functions import FUNCTIONS, TRIALS
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _KIND: Final = statement("medusa_kind")
@@ -44,7 +44,7 @@ async def verify_schema(conn: Connection) -> None:
     """
     kind = await recognise(conn)
     log.info("medusa.recognised", medusa=kind)
-    lacking = await absent(conn, orders.FUNCTIONS)
+    lacking = await absent(conn, FUNCTIONS)
     if lacking:
         message = f"the database lacks {', '.join(function.name for function in lacking)}: run medusa-grace migrate"
         raise SchemaMismatch(message)
@@ -61,10 +61,11 @@ async def verify_schema(conn: Connection) -> None:
 async def _unusable_functions(conn: Connection) -> dict[str, list[str]]:
     """Postgres does not look into a function before it is called."""
     problems: dict[str, list[str]] = {}
-    await conn.execute("savepoint trial")
-    try:
-        await orders.read(conn, "", lock=True)
-    except asyncpg.PostgresError as error:
-        problems[str(error).splitlines()[0]] = [orders.LOCK_ORDER.name]
-    await conn.execute("rollback to savepoint trial")
+    for function, call in TRIALS.items():
+        await conn.execute("savepoint trial")
+        try:
+            await conn.execute(call)
+        except asyncpg.PostgresError as error:
+            problems.setdefault(str(error).splitlines()[0], []).append(function.name)
+        await conn.execute("rollback to savepoint trial")
     return problems

@@ -27,8 +27,8 @@ collections as (
     select 'pay_col_' || i, 'eur', 10, '{"value": "10"}', 'completed' from n
 ),
 items as (
-    insert into order_item (id, order_id, version, item_id, quantity, raw_quantity, fulfilled_quantity, shipped_quantity,
-        return_requested_quantity, return_received_quantity, return_dismissed_quantity, written_off_quantity)
+    insert into order_item (id, order_id, version, item_id, quantity, raw_quantity, fulfilled_quantity,
+        shipped_quantity, return_requested_quantity, return_received_quantity, return_dismissed_quantity, written_off_quantity)
     select 'orditem_' || i, 'order_' || i, 1, 'ordli_' || i, 1, '{"value": "1"}', 1, 1, 0, 0, 0, 0 from n
 ),
 links as (
@@ -72,8 +72,8 @@ async def test_new_authorizations_reads_no_table_from_end_to_end(shop: Shop) -> 
 async def test_an_order_and_the_newest_payment_are_read_by_their_indexes(shop: Shop) -> None:
     order = await shop.place()
     assert not [node for node in await _plan(shop, statement("newest_payment")) if node["Node Type"] == "Seq Scan"]
-    given = {name: order.id for name in ("lock_order_row", "lock_payment_rows", "order_facts", "live_reservations")}
-    for name, argument in {**given, "touched_after_cancel": [order.id]}.items():
+    one: Any = dict.fromkeys(("lock_order_row", "lock_payment_rows", "order_facts", "live_reservations"), order.id)
+    for name, argument in {**one, "touched_after_cancel": [order.id]}.items():
         plan = await _plan(shop, statement(name), argument)
         scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
         assert scanned.isdisjoint({"payment", "order", "order_item", "order_payment_collection"}), f"{name}: {scanned}"
