@@ -102,10 +102,12 @@ def timed(words: str) -> Markup:
 
 
 def until(at: datetime) -> str:
-    """``in 3 h``, ``2 days ago``."""
+    """``in 3 h``, ``2 days ago``, ``now``."""
     left = at - datetime.now(UTC)
     ago = left < timedelta(0)
     minutes = int(abs(left).total_seconds() // 60)
+    if minutes == 0:
+        return "now"
     if minutes < 60:
         length = f"{minutes} min"
     elif minutes < 48 * 60:
