@@ -73,8 +73,8 @@ async def test_new_authorizations_reads_no_table_from_end_to_end(shop: Shop) -> 
 async def test_an_order_and_the_newest_payment_are_read_by_their_indexes(shop: Shop) -> None:
     order = await shop.place()
     assert not [node for node in await _plan(shop, statement("newest_payment")) if node["Node Type"] == "Seq Scan"]
-    given = {"order_row": order.id, "payment_rows": order.id, "live_reservations": order.id}
-    for name, argument in {**given, "touched_after_cancel": [order.id]}.items():
+    one: Any = dict.fromkeys(("lock_order_row", "lock_payment_rows", "order_facts", "live_reservations"), order.id)
+    for name, argument in {**one, "touched_after_cancel": [order.id]}.items():
         plan = await _plan(shop, statement(name), argument)
         scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
         assert scanned.isdisjoint({"payment", "order", "order_item", "order_payment_collection"}), f"{name}: {scanned}"
