@@ -33,7 +33,7 @@ from app.runtime import NotReady
 from app.settings import MIN_SECRET, Role, Settings, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate
-from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
+from plugins.medusa_bridge import FUNCTIONS, NoShop, SchemaMismatch, check_shop, grant_role, print_grants
 from workers.main import run_worker
 
 log = structlog.get_logger()
@@ -273,7 +273,7 @@ def _migrate(options: argparse.Namespace) -> int:
             print(f"{text};")  # noqa: T201
         return 0
     asyncio.run(check_shop(dsn))
-    done = [f"applied {name}" for name in asyncio.run(migrate(dsn))]
+    done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
     if role is not None:
         done += asyncio.run(grant_role(dsn, role, password=settings.role_password))
     print("\n".join(done) or "nothing to do")  # noqa: T201

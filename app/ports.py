@@ -47,6 +47,13 @@ class Database(Protocol):
         """
         ...
 
+    def read(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection for a look that decides nothing: each statement sees what is committed when it begins.
+
+        As a transaction without its round trips, for two seconds at most. Raises ``Unavailable`` as that does.
+        """
+        ...
+
 
 class IntentState(StrEnum):
     """What a PaymentIntent means to a hold."""
@@ -419,8 +426,8 @@ class RateLimits(Protocol):
         """Whether they can be counted at all now; never raises."""
         ...
 
-    async def exceeded(self, key: str, limit: int) -> int | None:
-        """Count a request against ``key``. Seconds to wait when ``limit`` is exceeded; never raises."""
+    async def exceeded(self, *budgets: tuple[str, int]) -> int | None:
+        """Count a request against every ``(key, limit)``. Seconds to wait when one is exceeded; never raises."""
         ...
 
 

@@ -77,6 +77,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         gateway = StripeGateway.open(key, settings.stripe_api_base, meters=meters, tracing=tracing)
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis)
+        stack.push_async_callback(wakeup.close)
         services = Services(
             db=db,
             commerce=commerce,

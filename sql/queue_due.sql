@@ -1,14 +1,20 @@
--- $1 kind, $2 how many may be under way at once
+-- $1 kinds, $2 how many of each may be under way at once
 -- Moves due rows to "queued". The generation names this very dispatch: older messages are stale.
 -- The bound keeps a pile of due jobs in Postgres, where a sweep can tell a slow message from a lost one.
-update grace.jobs
-set state = 'queued', generation = generation + 1, updated_at = now()
-where id in (
-    select id
-    from grace.jobs
-    where kind = $1 and state = 'scheduled' and run_at <= now()
-    order by run_at
-    limit greatest($2 - (select count(*) from grace.jobs where kind = $1 and state = 'queued'), 0)
-    for update skip locked
+with due as (
+    select j.id
+    from unnest($1::text[]) as k (kind)
+    cross join lateral (
+        select id
+        from grace.jobs
+        where kind = k.kind and state = 'scheduled' and run_at <= now()
+        order by run_at
+        limit greatest($2 - (select count(*) from grace.jobs where kind = k.kind and state = 'queued'), 0)
+        for update skip locked
+    ) as j
 )
-returning id, kind, generation, order_id
+update grace.jobs as j
+set state = 'queued', generation = j.generation + 1, updated_at = now()
+from due
+where j.id = due.id
+returning j.id, j.kind, j.generation, j.order_id

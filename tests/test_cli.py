@@ -296,7 +296,7 @@ class TestServeAndWorker:
         settings = {"REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
         ended = await run("serve", DATABASE_URL=database, **settings)
         assert ended.code == 1
-        assert "payment_rows" in ended.err
+        assert "order_facts" in ended.err
         assert "column p.captured_at does not exist" in ended.err
         assert "Traceback" not in ended.err
 

@@ -162,6 +162,12 @@ class SteppedIn:
         return self._transaction(name)
 
     @asynccontextmanager
+    async def read(self, name: str) -> AsyncIterator[Connection]:
+        await self._before(name)
+        async with self._inner.read(name) as conn:
+            yield conn
+
+    @asynccontextmanager
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:
         await self._before(name)
         async with self._inner.transaction(name) as conn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import dramatiq
 from dramatiq import Actor, Broker
@@ -14,6 +14,10 @@ from app.usecases.run_job import run_job
 from workers.broker import QUEUES
 
 JobActor = Actor[[int, int, str], Any]
+
+
+_FIRST: Final = (JobKind.VOID, JobKind.CAPTURE, JobKind.REFUND, JobKind.RELEASE, JobKind.LOOK, JobKind.PUBLISH)
+"""What a worker takes up first of what waits: a shopper waits for the void, money for the capture."""
 
 
 def declare_actors(broker: Broker, services: Callable[[], Services]) -> Mapping[JobKind, JobActor]:
@@ -28,4 +32,5 @@ def _declare(broker: Broker, services: Callable[[], Services], kind: JobKind) ->
     async def work(job_id: int, generation: int, order_id: str) -> None:
         await run_job(services(), kind, JobRef(job_id, generation, order_id))
 
-    return dramatiq.actor(actor_name=kind.value, queue_name=QUEUES[kind], broker=broker)(work)
+    priority = _FIRST.index(kind)
+    return dramatiq.actor(actor_name=kind.value, queue_name=QUEUES[kind], priority=priority, broker=broker)(work)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import BrokerConnectionError
@@ -24,6 +26,9 @@ QUEUES: Final[Mapping[JobKind, str]] = {
     JobKind.LOOK: "payment-look-queue",
 }
 
+IDLE_POLL: Final = 0.1
+"""Seconds between looks at a queue when nobody rang: how late the message of another worker's relay may be."""
+
 _PATIENCE: Final = 0.5
 """Seconds that Redis has to answer. dramatiq's own client would wait five for a hung server."""
 
@@ -39,17 +44,31 @@ class _NoAlarm(logging.Filter):
 
 
 for _queue in QUEUES.values():
-    for _thread in (_queue, f"{_queue}.DQ"):
-        logging.getLogger(f"dramatiq.worker.ConsumerThread({_thread})").addFilter(_NoAlarm())
+    logging.getLogger(f"dramatiq.worker.ConsumerThread({_queue})").addFilter(_NoAlarm())
 
 
 class _Consumer(_RedisConsumer):
-    """Does not wait for Redis to be told that a message is done: the row knows, and a repeated message is stale."""
+    """Looks into its queue when it is told to, and now and then besides. Does not wait for Redis to be told that a
+    message is done: the row knows, and a repeated message is stale."""
+
+    def __init__(self, broker: _Broker, queue_name: str, prefetch: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout=0)  # type: ignore[no-untyped-call]
+        self._few = prefetch // 2
+        self._look = broker.bells[queue_name]
+
+    def __next__(self) -> MessageProxy | None:
+        """A message, or ``None`` after a while without one."""
+        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
+        if message is None and self._look.wait(IDLE_POLL):
+            self._look.clear()
+        return message
 
     def ack(self, message: MessageProxy) -> None:
         """Tell Redis, if it listens."""
         with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
             super().ack(message)  # type: ignore[no-untyped-call]
+        if self.outstanding_message_count <= self._few:
+            self._look.set()
 
     def nack(self, message: MessageProxy) -> None:
         """Tell Redis, if it listens."""
@@ -58,15 +77,32 @@ class _Consumer(_RedisConsumer):
 
 
 class _Broker(RedisBroker):
-    @property
-    def consumer_class(self) -> type[_Consumer]:
-        """See ``_Consumer``."""
-        return _Consumer
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self.bells: dict[str, threading.Event] = {}
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Without the queue for delayed messages beside it: there are none, and it would be polled all the same."""
+        if queue_name not in self.queues:
+            self.bells[queue_name] = threading.Event()
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> _Consumer:  # noqa: ARG002
+        """See ``_Consumer``, which has its own idea of patience."""
+        return _Consumer(self, queue_name, prefetch)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Put the message into its queue, and let this process' own consumer know."""
+        sent: Message[Any] = super().enqueue(message, delay=delay)
+        self.bells[message.queue_name].set()
+        return sent
 
 
 def make_broker(redis_url: str, *middleware: Middleware) -> RedisBroker:
     """A broker whose async actors run on one event loop, with ``middleware`` started after that loop."""
-    return _Broker(  # type: ignore[no-untyped-call]
+    return _Broker(
         url=f"{redis_url}{'&' if '?' in redis_url else '?'}socket_timeout={_PATIENCE}"
         f"&socket_connect_timeout={_PATIENCE}",
         middleware=[AsyncIO(), *middleware],

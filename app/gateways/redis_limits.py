@@ -28,21 +28,25 @@ class RedisRateLimits:
         except (RedisError, OSError):
             return False
 
-    async def exceeded(self, key: str, limit: int) -> int | None:
-        """Count one request against ``key``. Seconds until the next window when ``limit`` is exceeded, else ``None``.
+    async def exceeded(self, *budgets: tuple[str, int]) -> int | None:
+        """Count one request against every key. Seconds until the next window when a limit is exceeded, else ``None``.
 
         A limit of 0 counts nothing.
         """
-        if not limit:
+        counted = [(key, limit) for key, limit in budgets if limit]
+        if not counted:
             return None
         now = time.time()
-        name = f"grace:rate:{key}:{int(now // WINDOW)}"
+        window = int(now // WINDOW)
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.incr(name)
-                pipe.expire(name, WINDOW * 2)
-                count, _ = await pipe.execute()
+                for key, _ in counted:
+                    name = f"grace:rate:{key}:{window}"
+                    pipe.incr(name)
+                    pipe.expire(name, WINDOW * 2)
+                counts = (await pipe.execute())[::2]
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
             return None
-        return WINDOW - int(now % WINDOW) if count > limit else None
+        over = any(count > limit for count, (_, limit) in zip(counts, counted, strict=True))
+        return WINDOW - int(now % WINDOW) if over else None

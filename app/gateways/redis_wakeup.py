@@ -19,13 +19,35 @@ class RedisWakeup:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._knocking = self._again = False
+        self._rest: asyncio.Task[None] | None = None
 
     async def wake(self) -> None:
-        """See ``app.ports.WorkerWakeup``."""
+        """See ``app.ports.WorkerWakeup``. Who comes while somebody knocks leaves it to one more knock afterwards."""
+        if self._knocking:
+            self._again = True
+            return
+        await self._knock()
+        if self._again and (self._rest is None or self._rest.done()):
+            self._rest = asyncio.create_task(self._knock_again())
+
+    async def close(self) -> None:
+        """Knock for those who left it to us."""
+        if self._rest is not None:
+            await self._rest
+
+    async def _knock_again(self) -> None:
+        while self._again and not self._knocking:
+            await self._knock()
+
+    async def _knock(self) -> None:
+        self._knocking, self._again = True, False
         try:
             await self._redis.publish(CHANNEL, b"")
         except (RedisError, OSError) as error:
             log.warning("redis.wakeup_skipped", error=type(error).__name__)
+        finally:
+            self._knocking = False
 
     async def listen(self, knock: asyncio.Event) -> None:
         """Set ``knock`` at every knock, for ever. While Redis is away the event is simply not set."""

@@ -7,16 +7,20 @@ import time
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import stripe
 import structlog
+from stripe import StripeResponse
 
+from app.gateways.stripe_line import StripeLine
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
 from app.telling import Meters, NoMeters, NoTracing, Tracing
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
 
+_INTENTS: Final = "/v1/payment_intents"
 _STATES: Final = {
     "requires_capture": IntentState.HELD,
     "succeeded": IntentState.CAPTURED,
@@ -43,7 +47,7 @@ class StripeGateway:
     ) -> None:
         self._meters = meters
         self._tracing = tracing
-        self._http = stripe.HTTPXClient(timeout=TIMEOUT, allow_sync_methods=False)
+        self._http = StripeLine(TIMEOUT)
         self._client = stripe.StripeClient(
             api_key,
             http_client=self._http,
@@ -59,7 +63,7 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     def noting(self, calls: list[Call]) -> Self:
         """See ``app.ports.PaymentGateway``. Shares the connections."""
@@ -69,44 +73,41 @@ class StripeGateway:
 
     async def look(self, intent_id: str) -> Answered | Unseen:
         """See ``app.ports.PaymentGateway``."""
-        call = self._client.v1.payment_intents.retrieve_async(intent_id, params={"expand": ["latest_charge"]})
+        call = self._client.raw_request_async("get", f"{_INTENTS}/{_path(intent_id)}", expand=["latest_charge"])
         outcome = await self._outcome("look", intent_id, call)
         return outcome if isinstance(outcome, Answered) else Unseen(outcome.error)
 
     async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
         """See ``app.ports.PaymentGateway``. A capture that was made before is answered, not declined."""
-        call = self._client.v1.payment_intents.capture_async(
-            intent_id, params={"amount_to_capture": amount}, options={"idempotency_key": key}
-        )
+        path = f"{_INTENTS}/{_path(intent_id)}/capture"
+        call = self._client.raw_request_async("post", path, amount_to_capture=amount, idempotency_key=key)
         return _already(await self._outcome("capture", intent_id, call), IntentState.CAPTURED)
 
     async def void(self, intent_id: str, *, key: str) -> Outcome:
         """See ``app.ports.PaymentGateway``. A hold that is gone already is answered, not declined."""
-        call = self._client.v1.payment_intents.cancel_async(intent_id, options={"idempotency_key": key})
+        path = f"{_INTENTS}/{_path(intent_id)}/cancel"
+        call = self._client.raw_request_async("post", path, idempotency_key=key)
         return _already(await self._outcome("void", intent_id, call), IntentState.CANCELED)
 
     async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
         """See ``app.ports.PaymentGateway``. Looks afterwards, since a refund's answer has no intent in it."""
-        params: Any = {"payment_intent": intent_id, "amount": amount}
-        call = self._client.v1.refunds.create_async(params=params, options={"idempotency_key": key})
+        call = self._client.raw_request_async(
+            "post", "/v1/refunds", payment_intent=intent_id, amount=amount, idempotency_key=key
+        )
         failure = await self._failure("refund", intent_id, call)
         return await self.look(intent_id) if failure is None else failure
 
-    async def _outcome(
-        self, verb: str, intent_id: str, call: Awaitable[stripe.PaymentIntent]
-    ) -> Answered | Declined | Unknown:
-        answer: list[stripe.PaymentIntent] = []
+    async def _outcome(self, verb: str, intent_id: str, call: Awaitable[Any]) -> Answered | Declined | Unknown:
+        answer: list[StripeResponse] = []
 
-        async def keep() -> stripe.PaymentIntent:
+        async def keep() -> StripeResponse:
             answer.append(await call)
             return answer[0]
 
         failure = await self._failure(verb, intent_id, keep())
-        return Answered(_intent(answer[0].to_dict())) if failure is None else failure
+        return Answered(_intent(_plain(answer[0].data))) if failure is None else failure
 
-    async def _failure(
-        self, verb: str, intent_id: str, call: Awaitable[stripe.StripeObject]
-    ) -> Declined | Unknown | None:
+    async def _failure(self, verb: str, intent_id: str, call: Awaitable[StripeResponse]) -> Declined | Unknown | None:
         noted = _Noted(verb, intent_id)
         try:
             with self._tracing.span(f"stripe {verb}"):
@@ -130,7 +131,7 @@ class _Noted:
     def __init__(self, verb: str, intent_id: str) -> None:
         self._verb, self._intent_id = verb, intent_id
         self._began_at, self._began = datetime.now(UTC), time.monotonic()
-        self.answer: stripe.StripeObject | None = None
+        self.answer: StripeResponse | None = None
         self.outcome: Declined | Unknown = Unknown("no answer")
         self.request_id: str | None = None
 
@@ -147,9 +148,25 @@ class _Noted:
             seconds=time.monotonic() - self._began,
             outcome=outcome,
             error=self.outcome.error if self.answer is None else None,
-            state=getattr(self.answer, "status", intent.state.value if intent is not None else None),
-            request_id=getattr(getattr(self.answer, "last_response", None), "request_id", self.request_id),
+            state=intent.state.value if intent is not None else _status(self.answer),
+            request_id=self.request_id if self.answer is None else self.answer.request_id,
         )
+
+
+def _status(answer: StripeResponse | None) -> str | None:
+    """Of the intent, or of the refund."""
+    return None if answer is None else _plain(answer.data).get("status")
+
+
+def _plain(data: object) -> dict[str, Any]:
+    """Objects of Stripe's, as ``raw_request`` hands them out."""
+    assert isinstance(data, dict), data
+    return data
+
+
+def _path(intent_id: str) -> str:
+    """An id as a part of an address: it comes from the shop's rows, and they may hold anything."""
+    return quote(intent_id, safe="")
 
 
 _IN_WORDS: Final[Mapping[str, str]] = {

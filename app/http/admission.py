@@ -20,15 +20,30 @@ async def admit(services: Services, desk: Desk, request: Request[Any, Any, Any],
     """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
     request_id = request.state[errors.REQUEST_ID] = str(ULID())
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
-    address = _address(desk, request)
-    if address is not None:
-        await _check_limit(desk, f"address:{address}", desk.per_address)
+    try:
+        customer_id = _identify(desk, request, order_id)
+        stranger = None
+    except errors.Problem as problem:
+        customer_id, stranger = None, problem
+    await _count(desk, request, None if stranger else f"order:{order_id[:128]}:{customer_id or 'token'}")
     await _check_key(services, desk, request)
-    customer_id = _identify(desk, request, order_id)
-    await _check_limit(desk, f"order:{order_id[:128]}:{customer_id or 'token'}", desk.per_order)
+    if stranger is not None:
+        raise stranger
     if not _ORDER_ID.fullmatch(order_id):
         raise errors.order_not_found(order_id[:128])
     return customer_id
+
+
+async def _count(desk: Desk, request: Request[Any, Any, Any], of_order: str | None) -> None:
+    """Against the limits of its address and, where it has a right to the order, of the order: a stranger must not use
+    up the owner's."""
+    address = _address(desk, request)
+    budgets = [] if address is None else [(f"address:{address}", desk.per_address)]
+    if of_order is not None:
+        budgets.append((of_order, desk.per_order))
+    seconds = await desk.limits.exceeded(*budgets)
+    if seconds is not None:
+        raise errors.rate_limited(seconds)
 
 
 def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
@@ -36,14 +51,8 @@ def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
     return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))
 
 
-async def _check_limit(desk: Desk, key: str, limit: int) -> None:
-    seconds = await desk.limits.exceeded(key, limit)
-    if seconds is not None:
-        raise errors.rate_limited(seconds)
-
-
 async def _check_key(services: Services, desk: Desk, request: Request[Any, Any, Any]) -> None:
-    async with services.db.transaction("store.key") as conn:
+    async with services.db.read("store.key") as conn:
         problem = await desk.storefront.key_problem(conn, request.headers.get("x-publishable-api-key"))
     if problem is not None:
         raise errors.key_refused(problem)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
+from app.domain.jobs import JobKind
 from app.domain.receipt import CancellationRecord
 from app.ports import Connection
 from app.store.sql import statement
 
-_ADD: Final = statement("add_cancellation")
+_WRITE: Final = statement("write_cancellation")
 _FIND: Final = statement("find_cancellation")
 _READ: Final = statement("read_cancellation")
 _RECENT: Final = statement("recent_cancellations")
 
 
-async def add(
+async def write(
     conn: Connection,
     order_id: str,
     *,
@@ -24,9 +28,25 @@ async def add(
     reason_label: str | None,
     request_id: str,
     canceled_at: datetime,
+    jobs: Sequence[tuple[JobKind, str]],
 ) -> None:
-    """Remember a cancellation of ours. An order that Medusa reopened and lost again keeps the newest."""
-    await conn.execute(_ADD, order_id, canceled_by, reason, request_id, canceled_at, reason_label)
+    """Remember a cancellation of ours, take the order's waiting captures out, and schedule ``jobs``, due at once.
+
+    An order that Medusa reopened and lost again keeps the newest. Subjects that had a job of the kind before are left
+    alone.
+    """
+    await conn.execute(
+        _WRITE,
+        order_id,
+        canceled_by,
+        reason,
+        request_id,
+        canceled_at,
+        reason_label,
+        [kind.value for kind, _ in jobs],
+        [subject for _, subject in jobs],
+        structlog.contextvars.get_contextvars().get("traceparent"),
+    )
 
 
 async def made_by_request(conn: Connection, order_id: str, request_id: str) -> bool:

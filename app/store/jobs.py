@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.timeline import JobRow
 from app.ports import Connection
@@ -21,8 +22,10 @@ _ORDER_JOBS: Final = statement("order_jobs")
 _REMOVE_CAPTURES: Final = statement("remove_captures")
 _QUEUE_DUE: Final = statement("queue_due")
 _TAKE: Final = statement("take_job")
+_VOID_IS_OPEN: Final = statement("void_is_open")
 _RUNNING: Final = statement("running_job")
 _FINISH: Final = statement("finish_job")
+_END_WELL: Final = statement("end_well")
 _FAIL: Final = statement("fail_job")
 _SNOOZE: Final = statement("snooze_job")
 _POSTPONE: Final = statement("postpone_queued")
@@ -75,15 +78,20 @@ async def of_order(conn: Connection, order_id: str, kind: JobKind) -> list[Job]:
     return [_job(row) for row in await conn.fetch(_ORDER_JOBS, order_id, kind.value)]
 
 
+async def void_is_open(conn: Connection, order_id: str) -> bool:
+    """Whether the outcome of the order's voids is still to come, and nothing is known to go wrong."""
+    return bool(await conn.fetchval(_VOID_IS_OPEN, order_id))
+
+
 async def remove_captures(conn: Connection, order_id: str) -> int:
     """Take the order's waiting capture jobs out, for good. How many there were."""
     return len(await conn.fetch(_REMOVE_CAPTURES, order_id))
 
 
-async def queue_due(conn: Connection, kind: JobKind, *, at_once: int) -> list[JobRef]:
-    """Queue due jobs so that no more than ``at_once`` of the kind wait for a worker."""
-    rows = await conn.fetch(_QUEUE_DUE, kind.value, at_once)
-    return [JobRef(row["id"], row["generation"], row["order_id"]) for row in rows]
+async def queue_due(conn: Connection, *, at_once: int) -> list[tuple[JobKind, JobRef]]:
+    """Queue due jobs so that no more than ``at_once`` of each kind wait for a worker."""
+    rows = await conn.fetch(_QUEUE_DUE, list(JobKind), at_once)
+    return [(JobKind(row["kind"]), JobRef(row["id"], row["generation"], row["order_id"])) for row in rows]
 
 
 async def take(conn: Connection, ref: JobRef) -> Job | None:
@@ -113,6 +121,12 @@ async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *,
     """End the job: ``done``, ``removed`` or ``dead``."""
     await conn.execute(_FINISH, job.id, job.generation, state.value, note)
     note_ended(state.value)
+
+
+async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: str | None = None) -> None:
+    """The job is done; over is the incident that failures opened, unless another job of the order still fails."""
+    await conn.execute(_END_WELL, job.id, job.generation, note, incident.value)
+    note_ended(JobState.DONE.value)
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ import asyncpg
 import structlog
 
 from app.ports import Connection
+from app.store.functions import Function, install
 from app.store.sql import SQL, statements
 
 FOLDER: Final = SQL / "migrations"
@@ -44,8 +45,10 @@ class MigrationError(Exception):
     """Why a migration was not applied, in a line for the person at the terminal. What was applied before it stands."""
 
 
-async def migrate(dsn: str, *, folder: Path = FOLDER, patience: float = _PATIENCE) -> list[str]:
-    """Apply what is missing. The names applied, oldest first.
+async def migrate(
+    dsn: str, functions: Sequence[Function] = (), *, folder: Path = FOLDER, patience: float = _PATIENCE
+) -> list[str]:
+    """Apply what is missing, and create those of ``functions`` that are. The names applied, oldest first.
 
     Safe to run from several places at once: one runs, the others wait and find nothing to do. ``dsn`` must lead to
     Postgres itself, since the lock belongs to the session. Raises ``MigrationError`` where somebody keeps a table
@@ -65,7 +68,7 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, patience: float = _PATIENC
             apply = _apply_concurrently if text.startswith(_CONCURRENTLY) else _apply_at_once
             await _with_patience(name, partial(apply, conn, name, text), patience)
             applied.append(name)
-        return applied
+        return [*applied, *await install(conn, functions)]
     finally:
         await conn.close()
 

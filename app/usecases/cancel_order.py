@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -18,15 +19,17 @@ from app.domain.cancellation import (
 from app.domain.jobs import JobKind
 from app.domain.order import Order, PaymentState
 from app.domain.reasons import label_of
-from app.ports import CommitUnknown, Connection, Event, Services, Unavailable
+from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
 from app.store import cancellations, jobs
 from app.usecases.await_void import await_void
 from app.usecases.crowds import Crowds
-from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
 _crowds = Crowds()
+
+Aftermath: TypeAlias = list[tuple[JobKind, str]]
+"""Kind and subject of the jobs that a cancellation leaves to be done."""
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +63,10 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     Raises ``Unavailable`` when the database does not answer or the order stays locked; then, too, nothing
     was changed. Raises ``CommitUnknown`` when it went away during the commit and cannot be asked either.
     """
+    left: Aftermath = []
     try:
         async with _crowds.one_of_few(request.order_id):
-            decision = await _decide_and_write(services, request)
+            decision, left = await _decide_and_write(services, request)
     except CommitUnknown as lost:
         await _make_sure(services, request, lost)
         decision = Cancel()
@@ -71,48 +75,51 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     if isinstance(decision, Cancel):
         log.info("order.canceled", order_id=request.order_id, canceled_by=request.canceled_by)
         await services.wakeup.wake()
-    action = await await_void(services, request.order_id, services.policy.void_wait)
+    voiding = any(kind is JobKind.VOID for kind, _ in left)
+    action = await await_void(services, request.order_id, services.policy.void_wait, just_begun=voiding)
     already = isinstance(decision, AlreadyCanceled)
     return Canceled(order_id=request.order_id, payment_action=action, already=already)
 
 
 async def _decide_and_write(
     services: Services, request: CancelRequest
-) -> Cancel | AlreadyCanceled | Refused | NotFound:
+) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound, Aftermath]:
     policy = services.policy
     async with services.db.transaction("cancel") as conn:
         if request.customer_id is not None:
             # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
             seen = await services.commerce.read_order(conn, request.order_id)
             if seen is None or seen.customer_id != request.customer_id:
-                return NotFound()
+                return NotFound(), []
         order = await services.commerce.lock_order(conn, request.order_id)
         if order is None or (request.customer_id is not None and request.customer_id != order.customer_id):
-            return NotFound()
+            return NotFound(), []
         received_at = order.read_at - timedelta(seconds=time.monotonic() - request.received_at)
         captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
         decision = decide_cancel(order, captures, received_at=received_at, grace_period=policy.grace_period)
-        if isinstance(decision, Cancel):
-            await jobs.remove_captures(conn, order.id)
-            await services.commerce.cancel_order(conn, order)
-            await cancellations.add(
-                conn,
-                order.id,
-                canceled_by=request.canceled_by,
-                reason=request.reason,
-                reason_label=label_of(policy.cancel_reasons, request.reason),
-                request_id=request.request_id,
-                canceled_at=order.read_at,
-            )
-            await _schedule_aftermath(services, conn, order)
-        return decision
+        if not isinstance(decision, Cancel):
+            return decision, []
+        left = _aftermath(policy, order)
+        await services.commerce.cancel_order(conn, order)
+        await cancellations.write(
+            conn,
+            order.id,
+            canceled_by=request.canceled_by,
+            reason=request.reason,
+            reason_label=label_of(policy.cancel_reasons, request.reason),
+            request_id=request.request_id,
+            canceled_at=order.read_at,
+            jobs=left,
+        )
+        return decision, left
 
 
-async def _schedule_aftermath(services: Services, conn: Connection, order: Order) -> None:
-    held = [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
-    await jobs.schedule(conn, JobKind.VOID, order.id, held)
-    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
-    await tell_subscribers(services, conn, order.id, Event("order.canceled", order.id))
+def _aftermath(policy: Policy, order: Order) -> Aftermath:
+    left = [(JobKind.VOID, payment.id) for payment in order.payments if payment.state is PaymentState.HELD]
+    left.append((JobKind.RELEASE, order.id))
+    if policy.publishes_events:
+        left.append((JobKind.PUBLISH, Event("order.canceled", order.id).subject))
+    return left
 
 
 async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnknown) -> None:

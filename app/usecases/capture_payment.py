@@ -16,7 +16,7 @@ from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
 from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown
 from app.store import incidents, jobs
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure
 from app.usecases.settle_canceled import raise_late_money, settle_canceled
 from app.usecases.tell_subscribers import tell_subscribers
 
@@ -148,7 +148,7 @@ async def _record_captured(
         return
     if await services.commerce.record_capture(conn, order, payment, intent):
         await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
-    await record_success(conn, job, kind=IncidentKind.CAPTURE_FAILED)
+    await jobs.end_well(conn, job, IncidentKind.CAPTURE_FAILED)
     if intent is not None and intent.amount_received < to_minor_units(payment.amount, payment.currency):
         detail = f"{payment.id}: Stripe captured {intent.amount_received} (smallest unit) of {payment.amount}"
         await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)

@@ -22,11 +22,8 @@ LOST_AFTER: Final = timedelta(seconds=10)
 
 async def dispatch_jobs(services: Services) -> list[tuple[JobKind, JobRef]]:
     """The jobs that are due now, queued in one commit. Deliver each; one that is not delivered is swept back."""
-    due = []
     async with services.db.transaction("relay.dispatch") as conn:
-        for kind in JobKind:
-            due += [(kind, ref) for ref in await jobs.queue_due(conn, kind, at_once=AT_ONCE)]
-    return due
+        return await jobs.queue_due(conn, at_once=AT_ONCE)
 
 
 async def sweep_jobs(services: Services) -> int:

@@ -35,13 +35,6 @@ async def record_trouble(conn: Connection, job: Job, detail: str, *, kind: Incid
     await record_failure(conn, job, Unseen(detail), kind=kind, now=now, at_once=True)
 
 
-async def record_success(conn: Connection, job: Job, *, kind: IncidentKind, note: str | None = None) -> None:
-    """End the job, and the incident that its failures opened, unless another job of the order still fails."""
-    await jobs.finish(conn, job, note=note)
-    if not await jobs.others_in_trouble(conn, job):
-        await incidents.close(conn, job.order_id, kind)
-
-
 def describe(outcome: Outcome) -> str:
     """The last error in words."""
     match outcome:

@@ -14,7 +14,7 @@ from app.domain.order import Order, OrderState, Payment, PaymentState
 from app.ports import Answered, Connection, Event, Intent, IntentState, Services, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure
 from app.usecases.settle_canceled import settle_canceled
 from app.usecases.tell_subscribers import tell_subscribers
 
@@ -74,7 +74,7 @@ async def _record(services: Services, claim: _Claim, outcome: Answered | Unseen)
             await record_failure(conn, job, outcome, kind=IncidentKind.LOOK_FAILED, now=order.read_at)
         else:
             await _act_on(services, conn, order, payment, outcome.intent)
-            await record_success(conn, job, kind=IncidentKind.LOOK_FAILED)
+            await jobs.end_well(conn, job, IncidentKind.LOOK_FAILED)
 
 
 async def _act_on(services: Services, conn: Connection, order: Order, payment: Payment, intent: Intent) -> None:

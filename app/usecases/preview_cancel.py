@@ -34,7 +34,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 async def preview_cancel(services: Services, order_id: str, *, customer_id: str | None = None) -> Preview | NotFound:
     """Look at the order without any lock: good for a countdown, not a promise."""
-    async with services.db.transaction("preview") as conn:
+    async with services.db.read("preview") as conn:
         order = await services.commerce.read_order(conn, order_id)
         if order is None or (customer_id is not None and customer_id != order.customer_id):
             return NotFound()

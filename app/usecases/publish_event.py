@@ -8,7 +8,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job, JobRef
 from app.ports import Event, Services, Unavailable, Unknown
 from app.store import jobs
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ async def _record(services: Services, job: Job, failure: Unavailable | None) -> 
         if not await jobs.hold(conn, job):
             return
         if failure is None:
-            await record_success(conn, job, kind=IncidentKind.PUBLISH_FAILED)
+            await jobs.end_well(conn, job, IncidentKind.PUBLISH_FAILED)
             log.info("event.published", order_id=job.order_id, event_name=job.subject)
             return
         now = await conn.fetchval("select now()")

@@ -15,7 +15,7 @@ from app.domain.order import Order, OrderState, Payment, Provider
 from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
-from app.usecases.job_failures import record_failure, record_success, record_trouble
+from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
             await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
             return None
         if payment.taken <= payment.refunded and payment.provider is not Provider.STRIPE:
-            await record_success(conn, job, kind=IncidentKind.REFUND_FAILED, note="refunded by somebody else")
+            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded by somebody else")
             await close_late_money_if_settled(conn, order)
             return None
         if payment.provider is Provider.OTHER:
@@ -104,7 +104,7 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
             await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id))
         elif outcome is not None:
             await _look_again(conn, order, payment)
-        await record_success(conn, job, kind=IncidentKind.REFUND_FAILED)
+        await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
         after = await services.commerce.read_order(conn, order.id)
         if after is not None:
             await close_late_money_if_settled(conn, after)
@@ -114,7 +114,7 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
 async def _record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
     """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
     if isinstance(outcome, Answered) and outcome.intent.amount_refunded >= outcome.intent.amount_received:
-        await record_success(conn, job, kind=IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
+        await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
         return
     gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
     await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)

@@ -17,7 +17,7 @@ from app.domain.jobs import Job, JobRef, JobState
 from app.domain.order import OrderState
 from app.ports import Reservation, Services, StockBusy, Unavailable, Unknown, Unseen
 from app.store import jobs
-from app.usecases.job_failures import record_failure, record_success
+from app.usecases.job_failures import record_failure
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ async def _record(services: Services, claim: _Claim) -> None:
         elif left:
             await jobs.snooze(conn, job, _MORE_TO_RELEASE, in_doubt=False)
         else:
-            await record_success(conn, job, kind=IncidentKind.RELEASE_FAILED)
+            await jobs.end_well(conn, job, IncidentKind.RELEASE_FAILED)
             log.info("stock.released", order_id=job.order_id, reservations=len(claim.reservations))
 
 

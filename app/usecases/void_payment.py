@@ -15,7 +15,7 @@ from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
 from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown
 from app.store import incidents, jobs
-from app.usecases.job_failures import record_failure, record_success, record_trouble
+from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.settle_canceled import raise_late_money
 from app.usecases.tell_subscribers import tell_subscribers
 
@@ -58,7 +58,7 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
             case Provider.STRIPE:
                 return _Claim(job, payment)
             case Provider.SYSTEM:
-                await record_success(conn, job, kind=IncidentKind.VOID_FAILED)
+                await jobs.end_well(conn, job, IncidentKind.VOID_FAILED)
             case Provider.OTHER:
                 detail = f"{payment.id}: this sidecar cannot void for provider {payment.provider_id}"
                 await jobs.finish(conn, job, JobState.DEAD, note=detail)
@@ -96,7 +96,7 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome) -> None:
             await _record_vanished(conn, job, intent)
         elif intent is not None and intent.state is IntentState.CANCELED:
             await services.commerce.record_void(conn, payment, intent)
-            await record_success(conn, job, kind=IncidentKind.VOID_FAILED)
+            await jobs.end_well(conn, job, IncidentKind.VOID_FAILED)
             log.info("payment.voided", order_id=order.id, payment_id=payment.id)
         elif _medusa_captures(order, payment) and intent is not None and intent.state is IntentState.CAPTURED:
             # Its capture row goes again when it never hears of its success: what it leaves is looked at then.
@@ -115,7 +115,7 @@ def _medusa_captures(order: Order, payment: Payment) -> bool:
 async def _record_vanished(conn: Connection, job: Job, intent: Intent | None) -> None:
     """The shop has forgotten the payment; the card has not, unless Stripe says that the hold is gone."""
     if intent is not None and intent.state is IntentState.CANCELED:
-        await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="voided, and gone from the shop")
+        await jobs.end_well(conn, job, IncidentKind.VOID_FAILED, note="voided, and gone from the shop")
         return
     gone = f"{job.subject} vanished from the shop while it was voided; look for its hold at Stripe"
     await record_trouble(conn, job, gone, kind=IncidentKind.VOID_FAILED)
@@ -127,7 +127,7 @@ async def _record_late_money(
     """There is no hold left to void: the money was taken. The rows are made to say so, and a person is told."""
     if intent is not None and await services.commerce.record_capture(conn, order, payment, intent):
         await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
-    await record_success(conn, job, kind=IncidentKind.VOID_FAILED, note="captured before it could be voided")
+    await jobs.end_well(conn, job, IncidentKind.VOID_FAILED, note="captured before it could be voided")
     after = await services.commerce.read_order(conn, order.id) or order
     settled = after.payment(payment.id) or payment
     if settled.refunded < settled.taken:

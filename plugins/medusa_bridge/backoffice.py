@@ -51,7 +51,7 @@ def _order(rows: Sequence[asyncpg.Record]) -> SeenOrder:
 
 def _payment(row: asyncpg.Record) -> SeenPayment:
     return SeenPayment(
-        payment=payment_of(row, row),
+        payment=payment_of(row),
         authorized_at=row["authorized_at"],
         capture_before=_moment(row["capture_before"]),
         live={"true": True, "false": False}.get(row["livemode"] or ""),

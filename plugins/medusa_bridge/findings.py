@@ -15,7 +15,8 @@ from app.domain.jobs import JobKind, JobState
 from app.domain.money import covers, to_minor_units
 from app.domain.order import Provider
 from app.ports import Connection
-from app.store.examine import as_findings, ask, gaps, missing_schema
+from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
+from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import as_arguments
 from plugins.medusa_bridge.orders import payment_of, provider_of
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
@@ -73,7 +74,7 @@ class Examiner:
 
     async def find_gaps(self, conn: Connection) -> list[Finding]:
         """See ``app.ports.Examination``."""
-        missing = missing_schema(await gaps(conn, FOLDER))
+        missing = missing_schema(await gaps(conn, FOLDER)) + await missing_functions(conn, FUNCTIONS)
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
         return missing + indexes + as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
 
@@ -88,7 +89,7 @@ def _examined(row: asyncpg.Record) -> ExaminedPayment:
     return ExaminedPayment(
         order_id=row["order_id"],
         order_canceled=row["order_canceled"],
-        payment=payment_of(row, row),
+        payment=payment_of(row),
         authorized_at=row["created_at"],
         touched_at=row["touched_at"],
         let_go=None if status is None else status != "requires_capture",

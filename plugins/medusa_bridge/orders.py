@@ -11,40 +11,44 @@ import asyncpg
 from app.domain.order import Order, OrderState, Payment, Provider
 from app.domain.receipt import OrderLine, OrderSheet
 from app.ports import Connection
+from app.store.functions import Function
 from plugins.medusa_bridge.sqlfile import statement
 
-_ORDER: Final = statement("order_row")
-_PAYMENT: Final = statement("payment_row")
-_PAYMENTS: Final = statement("payment_rows")
-_LOCK_ORDER: Final = f"{_ORDER}for update of o\n"
-_LOCK_PAYMENTS: Final = f"{_PAYMENTS}for update of p\n"
-_FRESH_FACTS: Final = statement("fresh_facts")
+_LOCKS: Final = (statement("lock_order_row"), statement("lock_payment_rows"))
+_FACTS: Final = statement("order_facts")
+_PAYMENT: Final = statement("payment_facts")
 _SHEET: Final = statement("order_sheet")
 _LINES: Final = statement("order_lines")
+
+LOCK_ORDER: Final = Function.of(
+    "lock_order",
+    statement("functions/lock_order"),
+    {"lock_order_row": _LOCKS[0], "lock_payment_rows": _LOCKS[1], "order_facts": _FACTS},
+)
+
+_LOCK_ORDER: Final = f"select * from {LOCK_ORDER.name}($1)"  # noqa: S608 - a name of ours
 
 
 async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
     """The order, with its row and then its payment rows locked where ``lock`` asks for it.
 
-    What hangs on them (captures, refunds, fulfillments, changes) is read last, in a statement of its own.
+    With the locks, all of it is read after they were had.
     """
-    row = await conn.fetchrow(_LOCK_ORDER if lock else _ORDER, order_id)
-    if row is None:
+    rows = await conn.fetch(_LOCK_ORDER if lock else _FACTS, order_id)
+    if not rows:
         return None
-    payments = await conn.fetch(_LOCK_PAYMENTS if lock else _PAYMENTS, order_id)
-    facts = await conn.fetch(_FRESH_FACTS, order_id, [payment["id"] for payment in payments])
-    by_payment = {fact["payment_id"]: fact for fact in facts}
+    row = rows[0]
     return Order(
-        id=row["id"],
-        state=_state(row["status"], row["canceled_at"]),
-        currency=row["currency_code"],
+        id=row["order_id"],
+        state=_state(row["status"], row["order_canceled_at"]),
+        currency=row["order_currency"],
         version=row["version"],
         placed_at=row["created_at"],
-        read_at=facts[0]["read_at"],
+        read_at=row["read_at"],
         customer_id=row["customer_id"],
-        payments=tuple(payment_of(payment, by_payment[payment["id"]]) for payment in payments),
-        live_fulfillments=facts[0]["live_fulfillments"],
-        open_changes=facts[0]["open_changes"],
+        payments=tuple(payment_of(row) for row in rows if row["id"] is not None),
+        live_fulfillments=row["live_fulfillments"],
+        open_changes=row["open_changes"],
     )
 
 
@@ -73,10 +77,7 @@ def _number(quantity: Decimal) -> int | float:
 async def read_payment(conn: Connection, payment_id: str) -> Payment | None:
     """A payment by itself, whatever became of its order."""
     row = await conn.fetchrow(_PAYMENT, payment_id)
-    if row is None:
-        return None
-    facts = await conn.fetch(_FRESH_FACTS, "", [payment_id])
-    return payment_of(row, facts[0])
+    return None if row is None else payment_of(row)
 
 
 def _state(status: str, canceled_at: datetime | None) -> OrderState:
@@ -86,11 +87,8 @@ def _state(status: str, canceled_at: datetime | None) -> OrderState:
     return OrderState.COMPLETED if status == "completed" else OrderState.OPEN
 
 
-def payment_of(row: asyncpg.Record, fact: asyncpg.Record) -> Payment:
-    """A payment from its row and from what hangs on it."""
-    captured: Decimal = fact["captured"]
-    refunded: Decimal = fact["refunded"]
-    last_captured_at: datetime | None = fact["last_captured_at"]
+def payment_of(row: asyncpg.Record) -> Payment:
+    """A payment with what hangs on it."""
     return Payment(
         id=row["id"],
         collection_id=row["payment_collection_id"],
@@ -98,13 +96,13 @@ def payment_of(row: asyncpg.Record, fact: asyncpg.Record) -> Payment:
         provider_id=row["provider_id"],
         currency=row["currency_code"],
         amount=row["amount"],
-        captured=captured,
-        refunded=refunded,
+        captured=row["captured"],
+        refunded=row["refunded"],
         intent_id=row["intent_id"],
         captured_at=row["captured_at"],
         canceled_at=row["canceled_at"],
-        last_captured_at=last_captured_at,
-        last_refunded_at=fact["last_refunded_at"],
+        last_captured_at=row["last_captured_at"],
+        last_refunded_at=row["last_refunded_at"],
     )
 
 

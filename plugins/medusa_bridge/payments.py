@@ -8,14 +8,13 @@ from typing import Final
 from app.domain.money import covers, decimal_digits, from_minor_units, to_minor_units
 from app.domain.order import Order, Payment, PaymentState
 from app.ports import Connection, Intent
+from app.store.functions import Function, named
 from plugins.medusa_bridge.ids import new_id
 from plugins.medusa_bridge.sqlfile import statement
 
 _CANCEL_ORDER: Final = statement("cancel_order")
 _CANCEL_PAYMENT: Final = statement("cancel_payment")
 _RECORD_VOID: Final = statement("record_void")
-_INSERT_CAPTURE: Final = statement("insert_capture")
-_MARK_CAPTURED: Final = statement("mark_payment_captured")
 _UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
 _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
 _ADD_TO_SUMMARY: Final = statement("add_to_summary")
@@ -24,6 +23,29 @@ _INSERT_REFUND: Final = statement("insert_refund")
 _DRIFT: Final = statement("drift_of_payment")
 _REOPEN_PAYMENT: Final = statement("reopen_payment")
 _RECOUNT_SUMMARY: Final = statement("recount_summary")
+
+BOOK_CAPTURE: Final = Function.of(
+    "book_capture",
+    statement("functions/book_capture"),
+    {
+        "insert_capture": named(statement("insert_capture"), "new_capture", "missing", "the_payment"),
+        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_intent", "is_full"),
+        "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_order", "the_payment"),
+        "insert_order_transaction": named(
+            _INSERT_TRANSACTION,
+            "new_transaction",
+            "the_order",
+            "the_version",
+            "unbooked.amount",
+            "unbooked.currency_code",
+            "'capture'",
+            "unbooked.id",
+        ),
+        "add_to_summary": named(_ADD_TO_SUMMARY, "the_order", "the_version", "booked", "0"),
+        "recount_collection": named(_RECOUNT_COLLECTION, "the_collection", "digits"),
+    },
+)
+_BOOK_CAPTURE: Final = f"select {BOOK_CAPTURE.name}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _NOTHING: Final = Decimal(0)
 
@@ -53,12 +75,18 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
     if payment.captured_at is not None:
         return False
     taken = _taken(payment, intent)
-    if taken > payment.captured:
-        await conn.execute(_INSERT_CAPTURE, new_id("capt"), taken - payment.captured, payment.id)
-    full = covers(max(taken, payment.captured), payment.amount, payment.currency)
-    await conn.execute(_MARK_CAPTURED, payment.id, intent and intent.raw, full)
-    await _book_captures(conn, order, payment)
-    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    await conn.execute(
+        _BOOK_CAPTURE,
+        order.id,
+        order.version,
+        payment.id,
+        payment.collection_id,
+        decimal_digits(payment.currency),
+        new_id("capt"),
+        taken - payment.captured,
+        intent and intent.raw,
+        covers(max(taken, payment.captured), payment.amount, payment.currency),
+    )
     return True
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import asyncpg
 import structlog
 
 from app.ports import Connection
 from app.store.examine import unusable
+from app.store.functions import absent
+from plugins.medusa_bridge.functions import FUNCTIONS, TRIALS
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _KIND: Final = statement("medusa_kind")
@@ -34,14 +37,18 @@ async def recognise(conn: Connection) -> str:
 
 
 async def verify_schema(conn: Connection) -> None:
-    """Recognise this Medusa, and plan every statement of the bridge against the live database, inside the caller's
-    transaction.
+    """Recognise this Medusa, plan every statement of the bridge against the live database, and call its functions for
+    nobody's order, inside the caller's transaction.
 
     Raises ``SchemaMismatch``, which names each statement with the table, column or privilege that it misses.
     """
     kind = await recognise(conn)
     log.info("medusa.recognised", medusa=kind)
-    problems = await unusable(conn, FOLDER)
+    lacking = await absent(conn, FUNCTIONS)
+    if lacking:
+        message = f"the database lacks {', '.join(function.name for function in lacking)}: run medusa-grace migrate"
+        raise SchemaMismatch(message)
+    problems = await unusable(conn, FOLDER) or await _unusable_functions(conn)
     if problems:
         lines = "\n  ".join(sorted(f"{name}: {error}" for error, names in problems.items() for name in names))
         message = (
@@ -49,3 +56,16 @@ async def verify_schema(conn: Connection) -> None:
             f"medusa-grace migrate --grants ROLE):\n  {lines}"
         )
         raise SchemaMismatch(message)
+
+
+async def _unusable_functions(conn: Connection) -> dict[str, list[str]]:
+    """Postgres does not look into a function before it is called."""
+    problems: dict[str, list[str]] = {}
+    for function, call in TRIALS.items():
+        await conn.execute("savepoint trial")
+        try:
+            await conn.execute(call)
+        except asyncpg.PostgresError as error:
+            problems.setdefault(str(error).splitlines()[0], []).append(function.name)
+        await conn.execute("rollback to savepoint trial")
+    return problems

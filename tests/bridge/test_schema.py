@@ -20,21 +20,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # what Medusa might rename, and which statements must complain
 COLUMNS = [
-    ('"order"', "canceled_at", ["cancel_order", "order_row"]),
-    ('"order"', "version", ["order_row"]),
-    ('"order"', "is_draft_order", ["new_authorizations", "order_row"]),
+    ('"order"', "canceled_at", ["cancel_order", "order_facts"]),
+    ('"order"', "version", ["order_facts"]),
+    ('"order"', "is_draft_order", ["lock_order_row", "new_authorizations", "order_facts"]),
     ('"order"', "display_id", ["order_sheet"]),
     ("order_line_item", "title", ["order_lines"]),
     ("payment", "canceled_at", ["cancel_order", "cancel_payment", "mark_payment_captured", "record_void"]),
-    ("payment", "data", ["mark_payment_captured", "payment_rows", "record_void"]),
+    ("payment", "data", ["mark_payment_captured", "order_facts", "payment_facts", "record_void"]),
     ("payment_collection", "raw_captured_amount", ["recount_collection"]),
     ("payment_collection", "completed_at", ["recount_collection"]),
     ("capture", "raw_amount", ["insert_capture"]),
     ("refund", "note", ["insert_refund"]),
     ("order_transaction", "reference_id", ["captures_without_transaction", "insert_order_transaction"]),
     ("order_summary", "totals", ["add_to_summary"]),
-    ("order_change", "status", ["fresh_facts"]),
-    ("fulfillment", "canceled_at", ["fresh_facts", "touched_after_cancel"]),
+    ("order_change", "status", ["order_facts"]),
+    ("fulfillment", "canceled_at", ["order_facts", "touched_after_cancel"]),
     ("reservation_item", "line_item_id", ["live_reservations"]),
     ("inventory_level", "raw_reserved_quantity", ["release_reservations"]),
     ("api_key", "revoked_at", ["publishable_key"]),
@@ -88,7 +88,7 @@ async def test_a_medusa_of_the_first_kind_is_refused(conn: asyncpg.Connection) -
 
 async def test_a_column_of_another_type_is_named(conn: asyncpg.Connection) -> None:
     await conn.execute("alter table payment alter column data type text")
-    assert "payment_rows" in await _complaints(conn)
+    assert "order_facts" in await _complaints(conn)
 
 
 async def test_everything_that_is_wrong_is_said_at_once(conn: asyncpg.Connection) -> None:

@@ -217,7 +217,7 @@ def test_ctrl_c_reaches_the_parent_alone() -> None:
 async def test_programs_in_a_private_directory_are_copied_and_its_mode_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = postgres_module._find_binaries().parent.parent
+    package = postgres_module.find_binaries().parent.parent
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     few = shutil.ignore_patterns("include", "*.a", "pgxs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -111,6 +112,34 @@ async def test_a_knock_is_heard_and_redis_may_come_and_go(own_valkey: Valkey) ->
         assert await _heard(wakeup, knock), "it listens again"
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_crowd_at_the_door_knocks_a_few_times_and_once_after_the_last(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A knock that was on its way before somebody's commit may be heard before it."""
+    begun: list[int] = []
+    arrived = 0
+    publish = redis.publish
+
+    async def slow(*args: Any) -> Any:
+        begun.append(arrived)
+        await asyncio.sleep(0.01)
+        return await publish(*args)
+
+    monkeypatch.setattr(redis, "publish", slow)
+    wakeup = RedisWakeup(redis)
+
+    async def come(number: int) -> None:
+        nonlocal arrived
+        await asyncio.sleep(number * 0.001)
+        arrived += 1
+        await wakeup.wake()
+
+    await asyncio.gather(*(come(number) for number in range(60)))
+    await wakeup.close()
+    assert len(begun) < 30
+    assert begun[-1] == 60
 
 
 async def _heard(wakeup: RedisWakeup, knock: asyncio.Event) -> bool:

@@ -213,7 +213,8 @@ async def test_the_document_and_the_answers_are_the_same(
         await provoked.ask(operation)
     await shop.conn.execute("alter table lost rename to api_key")
     await _failing_hook(provoked, monkeypatch)
-    monkeypatch.setattr(PostgresDatabase, "transaction", _gone)
+    for way in ("transaction", "read"):
+        monkeypatch.setattr(PostgresDatabase, way, _gone)
     for operation in [*OF_AN_ORDER, ("post", HOOK)]:
         await provoked.ask(operation, **(_hook() if operation[1] == HOOK else {}))
 

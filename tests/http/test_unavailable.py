@@ -156,6 +156,9 @@ class AnswerLost:
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         return self._transaction(name)
 
+    def read(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        return self._inner.read(name)
+
     @asynccontextmanager
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:
         if name == "cancel.confirm" and self._for_good:

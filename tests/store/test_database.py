@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from app.ports import CommitUnknown, Unavailable
+from app.store import database as databases
 from app.store.database import PostgresDatabase
 
 GONE = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
@@ -71,3 +74,40 @@ async def test_no_connection_in_time_is_not_now(database: str) -> None:
                     pass
     finally:
         await db.close()
+
+
+async def test_a_look_waits_no_longer_for_a_lock_than_a_transaction_does(
+    db: PostgresDatabase, conn: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "LOCK_TIMEOUT", timedelta(seconds=0.2))
+    async with conn.transaction():
+        await conn.execute("lock table grace.cursors")
+        with pytest.raises(Unavailable):
+            async with db.read("test") as mine:
+                await mine.fetchval("select count(*) from grace.cursors")
+    async with db.read("test") as mine:
+        assert await mine.fetchval("select count(*) from grace.cursors") == 0
+
+
+async def test_behind_a_pooler_a_look_has_a_transaction_around_it(database: str) -> None:
+    """Else its statement might be prepared on one server and run on another."""
+    for pooled in (False, True):
+        db = await PostgresDatabase.open(database, max_size=1, pooled=pooled)
+        try:
+            async with db.read("test") as mine:
+                assert mine.is_in_transaction() is pooled
+        finally:
+            await db.close()
+
+
+async def test_nothing_outlives_a_transaction(db: PostgresDatabase) -> None:
+    """There is no reset between two users of a connection, and none is needed."""
+    with contextlib.suppress(ZeroDivisionError):
+        async with db.transaction("test") as mine:
+            await mine.execute("insert into grace.cursors (name, position) values ('half', 'done')")
+            _ = 1 / 0
+    for _ in range(3):
+        async with db.read("test") as mine:
+            assert not mine.is_in_transaction()
+            assert await mine.fetchval("show statement_timeout") == "0"
+            assert await mine.fetchval("select count(*) from grace.cursors") == 0

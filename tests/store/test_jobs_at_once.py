@@ -68,11 +68,11 @@ async def test_two_relays_share_what_is_due(conn: asyncpg.Connection, connect: C
     relay = await connect()
     turn = relay.transaction()
     await turn.start()
-    theirs = await jobs.queue_due(relay, JobKind.VOID, at_once=4)
-    ours = await asyncio.wait_for(jobs.queue_due(conn, JobKind.VOID, at_once=4), 1)
+    theirs = await jobs.queue_due(relay, at_once=4)
+    ours = await asyncio.wait_for(jobs.queue_due(conn, at_once=4), 1)
     await turn.commit()
     assert len(theirs) == len(ours) == 4
-    assert {ref.id for ref in theirs}.isdisjoint({ref.id for ref in ours})
+    assert {ref.id for _, ref in theirs}.isdisjoint({ref.id for _, ref in ours})
 
 
 async def test_two_sweeps_put_each_job_back_once(conn: asyncpg.Connection, connect: Connect) -> None:
@@ -168,7 +168,7 @@ async def test_one_job_a_subject_and_one_open_incident_an_order_and_kind(conn: a
 
 async def _queued(conn: asyncpg.Connection) -> JobRef:
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1"])
-    (ref,) = await jobs.queue_due(conn, JobKind.CAPTURE, at_once=10)
+    ((_, ref),) = await jobs.queue_due(conn, at_once=10)
     return ref
 
 

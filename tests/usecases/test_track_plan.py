@@ -26,6 +26,11 @@ collections as (
     insert into payment_collection (id, currency_code, amount, raw_amount, status)
     select 'pay_col_' || i, 'eur', 10, '{"value": "10"}', 'completed' from n
 ),
+items as (
+    insert into order_item (id, order_id, version, item_id, quantity, raw_quantity, fulfilled_quantity,
+        shipped_quantity, return_requested_quantity, return_received_quantity, return_dismissed_quantity, written_off_quantity)
+    select 'orditem_' || i, 'order_' || i, 1, 'ordli_' || i, 1, '{"value": "1"}', 1, 1, 0, 0, 0, 0 from n
+),
 links as (
     insert into order_payment_collection (order_id, payment_collection_id, id)
     select 'order_' || i, 'pay_col_' || i, 'ordpay_' || i from n
@@ -67,10 +72,11 @@ async def test_new_authorizations_reads_no_table_from_end_to_end(shop: Shop) -> 
 async def test_an_order_and_the_newest_payment_are_read_by_their_indexes(shop: Shop) -> None:
     order = await shop.place()
     assert not [node for node in await _plan(shop, statement("newest_payment")) if node["Node Type"] == "Seq Scan"]
-    for name in ("order_row", "payment_rows", "live_reservations"):
-        plan = await _plan(shop, statement(name), order.id)
+    one: Any = dict.fromkeys(("lock_order_row", "lock_payment_rows", "order_facts", "live_reservations"), order.id)
+    for name, argument in {**one, "touched_after_cancel": [order.id]}.items():
+        plan = await _plan(shop, statement(name), argument)
         scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
-        assert scanned.isdisjoint({"payment", "order", "order_payment_collection"}), f"{name}: {scanned}"
+        assert scanned.isdisjoint({"payment", "order", "order_item", "order_payment_collection"}), f"{name}: {scanned}"
 
 
 async def _plan(shop: Shop, text: str, *arguments: Any) -> list[dict[str, Any]]:

@@ -49,6 +49,11 @@ class Sandbox:
         form |= {"confirm": "true", "payment_method": payment_method}
         return _object(await self._http.post("/v1/payment_intents", data=form))
 
+    async def authorize_many(self, count: int, amount: int, currency: str) -> list[str]:
+        """Ids of so many holds as ``authorize`` makes, without a request each. No request is logged."""
+        made = await self._control("POST", "holds", count=count, amount=amount, currency=currency)
+        return list(made["ids"])
+
     async def intent(self, intent_id: str) -> Object:
         """The intent as it is now. Reads Stripe's state: it meets no fault and is not logged."""
         return dict(await self._control("GET", f"intents/{intent_id}"))

@@ -41,6 +41,14 @@ class Release(msgspec.Struct, forbid_unknown_fields=True):
     order: Order = Order.CREATED
 
 
+class Holds(msgspec.Struct, forbid_unknown_fields=True):
+    """How many holds of what amount to make at once."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    amount: Annotated[int, msgspec.Meta(ge=1)]
+    currency: str
+
+
 class Authentication(msgspec.Struct, forbid_unknown_fields=True):
     """Whether the card holder passes 3-D Secure."""
 
@@ -117,6 +125,13 @@ def _requests(world: World, request: Request) -> Any:
     return [seen for seen in world.requests if op in (None, seen.op)]
 
 
+def _authorize_many(world: World, request: Request) -> Any:
+    wanted = _read(request, Holds)
+    form = {"amount": str(wanted.amount), "currency": wanted.currency, "capture_method": "manual"}
+    form |= {"confirm": "true", "payment_method": "pm_card_visa"}
+    return {"ids": [intents.create(world.ledger, "", dict(form))["id"] for _ in range(wanted.count)]}
+
+
 def _add_fault(world: World, request: Request) -> Any:
     fault = _read(request, Fault)
     world.faults.orders.append(fault)
@@ -172,6 +187,7 @@ _ORDERS: dict[tuple[str, str], Callable[[World, Request], Any]] = {
     ("GET", "state"): _state,
     ("GET", "ledger"): lambda world, _request: dict(world.ledger.lines()),
     ("GET", "requests"): _requests,
+    ("POST", "holds"): _authorize_many,
     ("GET", "faults"): lambda world, _request: world.faults.orders,
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _clear_faults,

@@ -46,7 +46,7 @@ async def sign_in(request: Request[Any, Any, Any], operator_desk: NamedDependenc
     email, password, next_ = fields.get("email", "").strip(), fields.get("password", ""), fields.get("next", "")
     account = hashlib.sha256(email.lower().encode(errors="replace")).hexdigest()[:24]
     for key in (f"sign-in:{client_address(request, operator_desk)}", f"sign-in:{account}"):
-        seconds = await operator_desk.limits.exceeded(key, ATTEMPTS_A_MINUTE)
+        seconds = await operator_desk.limits.exceeded((key, ATTEMPTS_A_MINUTE))
         if seconds is not None:
             return _form(email, next_, SLOWLY, status=429, retry_after=seconds)
     if not email or not password:

@@ -15,7 +15,7 @@ where o.id = any($1::text[]) and (o.status = 'canceled' or o.canceled_at is not 
             select
             from order_item as i
             join reservation_item as r on r.line_item_id = i.item_id and r.deleted_at is null
-            where i.order_id = o.id
+            where i.order_id = o.id and i.deleted_at is null
         )
         or exists (
             select

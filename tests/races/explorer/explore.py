@@ -55,6 +55,7 @@ PAIRS: Final = (
     *_setups("refunding", [DOWN], "cancel+admin-capture", "capture+admin-cancel", "admin-capture+admin-cancel"),
     *_setups("late", [DOWN], "void+void", "void+sweep", "void+webhook", "webhook+sweep", "sweep+sweep", "cancel+void"),
     *_setups("two", [DOWN], "cancel+capture", "cancel+capture-2", "capture+capture-2", "cancel+admin-capture"),
+    *_setups("free", [DOWN], "cancel+cancel", "cancel+sweep"),
     *_setups("doubt-done", [DOWN], "cancel+capture", "capture+capture", "capture+sweep", "capture+admin-cancel"),
     *_setups("doubt-not", [DOWN], "cancel+capture", "capture+capture", "capture+sweep", "capture+admin-capture"),
 )  # fmt: skip

@@ -22,9 +22,6 @@ def label(statement: str) -> str:
     text = statement.strip()
     if text in _KNOWN:
         return _KNOWN[text]
-    whole = text.partition("\nfor update")[0].strip()
-    if whole in _KNOWN:
-        return f"{_KNOWN[whole]} for update"
     return " ".join(_COMMENT.sub("", text).split())[:60]
 
 

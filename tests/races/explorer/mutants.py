@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.domain.jobs import Job
-from app.domain.order import Order
-from app.ports import Connection, Reservation
-from app.store import jobs
+from app.ports import Reservation
+from app.store import cancellations, jobs
 from plugins.medusa_bridge import orders
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
-from tests.races.explorer.labels import learn
+from tests.races.explorer.labels import label, learn
+from tests.races.explorer.postgres_seam import WiredConnection
 
 
 @dataclass(frozen=True)
@@ -43,38 +43,30 @@ def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _without_order_lock() -> AbstractContextManager[None]:
-    return _instead(orders, "_LOCK_ORDER", orders._ORDER)
+    return _instead(orders, "_LOCKS", (_unlocked(orders._LOCKS[0]), orders._LOCKS[1]))
 
 
 def _without_payment_lock() -> AbstractContextManager[None]:
-    return _instead(orders, "_LOCK_PAYMENTS", orders._PAYMENTS)
+    return _instead(orders, "_LOCKS", (orders._LOCKS[0], _unlocked(orders._LOCKS[1])))
 
 
-class _Remembering:
-    """A connection that answers the last question from before the locks."""
-
-    def __init__(self, conn: Any, facts: Sequence[Any]) -> None:
-        self._conn = conn
-        self._facts = facts
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._conn, name)
-
-    async def fetch(self, statement: str, *args: Any) -> Any:
-        return self._facts if statement == orders._FRESH_FACTS else await self._conn.fetch(statement, *args)
+def _unlocked(lock: str) -> str:
+    read, locking, _ = lock.partition("\nfor update")
+    assert locking
+    learn(read, f"no {label(lock)}")
+    return read
 
 
 def _without_fresh_read() -> AbstractContextManager[None]:
     """As if captures and the like were read by the very statement that waits for the lock."""
-    read = orders.read
 
-    async def stale(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
-        payments = await conn.fetch(orders._PAYMENTS, order_id)
-        facts = await conn.fetch(orders._FRESH_FACTS, order_id, [payment["id"] for payment in payments])
-        remembering: Any = _Remembering(conn, facts)
-        return await read(remembering, order_id, lock=lock)
+    async def stale(conn: WiredConnection, order_id: str) -> Any:
+        facts = await conn.fetch(orders._FACTS, order_id)
+        for lock in orders._LOCKS:
+            await conn.fetch(lock, order_id)
+        return facts
 
-    return _instead(orders, "read", stale)
+    return _instead(WiredConnection, "_lock_order", stale)
 
 
 def _without_generation() -> AbstractContextManager[None]:
@@ -85,7 +77,10 @@ def _without_generation() -> AbstractContextManager[None]:
 
 
 def _without_removal() -> AbstractContextManager[None]:
-    return _instead(jobs, "_REMOVE_CAPTURES", "select id from grace.jobs where order_id = $1 and false")
+    loose = cancellations._WRITE.replace("state in ('scheduled', 'queued')", "false")
+    assert loose != cancellations._WRITE
+    learn(loose, "write_cancellation")
+    return _instead(cancellations, "_WRITE", loose)
 
 
 def _without_inventory_lock() -> AbstractContextManager[None]:
@@ -104,7 +99,7 @@ def _without_stable_key() -> AbstractContextManager[None]:
 
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
-    "order-lock": Mutant(_without_order_lock, _setup("open", "cancel", "cancel"), 40),
+    "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 40),
     "payment-lock": Mutant(_without_payment_lock, _setup("open", "cancel", "admin-capture"), 40),
     "fresh-read": Mutant(_without_fresh_read, _setup("open", "cancel", "admin-capture"), 40),
     "generation": Mutant(_without_generation, _setup("open", "cancel", "stale-capture"), 40),

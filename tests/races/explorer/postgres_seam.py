@@ -13,6 +13,7 @@ import asyncpg
 
 from app.ports import Connection
 from app.store.database import PostgresDatabase
+from plugins.medusa_bridge import orders
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
@@ -77,6 +78,11 @@ class Wire:
         """``app.ports.Database``."""
         self._name = name
         return self._base.transaction(name)
+
+    def read(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """``app.ports.Database``."""
+        self._name = name
+        return self._base.read(name)
 
     def name_next(self, name: str) -> None:
         """What to call what comes next, where no ``transaction`` names it."""
@@ -163,7 +169,7 @@ class _Pool:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    async def acquire(self, *, timeout: float) -> WiredConnection:  # noqa: ASYNC109 - asyncpg's own
+    async def acquire(self) -> WiredConnection:
         return WiredConnection(self._wire)
 
     async def release(self, conn: WiredConnection, *, timeout: float) -> None:  # noqa: ASYNC109
@@ -180,6 +186,8 @@ class WiredConnection:
         return await self._wire.run(statement, lambda: self._wire.raw.execute(statement, *args))
 
     async def fetch(self, statement: str, *args: Any) -> Any:
+        if statement == orders._LOCK_ORDER and self._wire.actor is not None:
+            return await self._lock_order(*args)
         return await self._wire.run(statement, lambda: self._wire.raw.fetch(statement, *args))
 
     async def fetchval(self, statement: str, *args: Any) -> Any:
@@ -190,6 +198,12 @@ class WiredConnection:
         if row is not None and label(statement) == "take_job" and self._wire.open is not None:
             self._wire.open.taken.append((row["id"], row["generation"], args[1]))
         return row
+
+    async def _lock_order(self, order_id: str) -> Any:
+        """What the function runs, one statement after the other: others come in between, as they do at the function."""
+        for lock in orders._LOCKS:
+            await self.fetch(lock, order_id)
+        return await self.fetch(orders._FACTS, order_id)
 
     def terminate(self) -> None:
         """The line has dropped already."""

@@ -67,6 +67,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         Scenario(name="open", make=_open, policy=_POLICY),
         Scenario(name="canceled", make=_canceled, policy=_POLICY),
         Scenario(name="refunding", make=_open, policy=_REFUNDING),
+        Scenario(name="free", make=_open, amounts=(), policy=_POLICY),  # nothing was to be paid
         Scenario(name="late", make=_canceled, stripe=_captured_at_stripe, policy=_REFUNDING),
         Scenario(name="two", make=_open, amounts=("10", "19.7381"), policy=_POLICY),
         Scenario(name="doubt-done", make=_in_doubt, stripe=lambda case: _asked_before(case, done=True), policy=_POLICY),

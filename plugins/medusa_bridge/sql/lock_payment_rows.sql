@@ -1,6 +1,6 @@
 -- $1 order_id
-select p.id, p.payment_collection_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at,
-    p.data ->> 'id' as intent_id
+-- Always the second: the rows that Medusa's own capture locks, in the order of their ids.
+select 1
 from payment as p
 where p.deleted_at is null
     and p.payment_collection_id in (
@@ -9,3 +9,4 @@ where p.deleted_at is null
         where l.order_id = $1 and l.deleted_at is null
     )
 order by p.id
+for update of p

@@ -1,0 +1,25 @@
+-- lock_order_row, lock_payment_rows and order_facts in one round trip; their text is put in here as it stands.
+-- VOLATILE: under READ COMMITTED each statement of the body takes a snapshot of its own, so that what is read last is
+-- read after the locks were had. Inside the statement that waited for a lock it would be as old as the wait.
+create function {name} (text)
+returns table (
+    order_id text, status text, order_canceled_at timestamptz, version integer, created_at timestamptz, customer_id text,
+    order_currency text, read_at timestamptz, live_fulfillments bigint, open_changes bigint,
+    id text, payment_collection_id text, provider_id text, currency_code text, amount numeric,
+    captured_at timestamptz, canceled_at timestamptz, intent_id text,
+    captured numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz
+)
+language plpgsql volatile security invoker
+as $function$
+#variable_conflict use_column
+begin
+    perform from (
+{lock_order_row}
+    ) as locked_order;
+    perform from (
+{lock_payment_rows}
+    ) as locked_payments;
+    return query
+{order_facts};
+end
+$function$

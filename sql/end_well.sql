@@ -1,0 +1,28 @@
+-- $1 id, $2 generation, $3 note, $4 kind of the incident that failures of the job opened
+-- Done; and the incident is over, unless another job of the order and kind still fails. What was settled by hand before
+-- excuses no trouble to come.
+with ended as (
+    update grace.jobs
+    set state = 'done', lease_until = null, in_doubt = false, failures = 0, failing_since = null,
+        last_error = coalesce($3, last_error), updated_at = now()
+    where id = $1 and generation = $2 and state = 'running'
+    returning id, order_id, kind, subject
+),
+over as (
+    update grace.incidents as i
+    set closed_at = coalesce(i.closed_at, now()), settled = false
+    from ended as e
+    where i.order_id = e.order_id and i.kind = $4 and (i.closed_at is null or i.settled)
+        and not exists (
+            select from grace.jobs as o
+            where o.order_id = e.order_id and o.kind = e.kind and o.id <> e.id and o.failures > 0
+        )
+    returning i.order_id, i.kind, i.closed_by
+)
+insert into grace.events (order_id, kind, job_id, detail)
+select order_id, 'job_done', id, jsonb_build_object('job', kind, 'subject', subject, 'note', $3::text)
+from ended
+union all
+select order_id, 'incident_closed', null, jsonb_build_object('incident', kind)
+from over
+where closed_by is null

@@ -1,0 +1,29 @@
+-- $1 order_id, $2 canceled_by, $3 reason, $4 request_id, $5 canceled_at, $6 reason_label, $7 kinds, $8 subjects, $9 traceparent
+-- All that is ours of a cancellation, in one statement.
+with removed as (
+    -- The exact removal: in the same commit as the cancellation. Whatever Redis or a worker's memory still
+    -- holds, no message of these jobs finds its row in state "queued" again.
+    update grace.jobs
+    set state = 'removed', failures = 0, failing_since = null, updated_at = now()
+    where order_id = $1 and kind = 'capture' and state in ('scheduled', 'queued')
+),
+added as (
+    insert into grace.cancellations (order_id, canceled_by, reason, request_id, canceled_at, reason_label)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (order_id) do update
+    set canceled_by = excluded.canceled_by, reason = excluded.reason, request_id = excluded.request_id,
+        canceled_at = excluded.canceled_at, reason_label = excluded.reason_label
+    returning order_id, canceled_by, reason, request_id, canceled_at
+),
+told as (
+    insert into grace.events (order_id, kind, request_id, actor, detail)
+    select order_id, 'cancel_accepted', request_id, canceled_by, jsonb_build_object(
+        'reason', reason, 'waited_ms', round(extract(epoch from canceled_at - now()) * 1000)
+    )
+    from added
+)
+-- A subject has one job of a kind for ever: scheduling it again is no second job.
+insert into grace.jobs (kind, order_id, subject, run_at, request_id, traceparent)
+select j.kind, $1, j.subject, now(), $4, $9
+from unnest($7::text[], $8::text[]) as j (kind, subject)
+on conflict on constraint jobs_one_per_subject do nothing

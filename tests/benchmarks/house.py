@@ -1,0 +1,209 @@
+"""(e) Memory, latency while captures drain, and more clients than can be served.
+
+Memory is the proportional set size (PSS) of a process with its children: pages that they share count once.
+The captures are of Medusa's own manual provider, so that no stand-in of Stripe takes its share of the machine. "While
+captures drain" is against the same processes with nothing due, in turns in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import mean, median
+
+import asyncpg
+
+from app.domain.findings import Defect
+from app.embedded.shop import Payment
+from tests.benchmarks import load
+from tests.benchmarks.cancels import Orders, furnish, place_templates
+from tests.benchmarks.figures import Figure, say
+from tests.benchmarks.ground import GRACE, SHOP, Ground, Program
+from tests.benchmarks.orders import copy_orders, schedule_captures
+from tests.benchmarks.proof import prove
+from tests.benchmarks.scale import Scale
+
+API_MB, WORKER_MB = 120, 150
+CLIENTS = 4
+
+
+def measure(scale: Scale) -> list[Figure]:
+    """Run it all."""
+    with Ground() as ground:
+        say(f"e: {scale.e_orders} orders to cancel, {scale.e_waiting} captures to wait")
+        orders = Orders(asyncio.run(furnish(ground, scale.e_orders, Payment())))
+        with ground.serve(VOID_WAIT_SECONDS="0") as api, ground.workers() as [worker]:
+            return list(_House(ground, scale, orders, api, worker).figures())
+
+
+class Memory:
+    """Samples of a program's memory while a block runs, in MB."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.samples: list[float] = []
+
+    def now(self) -> float:
+        """PSS of the program and its children."""
+        return sum(_pss(pid) for pid in self._program.pids())
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Sample until the block ends."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                self.samples.append(self.now())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.samples.append(self.now())
+
+
+class _House:
+    def __init__(self, ground: Ground, scale: Scale, orders: Orders, api: Program, worker: Program) -> None:
+        self._ground, self._scale, self._orders = ground, scale, orders
+        self._api, self._worker = api, worker
+        self._memory = {"API": Memory(api), "worker": Memory(worker)}
+        self._first = 20_000_000
+
+    def figures(self) -> Iterator[Figure]:
+        scale = self._scale
+        rest = {name: memory.now() for name, memory in self._memory.items()}
+        self._cancel(8, 0.5)
+        self._look(8, 0.5)
+        quiet_reads, quiet_cancels, busy_reads, busy_cancels = [], [], [], []
+        with self._memory["API"].watched(), self._memory["worker"].watched():
+            for turn in range(3):
+                quiet_reads.append(self._look(CLIENTS, scale.e_seconds / 4).median_ms)
+                quiet_cancels.append(self._cancel(CLIENTS, scale.e_seconds / 4).median_ms)
+                self._rest()
+                asyncio.run(self._fall_due(scale.e_waiting))
+                busy_reads.append(self._look(CLIENTS, scale.e_seconds / 4).median_ms)
+                busy_cancels.append(self._cancel(CLIENTS, scale.e_seconds / 4).median_ms)
+                waiting = asyncio.run(self._call_off())
+                assert waiting, "the captures were all done before the latencies were measured: raise e_waiting"
+                self._rest()
+                say(
+                    f"e: {turn + 1}/3, while captures drain: reads {busy_reads[-1]:.1f} ms instead of "
+                    f"{quiet_reads[-1]:.1f}, cancels {busy_cancels[-1]:.1f} instead of {quiet_cancels[-1]:.1f}"
+                )
+        for name, bound in (("API", API_MB), ("worker", WORKER_MB)):
+            samples = self._memory[name].samples
+            third = len(samples) // 3 or 1
+            made = {"at rest": rest[name], "most": max(samples), "jobs waiting": scale.e_waiting}
+            yield Figure("e", f"memory of the {name}, MB", (max(samples),), f"<= {bound}", "MB", made)
+            growth = mean(samples[-third:]) / mean(samples[third : 2 * third] or samples)
+            yield Figure("e", f"memory of the {name}: last third / middle third", (growth,), "<= 1.1")
+        yield from (
+            Figure("e", f"{what} while captures drain / with none due, median", _ratios(busy, quiet),
+                   made_of={"ms": median(busy), "ms with none due": median(quiet)})
+            for what, busy, quiet in (("GET", busy_reads, quiet_reads), ("cancel", busy_cancels, quiet_cancels))
+        )  # fmt: skip
+        yield from self._overload()
+        asyncio.run(prove(self._ground, with_stripe=False, but=frozenset({Defect.UNCAPTURED})))  # those called off
+
+    def _overload(self) -> Iterator[Figure]:
+        """Every client of a crowd cancels an order of his own, again and again, as fast as he is answered."""
+        scale = self._scale
+        before = self._cancel(1, 1.0)
+        flood = self._send(scale.e_overload, scale.e_seconds)
+        refused = flood.statuses[503]
+        unexpected = {status: count for status, count in flood.statuses.items() if status not in (200, 503)}
+        assert not unexpected, f"{unexpected}: {flood.bodies.most_common(3)}"
+        assert flood.retry_after == refused, f"{refused - flood.retry_after} of {refused} 503 had no Retry-After"
+        self._rest()
+        after = self._cancel(1, 1.0)
+        label = f"{scale.e_overload} clients at once"
+        made = {"200": flood.statuses[200], "503": refused, "answers a second": flood.rate,
+                "median ms": flood.median_ms, "99 % ms": flood.quantile_ms(0.99)}  # fmt: skip
+        say(f"e: {label}: {made}")
+        yield Figure("e", f"longest answer with {label}, s", (max(flood.latencies),), "<= 10", "s", made)
+        yield Figure("e", f"median after {label} / before", (after.median_ms / before.median_ms,), "<= 1.5")
+
+    def _send(self, clients: int, seconds: float) -> load.Load:
+        """Cancels, each of an order of its own."""
+        count = max(int(seconds * 800), clients * 2)
+        ids = [self._orders.batch.order_id(number) for number in self._orders.take(count)]
+        requests = load.cancels(ids, self._ground.keys[SHOP], self._ground.secret)
+        return load.run(self._api.port, requests, clients, seconds=seconds)
+
+    def _cancel(self, clients: int, seconds: float) -> load.Load:
+        done = self._send(clients, min(seconds, 10))
+        assert set(done.statuses) == {200}, f"{done.statuses}: {done.bodies.most_common(2)}"
+        return done
+
+    def _look(self, clients: int, seconds: float) -> load.Load:
+        ids = [self._orders.batch.order_id(number) for number in self._orders.batch.numbers[-2000:]]
+        requests = load.cancels(ids, self._ground.keys[SHOP], self._ground.secret, method="GET")
+        done = load.run(self._api.port, requests, clients, seconds=min(seconds, 10))
+        assert set(done.statuses) == {200}, f"{done.statuses}: {done.bodies.most_common(2)}"
+        return done
+
+    async def _fall_due(self, count: int) -> None:
+        """So many captures, all of them due now."""
+        conn = await asyncpg.connect(self._ground.dsn())
+        try:
+            if not self._ground.templates:
+                self._ground.templates = await place_templates(conn, Payment())
+            placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)
+            batch = await copy_orders(conn, self._ground.templates, first=self._first, count=count, placed_at=placed)
+            self._first += count
+            await conn.execute("vacuum analyze")
+            await schedule_captures(conn, batch, datetime.now(UTC))
+        finally:
+            await conn.close()
+
+    async def _call_off(self) -> int:
+        """Take out the captures that are left. How many."""
+        conn = await asyncpg.connect(self._ground.dsn())
+        try:
+            done = await conn.execute(
+                "update grace.jobs set state = 'removed' "
+                "where kind = 'capture' and state = 'scheduled' and run_at < now()"
+            )
+            return int(done.rpartition(" ")[2])
+        finally:
+            await conn.close()
+
+    def _rest(self) -> None:
+        """Return once nothing is due, or when the backlog of the cancels takes long: it is part of a shop's day."""
+        deadline = time.monotonic() + 20
+        while asyncio.run(_due(self._ground)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+
+async def _due(ground: Ground) -> int:
+    conn = await asyncpg.connect(ground.dsn())
+    try:
+        return int(
+            await conn.fetchval(
+                "select count(*) from grace.jobs where state in ('queued', 'running') "
+                "or (state = 'scheduled' and run_at < now())"
+            )
+        )
+    finally:
+        await conn.close()
+
+
+def _pss(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def _ratios(busy: list[float], quiet: list[float]) -> tuple[float, ...]:
+    return tuple(a / b for a, b in zip(busy, quiet, strict=True))

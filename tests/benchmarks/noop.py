@@ -1,0 +1,48 @@
+"""dramatiq alone: a worker process with our broker and our threads, whose actors do nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import dramatiq
+from dramatiq import Actor, Worker
+
+from workers.broker import make_broker
+from workers.main import IDLE_POLL
+
+QUEUES = {"async": "noop-async", "sync": "noop-sync"}
+
+
+def declare(broker: dramatiq.Broker) -> dict[str, Actor[..., object]]:
+    """The two actors. Ours are coroutines on one event loop; dramatiq's usual ones are plain functions."""
+
+    async def nothing_async(job_id: int, generation: int, order_id: str) -> None:
+        return None
+
+    def nothing_sync(job_id: int, generation: int, order_id: str) -> None:
+        return None
+
+    return {
+        kind: dramatiq.actor(actor_name=queue, queue_name=queue, broker=broker)(function)  # type: ignore[type-var]
+        for (kind, queue), function in zip(QUEUES.items(), (nothing_async, nothing_sync), strict=True)
+    }
+
+
+def main() -> None:
+    """Work until SIGTERM. Arguments: the Redis URL, threads."""
+    broker = make_broker(sys.argv[1])
+    declare(broker)
+    worker = Worker(broker, worker_threads=int(sys.argv[2]), worker_timeout=IDLE_POLL)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    worker.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    stop.wait()
+    worker.stop()
+
+
+if __name__ == "__main__":
+    main()

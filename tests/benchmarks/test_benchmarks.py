@@ -1,0 +1,58 @@
+"""The suite works, from end to end and in small: what the figures say is no matter here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.benchmarks.figures import MARKS, Figure, into_readme
+from tests.benchmarks.statements import _timing
+
+_ROOT = Path(__file__).parents[2]
+
+
+def test_every_figure_comes_out_of_a_small_run_that_keeps_the_promises(tmp_path: Path) -> None:
+    """Each part ends with an error when an order was not canceled once, or when the checker finds a broken promise."""
+    written = tmp_path / "figures.json"
+    argv = [sys.executable, "-m", "tests.benchmarks", "--smoke", "--json", str(written)]
+    done = subprocess.run(
+        argv, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400, check=False
+    )
+    sys.stdout.write(done.stdout)
+    assert done.returncode == 0, "what it said is below"
+    figures = json.loads(written.read_text())["figures"]
+    assert {figure["part"] for figure in figures} == {"a", "b", "c", "d", "e"}
+    scans = [figure for figure in figures if figure["what"].startswith("sequential scans")]
+    assert [figure["median"] for figure in scans] == [0]
+    assert all(figure["median"] > 0 for figure in figures if figure not in scans)
+    assert sum(bool(figure["target"]) for figure in figures) > 10
+
+
+def test_a_figure_is_met_by_its_median_alone() -> None:
+    assert Figure("a", "ratio", (0.4, 0.6, 0.7), ">= 0.5").met
+    assert Figure("a", "ratio", (0.4, 0.49, 0.7), ">= 0.5").met is False
+    assert Figure("d", "growth", (1.1, 1.2, 2.0), "<= 1.2").met
+    assert Figure("a", "ratio", (1.0,)).met is None
+
+
+def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    into_readme(readme, [Figure("a", "ratio", (0.4, 0.6, 0.7), ">= 0.5")])
+    text = readme.read_text()
+    assert text.startswith(f"before\n{MARKS[0]}\n| ")
+    assert text.endswith(f"{MARKS[1]}\nafter\n")
+    assert "| a | ratio | 0.60 x | 0.40 to 0.70 | >= 0.5 met |" in text
+    assert "old" not in text
+
+
+def test_pgbenchs_pace_is_that_of_the_time_in_which_all_its_clients_work_with_their_plans() -> None:
+    """Two clients, a transaction of 10 ms each; the first takes a second to prepare and begins five seconds late."""
+    late = [(0, 1_000_000, 6.0), *((0, 10_000, 6.0 + n / 100) for n in range(1, 101))]
+    early = [(1, 10_000, 1 + n / 100) for n in range(1, 571)]
+    timing = _timing([*late, *early])
+    assert timing.transactions == 671
+    assert 195 <= timing.rate <= 205
+    assert timing.median_ms == 10

@@ -1,0 +1,74 @@
+"""Functions in schema ``grace``: made by ``migrate``, missed by name, and never changed beneath a running process."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from app.settings import Settings
+from app.store.functions import Function, install
+from app.store.migrate import migrate
+from plugins.medusa_bridge import FUNCTIONS, SchemaMismatch
+from plugins.medusa_bridge.orders import LOCK_ORDER
+from tests.promises import broken_promises
+from tests.usecases.ground import opened
+from tests.world import ROLE, Shop
+
+
+async def test_a_missing_one_is_named_and_migrate_makes_it(
+    shop: Shop, settings: Settings, database: str, conn: asyncpg.Connection
+) -> None:
+    await conn.execute(f"drop function {LOCK_ORDER.name}")
+    with pytest.raises(SchemaMismatch, match=rf"lacks {LOCK_ORDER.name}: run medusa-grace migrate"):
+        async with opened(settings):
+            pytest.fail("it started")
+    found = [finding.detail for finding in await broken_promises(conn, None, at_rest=False)]
+    assert f"function {LOCK_ORDER.name} does not exist" in found
+
+    assert await migrate(database, FUNCTIONS) == [LOCK_ORDER.name]
+    assert await migrate(database, FUNCTIONS) == []
+    order = await shop.place()
+    async with opened(settings) as services, services.db.transaction("test") as mine:
+        read = await services.commerce.read_order(mine, order.id)
+        locked = await services.commerce.lock_order(mine, order.id)
+    assert read is not None
+    assert locked is not None
+    assert locked.read_at > read.read_at
+    assert locked.payments == read.payments
+    assert tuple(payment.id for payment in locked.payments) == order.payment_ids
+
+
+async def test_another_text_is_another_function(conn: asyncpg.Connection) -> None:
+    template = "create function {name} () returns text language sql as $$ {body} $$"
+    before, after = [Function.of("greet", template, {"body": f"select '{word}'"}) for word in ("hallo", "hello")]
+    assert await install(conn, [before]) == [before.name]
+    assert await install(conn, [before, after]) == [after.name]
+    assert await conn.fetchval(f"select {before.name}()") == "hallo"
+
+
+async def test_a_role_may_call_it_in_a_house_that_gives_nothing_away(conn: asyncpg.Connection) -> None:
+    """Where functions are not everybody's by default."""
+    await conn.execute("alter default privileges revoke execute on functions from public")
+    await conn.execute(f"drop function {LOCK_ORDER.name}")
+    await install(conn, FUNCTIONS)
+    assert await conn.fetchval("select has_function_privilege($1, $2, 'execute')", ROLE, f"{LOCK_ORDER.name}(text)")
+
+
+async def test_it_does_nothing_that_the_caller_may_not(conn: asyncpg.Connection, settings: Settings) -> None:
+    """With the rights of whoever calls, not of whoever made it; and the start says so."""
+    await conn.execute(f"revoke select on refund from {ROLE}")
+    with pytest.raises(SchemaMismatch, match="permission denied for table refund"):
+        async with opened(settings):
+            pytest.fail("it started")
+    async with conn.transaction():
+        await conn.execute(f"set local role {ROLE}")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.fetch(f"select * from {LOCK_ORDER.name}('')")
+
+
+async def test_what_only_the_function_trips_over_is_said_at_start(conn: asyncpg.Connection, settings: Settings) -> None:
+    """A column of another type than it hands out."""
+    await conn.execute('alter table "order" alter column version type bigint')
+    with pytest.raises(SchemaMismatch, match=rf"{LOCK_ORDER.name}: structure of query does not match"):
+        async with opened(settings):
+            pytest.fail("it started")
