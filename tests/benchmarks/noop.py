@@ -1,4 +1,4 @@
-"""dramatiq alone: a worker process with our broker and our threads, whose actors do nothing."""
+"""dramatiq alone: its own Redis broker with our settings, and our number of threads; actors that do nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import threading
 
 import dramatiq
 from dramatiq import Actor, Worker
-
-from workers.broker import make_broker
-from workers.main import IDLE_POLL
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import AsyncIO
 
 QUEUES = {"async": "noop-async", "sync": "noop-sync"}
+
+
+def make_broker(redis_url: str) -> RedisBroker:
+    """As ours is made, without what ours does differently."""
+    return RedisBroker(url=redis_url, middleware=[AsyncIO()], namespace="grace", heartbeat_timeout=15_000)
 
 
 def declare(broker: dramatiq.Broker) -> dict[str, Actor[..., object]]:
@@ -34,7 +38,7 @@ def main() -> None:
     """Work until SIGTERM. Arguments: the Redis URL, threads."""
     broker = make_broker(sys.argv[1])
     declare(broker)
-    worker = Worker(broker, worker_threads=int(sys.argv[2]), worker_timeout=IDLE_POLL)
+    worker = Worker(broker, worker_threads=int(sys.argv[2]))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     worker.start()
