@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from .packages import chosen_version
+
 ADMIN = ("admin@shop.test", "made-up-admin-password")
 CUSTOMER = ("ada@shop.test", "made-up-customer-password")
 OTHER_CUSTOMER = ("grace@shop.test", "made-up-other-password")
@@ -148,7 +150,7 @@ def _products(admin: _Api, shop: Shop, profile: str) -> None:
             "/admin/products",
             title=title,
             status="published",
-            shipping_profile_id=profile,
+            **({"shipping_profile_id": profile} if chosen_version() >= (2, 5) else {}),
             sales_channels=[{"id": shop.sales_channel}],
             options=[{"title": "Kind", "values": list(skus)}],
             variants=[
