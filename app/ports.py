@@ -54,6 +54,13 @@ class Database(Protocol):
         """
         ...
 
+    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection for one statement that is a transaction by itself, without the round trips of one.
+
+        For two seconds at most. Raises ``Unavailable``; it may have been done all the same.
+        """
+        ...
+
 
 class IntentState(StrEnum):
     """What a PaymentIntent means to a hold."""

@@ -26,3 +26,4 @@ union all
 select order_id, 'incident_closed', null, jsonb_build_object('incident', kind)
 from over
 where closed_by is null
+returning id

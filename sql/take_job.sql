@@ -1,11 +1,17 @@
 -- $1 id, $2 generation, $3 lease
 -- The compare-and-set that turns a message into work. In doubt from here on, until an outcome is recorded;
 -- the answer tells whether it was in doubt before. What the transaction has waited until here, it waited for locks.
-with before as (
-    select id, in_doubt
+-- By the key first, the state afterwards: in a rush the index of queued rows is full of dead ones.
+with found as (
+    select id, generation, state, in_doubt
     from grace.jobs
-    where id = $1 and generation = $2 and state = 'queued'
+    where id = $1
     for update
+),
+before as (
+    select id, in_doubt
+    from found
+    where generation = $2 and state = 'queued'
 ),
 taken as (
     update grace.jobs as j

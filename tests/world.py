@@ -167,6 +167,9 @@ class SteppedIn:
         async with self._inner.read(name) as conn:
             yield conn
 
+    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        return self.read(name)
+
     @asynccontextmanager
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:
         await self._before(name)

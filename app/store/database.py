@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -120,6 +120,10 @@ class PostgresDatabase:
             return
         async with self._connection(name) as conn, asyncio.timeout(LOCK_TIMEOUT.total_seconds()):
             yield conn
+
+    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """See ``app.ports.Database``."""
+        return self.read(name)
 
     @asynccontextmanager
     async def _connection(self, name: str) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:

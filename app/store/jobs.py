@@ -123,10 +123,15 @@ async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *,
     note_ended(state.value)
 
 
-async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: str | None = None) -> None:
-    """The job is done; over is the incident that failures opened, unless another job of the order still fails."""
-    await conn.execute(_END_WELL, job.id, job.generation, note, incident.value)
-    note_ended(JobState.DONE.value)
+async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: str | None = None) -> bool:
+    """The job is done; over is the incident that failures opened, unless another job of the order still fails.
+
+    ``False``, and nothing is written, when the job is not this worker's any more.
+    """
+    ended = bool(await conn.fetch(_END_WELL, job.id, job.generation, note, incident.value))
+    if ended:
+        note_ended(JobState.DONE.value)
+    return ended
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:

@@ -84,6 +84,11 @@ class Wire:
         self._name = name
         return self._base.read(name)
 
+    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """``app.ports.Database``."""
+        self._name = name
+        return self._base.single(name)
+
     def name_next(self, name: str) -> None:
         """What to call what comes next, where no ``transaction`` names it."""
         self._name = name

@@ -10,6 +10,9 @@ returns table (
     captured numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz
 )
 language plpgsql volatile security invoker
+-- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
 begin
