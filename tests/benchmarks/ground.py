@@ -36,6 +36,7 @@ GRACE: Final = 24 * 3600
 _POSTGRES: Final = {
     "logging_collector": "on",
     "log_destination": "jsonlog",
+    "log_rotation_size": "0",
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "none",
     "max_wal_size": "8GB",

@@ -80,6 +80,15 @@ async def test_an_order_and_the_newest_payment_are_read_by_their_indexes(shop: S
         assert scanned.isdisjoint({"payment", "order", "order_item", "order_payment_collection"}), f"{name}: {scanned}"
 
 
+@pytest.mark.usefixtures("history")
+async def test_a_window_of_captures_is_looked_at_without_reading_every_order(shop: Shop) -> None:
+    """A join would be planned for a tenth of all jobs, for which Postgres takes a limit that it does not know."""
+    await shop.conn.execute("set plan_cache_mode = force_generic_plan")
+    plan = await _plan(shop, statement("canceled_elsewhere"), 0, 2000)
+    scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
+    assert scanned.isdisjoint({"order", "order_payment_collection", "payment_collection"}), scanned
+
+
 async def _plan(shop: Shop, text: str, *arguments: Any) -> list[dict[str, Any]]:
     explained = await shop.conn.fetchval(f"explain (analyze, format json) {text}", *arguments)
     return list(_nodes(json.loads(explained)[0]["Plan"]))
