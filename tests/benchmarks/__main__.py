@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.benchmarks import cancels, captures, growth, house, voids
 from tests.benchmarks.figures import Figure, as_json, into_readme, say, table
+from tests.benchmarks.ground import Ground
 from tests.benchmarks.scale import FULL, QUICK, SMOKE
 
 PARTS = {"a": cancels.measure, "b": voids.measure, "c": captures.measure, "d": growth.measure, "e": house.measure}
@@ -37,9 +38,11 @@ def main() -> int:
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(PARTS)}")
     scale = _SCALES[given.scale or "full"]
     figures: list[Figure] = []
-    for part in given.parts or PARTS:
-        say(f"part {part}")
-        figures += PARTS[part](scale)
+    with Ground(scale.kinds) as ground:
+        for part in given.parts or PARTS:
+            say(f"part {part}")
+            ground.renew()
+            figures += PARTS[part](scale, ground)
     sys.stdout.write(table(figures) + "\n")
     if given.json:
         given.json.write_text(as_json(figures))

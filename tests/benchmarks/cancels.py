@@ -28,7 +28,6 @@ from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.statements import Sent, Timing, as_script, pgbench, record_cancel, yardstick
 
-TEMPLATES = 20
 WARM_CANCELS = 4
 """Of which the last two are recorded."""
 NO_WORKERS = frozenset({Defect.JOB_STUCK})
@@ -57,9 +56,9 @@ class Orders:
         return range(first, self._next)
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale, ground: Ground) -> list[Figure]:
     """Run it all."""
-    with Ground() as ground, tempfile.TemporaryDirectory(prefix="grace-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="grace-bench-") as folder:
         Path(folder).chmod(0o755)
         say(f"a: {scale.a_orders} orders")
         batch = asyncio.run(furnish(ground, scale.a_orders))
@@ -72,7 +71,7 @@ async def furnish(ground: Ground, count: int, paid: Payment = BY_STRIPE) -> Batc
     """Orders within their grace period, with the capture jobs that wait for its end."""
     conn = await asyncpg.connect(ground.dsn())
     try:
-        templates = await place_templates(conn, paid)
+        templates = await place_templates(ground, conn, paid)
         now = datetime.now(UTC).replace(microsecond=0)
         batch = await copy_orders(conn, templates, first=1, count=count, placed_at=now)
         await schedule_captures(conn, batch, now + timedelta(seconds=GRACE + 30))
@@ -83,9 +82,9 @@ async def furnish(ground: Ground, count: int, paid: Payment = BY_STRIPE) -> Batc
         await conn.close()
 
 
-async def place_templates(conn: asyncpg.Connection, paid: Payment = BY_STRIPE) -> list[str]:
+async def place_templates(ground: Ground, conn: asyncpg.Connection, paid: Payment = BY_STRIPE) -> list[str]:
     """Orders to copy from, each with stock of its own."""
-    return [(await place_order(conn, payments=[paid])).id for _ in range(TEMPLATES)]
+    return [(await place_order(conn, payments=[paid])).id for _ in range(ground.kinds)]
 
 
 class _Contest:

@@ -53,11 +53,9 @@ _DONE = (
 _CAPTURED = "select count(*) from payment where captured_at is not null and id between $1 and $2"
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale, ground: Ground) -> list[Figure]:
     """Run it all."""
-    with Ground() as ground:
-        drain = _Drain(ground, scale)
-        return drain.run()
+    return _Drain(ground, scale).run()
 
 
 class _Drain:
@@ -159,7 +157,7 @@ async def drain_once(ground: Ground, count: int, latency: float, *, first: int, 
     conn = await asyncpg.connect(ground.dsn())
     try:
         if not ground.templates:
-            ground.templates = await place_templates(conn)
+            ground.templates = await place_templates(ground, conn)
         intents = await make_holds(sandbox, count)
         await sandbox.latency(latency)
         placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)  # tracking looks no more

@@ -77,6 +77,7 @@ def markdown(figures: Sequence[Figure]) -> str:
     for figure in figures:
         part, what, value, spread, target, met = _cells(figure)
         lines.append(f"| {part} | {what} | {value} | {spread} | {target} {met} | {_made_of(figure)} |")
+    lines += ["", *_in_words(figures)]
     return "\n".join([*lines, "", f"Measured on {machine()}, {time.strftime('%Y-%m-%d', time.gmtime())}."])
 
 
@@ -94,6 +95,16 @@ def into_readme(readme: Path, figures: Sequence[Figure]) -> None:
     if not found or not closed:
         sys.exit(f"{readme} has no place for the table: {' ... '.join(MARKS)}")
     readme.write_text(f"{before}{MARKS[0]}\n{markdown(figures)}\n{MARKS[1]}{after}")
+
+
+def _in_words(figures: Sequence[Figure]) -> list[str]:
+    """What the ratios of c come to in a shop."""
+    told = []
+    for figure in figures:
+        if figure.part == "c" and "bound" in figure.made_of:
+            rate = float(figure.made_of["a second"])
+            told.append(f"{figure.what.rpartition(', ')[2]}, Stripe at 150 ms: {rate * 3600:,.0f} orders an hour.")
+    return [" ".join(["Captured by", *told])] if told else []
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 import asyncpg
 import httpx
+import redis
 
 from app.embedded.postgres import Postgres
 from app.embedded.processes import HOST, Held, await_ready, end, free_port, scratch, spawn
@@ -46,7 +47,9 @@ _POSTGRES: Final = {
 class Ground:
     """Postgres, Valkey and a Stripe sandbox, up for the length of a ``with``. From the main thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: int = 20) -> None:
+        """``kinds`` is how many things the shop sells: each has stock of its own, which releases lock."""
+        self.kinds = kinds
         self._stack = ExitStack()
         self.secret = secrets.token_urlsafe(32)
         self.stripe_key = f"sk_test_{secrets.token_hex(12)}"
@@ -103,6 +106,15 @@ class Ground:
                 await_ready(program.child, program.says("worker.ready"), name="worker", log=program.log)
             yield programs
 
+    def renew(self) -> None:
+        """An empty shop, an empty Redis and an empty Stripe account, as at the start."""
+        asyncio.run(self._drop_databases())
+        self.templates.clear()
+        with redis.Redis.from_url(self.valkey.url()) as client:
+            client.flushall()
+        asyncio.run(self.sandbox.reset())
+        self.add_shop(SHOP)
+
     def add_shop(self, database: str) -> None:
         """A database with Medusa's tables and ours, and a publishable key."""
         self.keys[database] = asyncio.run(self._furnish(database))
@@ -137,7 +149,15 @@ class Ground:
         self._stack.callback(end, child, signal.SIGTERM)
         await_ready(child, port_file.exists, name="the Stripe sandbox", log=log)
         self.stripe, self.stripe_pid = f"http://{HOST}:{port_file.read_text()}", child.pid
-        self.add_shop(SHOP)
+
+    async def _drop_databases(self) -> None:
+        admin = await asyncpg.connect(self.postgres.dsn())
+        try:
+            for row in await admin.fetch("select datname from pg_database where not datistemplate"):
+                if row["datname"] != "postgres":
+                    await admin.execute(f"drop database {row['datname']} with (force)")
+        finally:
+            await admin.close()
 
     async def create_database(self, database: str) -> None:
         """An empty one, on a server as durable as a real shop's."""

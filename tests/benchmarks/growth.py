@@ -40,19 +40,18 @@ _TRACED: Final = 16
 """Cancels, and captures, whose plans are logged: Postgres plans a statement anew five times, and then for good."""
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale, ground: Ground) -> list[Figure]:
     """Run it all."""
-    with Ground() as ground:
-        ground.add_shop(OLD)
-        recent = scale.d_rounds * scale.d_cancels + 200
-        batches = {
-            SHOP: asyncio.run(_build(ground, SHOP, scale.d_small, recent)),
-            OLD: asyncio.run(_build(ground, OLD, scale.d_large, recent)),
-        }
-        medians = _cancels(ground, scale, {name: Orders(batch) for name, batch in batches.items()})
-        polls = asyncio.run(_polls(ground, scale))
-        plans, short = asyncio.run(_plans(ground, batches[OLD]))
-        return list(_figures(scale, medians, polls, plans, short))
+    ground.add_shop(OLD)
+    recent = scale.d_rounds * scale.d_cancels + 200
+    batches = {
+        SHOP: asyncio.run(_build(ground, SHOP, scale.d_small, recent)),
+        OLD: asyncio.run(_build(ground, OLD, scale.d_large, recent)),
+    }
+    medians = _cancels(ground, scale, {name: Orders(batch) for name, batch in batches.items()})
+    polls = asyncio.run(_polls(ground, scale))
+    plans, short = asyncio.run(_plans(ground, batches[OLD]))
+    return list(_figures(scale, medians, polls, plans, short))
 
 
 def _figures(
@@ -73,7 +72,7 @@ async def _build(ground: Ground, database: str, orders: int, recent: int) -> Bat
     try:
         await conn.execute("set synchronous_commit = off")
         old = await look_at(conn, [await _old_template(conn) for _ in range(4)])
-        templates = await look_at(conn, await place_templates(conn))
+        templates = await look_at(conn, await place_templates(ground, conn))
         indexes = await conn.fetch(
             "select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as made from pg_index as i "
             "join pg_class as c on c.oid = i.indrelid where c.relnamespace in ('public'::regnamespace, "

@@ -32,13 +32,12 @@ API_MB, WORKER_MB = 120, 150
 CLIENTS = 4
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale, ground: Ground) -> list[Figure]:
     """Run it all."""
-    with Ground() as ground:
-        say(f"e: {scale.e_orders} orders to cancel, {scale.e_waiting} captures to wait")
-        orders = Orders(asyncio.run(furnish(ground, scale.e_orders, Payment())))
-        with ground.serve(VOID_WAIT_SECONDS="0") as api, ground.workers() as [worker]:
-            return list(_House(ground, scale, orders, api, worker).figures())
+    say(f"e: {scale.e_orders} orders to cancel, {scale.e_waiting} captures to wait")
+    orders = Orders(asyncio.run(furnish(ground, scale.e_orders, Payment())))
+    with ground.serve(VOID_WAIT_SECONDS="0") as api, ground.workers() as [worker]:
+        return list(_House(ground, scale, orders, api, worker).figures())
 
 
 class Memory:
@@ -85,7 +84,7 @@ class _House:
         self._look(8, 0.5)
         quiet_reads, quiet_cancels, busy_reads, busy_cancels = [], [], [], []
         with self._memory["API"].watched(), self._memory["worker"].watched():
-            for turn in range(3):
+            for turn in range(scale.e_turns):
                 quiet_reads.append(self._look(CLIENTS, scale.e_seconds / 4).median_ms)
                 quiet_cancels.append(self._cancel(CLIENTS, scale.e_seconds / 4).median_ms)
                 self._rest()
@@ -96,7 +95,7 @@ class _House:
                 assert waiting, "the captures were all done before the latencies were measured: raise e_waiting"
                 self._rest()
                 say(
-                    f"e: {turn + 1}/3, while captures drain: reads {busy_reads[-1]:.1f} ms instead of "
+                    f"e: {turn + 1}/{scale.e_turns}, while captures drain: reads {busy_reads[-1]:.1f} ms instead of "
                     f"{quiet_reads[-1]:.1f}, cancels {busy_cancels[-1]:.1f} instead of {quiet_cancels[-1]:.1f}"
                 )
         for name, bound in (("API", API_MB), ("worker", WORKER_MB)):
@@ -117,14 +116,14 @@ class _House:
     def _overload(self) -> Iterator[Figure]:
         """Every client of a crowd cancels an order of his own, again and again, as fast as he is answered."""
         scale = self._scale
-        before = self._cancel(1, 1.0)
+        before = self._cancel(1, scale.e_seconds / 8)
         flood = self._send(scale.e_overload, scale.e_seconds)
         refused = flood.statuses[503]
         unexpected = {status: count for status, count in flood.statuses.items() if status not in (200, 503)}
         assert not unexpected, f"{unexpected}: {flood.bodies.most_common(3)}"
         assert flood.retry_after == refused, f"{refused - flood.retry_after} of {refused} 503 had no Retry-After"
         self._rest()
-        after = self._cancel(1, 1.0)
+        after = self._cancel(1, scale.e_seconds / 8)
         label = f"{scale.e_overload} clients at once"
         made = {"200": flood.statuses[200], "503": refused, "answers a second": flood.rate,
                 "median ms": flood.median_ms, "99 % ms": flood.quantile_ms(0.99)}  # fmt: skip
@@ -156,7 +155,7 @@ class _House:
         conn = await asyncpg.connect(self._ground.dsn())
         try:
             if not self._ground.templates:
-                self._ground.templates = await place_templates(conn, Payment())
+                self._ground.templates = await place_templates(self._ground, conn, Payment())
             placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)
             batch = await copy_orders(conn, self._ground.templates, first=self._first, count=count, placed_at=placed)
             self._first += count

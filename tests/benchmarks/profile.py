@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--flame", type=Path, metavar="FILE", help="an SVG; FILE.raw has the stacks to count")
     given = parser.parse_args()
     with Ground() as ground:
+        ground.renew()
         asyncio.run(_track(ground, "all"))
         (_cancel if given.what == "cancel" else _capture)(ground, given)
     return 0

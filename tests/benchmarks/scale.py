@@ -10,6 +10,8 @@ from typing import Final
 class Scale:
     """Sizes by part."""
 
+    kinds: int = 20
+    """Things that the shop sells."""
     repetitions: int = 5
     a_orders: int = 400_000
     a_clients: tuple[int, ...] = (1, 8, 32)
@@ -38,6 +40,7 @@ class Scale:
     d_polls: int = 40
     e_waiting: int = 100_000
     e_seconds: float = 15.0
+    e_turns: int = 3
     e_overload: int = 400
     e_orders: int = 60_000
 
@@ -49,9 +52,9 @@ QUICK: Final = Scale(
     b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1,
 )  # fmt: skip
 SMOKE: Final = Scale(
-    repetitions=1, a_orders=3_000, a_clients=(1, 8), a_processes=(1,), a_seconds=0.2, a_least=40, c_jobs=200,
-    c_workers=(1,), c_seconds=1, c_repetitions=1, b_medusa=False, b_orders=200, b_stripe_ms=(0,), b_least=5,
+    kinds=2, repetitions=1, a_orders=2_000, a_clients=(1, 8), a_processes=(1,), a_seconds=0.2, a_least=40, c_jobs=100,
+    c_workers=(1,), c_seconds=0.5, c_repetitions=1, b_medusa=False, b_orders=200, b_stripe_ms=(0,), b_least=5,
     repetitions_b=1,
-    c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=300, e_seconds=1,
-    e_overload=48, e_orders=5_000,
+    c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=300, e_seconds=0.8,
+    e_turns=1, e_overload=48, e_orders=3_000,
 )  # fmt: skip

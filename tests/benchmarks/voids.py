@@ -47,9 +47,9 @@ class Series:
     medians: list[float] = field(default_factory=list)
 
 
-def measure(scale: Scale) -> list[Figure]:
+def measure(scale: Scale, ground: Ground) -> list[Figure]:
     """Run it all."""
-    with Ground() as ground, ExitStack() as stack:
+    with ExitStack() as stack:
         why_not = node_is_missing() if scale.b_medusa else "the smoke test leaves it out"
         if why_not:
             say(f"b: Medusa's half is left out: {why_not}")
@@ -76,7 +76,7 @@ class _Contest:
         self._ground, self._scale, self._database, self._lab = ground, scale, database, lab
         self._ours: dict[tuple[int, int], Series] = {}
         self._theirs: dict[tuple[int, int], Series] = {}
-        self._by_medusa: list[int] = []
+        self._by_medusa = self._by_us = 0
 
     def run(self) -> list[Figure]:
         scale = self._scale
@@ -110,7 +110,7 @@ class _Contest:
                             f"b: {repetition + 1}/{scale.repetitions_b}, {clients} clients, "
                             f"Stripe {milliseconds} ms: {told}"
                         )
-        asyncio.run(self._prove(batch))
+        asyncio.run(self._prove())
         return list(self._figures())
 
     def _figures(self) -> Iterator[Figure]:
@@ -143,6 +143,7 @@ class _Contest:
         done = load.run(port, requests, clients, count_body=b'"payment_action":"voided"')
         assert done.statuses == {200: count}, f"{done.statuses}: {done.bodies.most_common(2)}"
         assert done.counted >= 0.95 * count, f"{count - done.counted} of {count} were not voided within the wait"
+        self._by_us += count
         asyncio.run(self._rest())
         series.rates.append(done.rate)
         series.whole.append(count / (time.perf_counter() - began))
@@ -151,15 +152,17 @@ class _Contest:
     def _medusa(self, orders: Orders, bearer: str, clients: int, count: int, series: Series) -> None:
         assert self._lab is not None
         numbers = orders.take(count)
-        self._by_medusa += numbers
         requests = [
             f"POST /admin/orders/{orders.batch.order_id(number)}/cancel HTTP/1.1\r\nhost: localhost\r\n"
             f"authorization: {bearer}\r\ncontent-length: 0\r\n\r\n".encode()
             for number in numbers
         ]
         done = load.run(int(self._lab.url.rpartition(":")[2]), requests, clients)
-        assert done.statuses == {200: count}, f"{done.statuses}: {done.bodies.most_common(2)}"
-        series.rates.append(done.rate)
+        # 409 is Medusa's own lock that waited too long.
+        assert set(done.statuses) <= {200, 409}, f"{done.statuses}: {done.bodies.most_common(2)}"
+        assert done.statuses[200] > count / 2, f"{done.statuses}: {done.bodies.most_common(2)}"
+        self._by_medusa += done.statuses[200]
+        series.rates.append(done.statuses[200] / done.seconds)
         series.medians.append(done.median_ms)
 
     async def _furnish(self) -> tuple[Batch, str]:
@@ -167,14 +170,14 @@ class _Contest:
         conn = await asyncpg.connect(self._ground.dsn(self._database))
         try:
             if self._lab is None:
-                templates = await place_templates(conn)
+                templates = await place_templates(self._ground, conn)
             else:
                 say("b: a few orders through Medusa's store API, to copy from")
                 async with AsyncExitStack() as stack:
                     medusa = await Medusa.connect(self._lab, stack)
                     bearer = medusa.admin.headers["authorization"]
-                    skus = [("SHIRT-M",), ("SHIRT-L",)] * 2
-                    templates = [(await medusa.place_order(skus=sku)).id for sku in skus]
+                    skus = await _stock(medusa)
+                    templates = [(await medusa.place_order(skus=(sku,))).id for sku in skus]
             say(f"b: {count} copies with holds of their own")
             intents = await make_holds(self._ground.sandbox, count)
             now = datetime.now(UTC).replace(microsecond=0)
@@ -199,7 +202,7 @@ class _Contest:
         finally:
             await conn.close()
 
-    async def _prove(self, batch: Batch) -> None:
+    async def _prove(self) -> None:
         """Whoever canceled an order did the whole job: rows, stock and Stripe, once."""
         ledger = await self._ground.sandbox.ledger()
         conn = await asyncpg.connect(self._ground.dsn(self._database))
@@ -214,10 +217,32 @@ class _Contest:
             await conn.close()
         bad = [r["id"] for r in rows if r["canceled_at"] is None or r["reserved"] or ledger[r["intent"]].voids != 1]
         assert not bad, f"{len(bad)} of {len(rows)} canceled orders are not canceled in full, such as {bad[0]}"
-        by_medusa = {batch.order_id(number) for number in self._by_medusa}
-        assert by_medusa <= {row["id"] for row in rows}, "Medusa answered 200 and did not cancel"
+        claimed = self._by_medusa + self._by_us
+        assert len(rows) == claimed, f"{len(rows)} orders are canceled, and {claimed} cancels were answered with 200"
         await prove(self._ground, self._database, with_stripe=True)
-        say(f"b: {len(rows)} orders are canceled in full, {len(by_medusa)} of them by Medusa")
+        say(f"b: {len(rows)} orders are canceled in full, {self._by_medusa} of them by Medusa")
+
+
+async def _stock(medusa: Medusa) -> list[str]:
+    """Eight things to buy, so that as many of Medusa's cancels need not wait for one another's inventory lock."""
+    skus = [f"SOCKS-{number}" for number in range(8)]
+    profiles = (await medusa.admin.get("/admin/shipping-profiles")).json()["shipping_profiles"]
+    variant = {"manage_inventory": True, "prices": [{"currency_code": "eur", "amount": 19.99}]}
+    body = {
+        "title": "Socks",
+        "status": "published",
+        "shipping_profile_id": next(p["id"] for p in profiles if p["name"] == "Parcels"),
+        "sales_channels": [{"id": medusa.shop.sales_channel}],
+        "options": [{"title": "Kind", "values": skus}],
+        "variants": [{"title": sku, "sku": sku, "options": {"Kind": sku}, **variant} for sku in skus],
+    }
+    product = (await medusa.admin_post("/admin/products", body))["product"]
+    medusa.shop.variants.update({made["sku"]: made["id"] for made in product["variants"]})
+    items = (await medusa.admin.get("/admin/inventory-items?limit=50&q=SOCKS")).json()["inventory_items"]
+    for item in items:
+        level = {"location_id": medusa.shop.stock_location, "stocked_quantity": 1000}
+        await medusa.admin_post(f"/admin/inventory-items/{item['id']}/location-levels", level)
+    return skus
 
 
 def _ratios(ours: list[float], theirs: list[float]) -> tuple[float, ...]:

@@ -28,6 +28,21 @@ def in_state(refused: pytest.ExceptionInfo[stripe.InvalidRequestError]) -> str:
     return error.error.payment_intent.status
 
 
+async def test_many_holds_are_made_at_once_and_are_like_those_that_a_card_confirmed(
+    account: Sandbox, payments: PaymentIntentService
+) -> None:
+    one = await payments.create_async(HOLD)  # type: ignore[arg-type]
+    many = await account.authorize_many(3, 2974, "eur")
+    assert len(set(many)) == 3
+    own = {"id", "client_secret", "latest_charge", "created", "payment_method"}
+    like = {name: value for name, value in (await account.intent(one.id)).items() if name not in own}
+    for intent_id in many:
+        intent = await account.intent(intent_id)
+        assert {name: value for name, value in intent.items() if name not in own} == like
+    captured = await payments.capture_async(many[0])
+    assert captured.amount_received == 2974
+
+
 async def test_a_confirmed_manual_intent_is_a_hold(payments: PaymentIntentService) -> None:
     made = await payments.create_async({**HOLD, "expand": ["latest_charge"]})  # type: ignore[typeddict-item]
     assert (made.status, made.amount, made.amount_capturable, made.amount_received) == (
