@@ -86,8 +86,7 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.LATE_MONEY: Words(
         "money was captured on a canceled order",
-        "refund it on the operator's page or in Medusa's admin; with `LATE_MONEY=refund` the workers do it by "
-        "themselves",
+        "press Refund on the operator's page, or refund it in Medusa's admin",
     ),
     IncidentKind.REFUND_FAILED: Words(
         "that refund did not go through",
@@ -95,7 +94,7 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.CAPTURE_FAILED: Words(
         "the grace period is over, the money is not captured",
-        "read the last error; the capture is tried on",
+        "read the last error: it is tried on, and a card that stays declined needs another payment of the shopper",
     ),
     IncidentKind.AUTHORIZATION_LOST: Words(
         "the hold lapsed or was canceled, the order is open",

@@ -76,7 +76,7 @@ _DOING: Final[Mapping[str, str]] = {
     "look": "comparison with Stripe",
 }
 _VERBS: Final[Mapping[str, str]] = {
-    "look": "looked up",
+    "look": "asked how it stands",
     "capture": "asked to capture",
     "void": "asked to void",
     "refund": "asked to refund",

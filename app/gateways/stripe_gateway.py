@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -26,6 +26,17 @@ _STATES: Final = {
     "succeeded": IntentState.CAPTURED,
     "canceled": IntentState.CANCELED,
 }
+
+_IN_WORDS: Final[Mapping[str, str]] = {
+    "APIConnectionError": "Stripe did not answer",
+    "AuthenticationError": "Stripe does not accept the API key",
+    "CardError": "The card was declined",
+    "IdempotencyError": "Stripe knows the idempotency key from another request",
+    "InvalidRequestError": "Stripe refused",
+    "PermissionError": "The API key may not do this",
+    "RateLimitError": "Stripe is asked too often",
+}
+"""What operators read first of an error; what developers look for follows in brackets."""
 
 log = structlog.get_logger()
 
@@ -179,7 +190,8 @@ def _told_apart(error: stripe.StripeError) -> Declined | Unknown:
     status = error.http_status
     details = _details(error)
     words = [type(error).__name__, str(status or "without an answer"), str(error.code or details.get("code") or "")]
-    text = f"{' '.join(filter(None, words))}: {' '.join((error.user_message or str(error)).split())}"
+    said = " ".join((error.user_message or str(error)).split())
+    text = f"{_IN_WORDS.get(words[0], 'Stripe had a fault of its own')}: {said} ({' '.join(filter(None, words))})"
     if status is None or status == 409 or status < 400:
         return Unknown(text)
     if status >= 500:

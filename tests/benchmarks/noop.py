@@ -10,7 +10,6 @@ import dramatiq
 from dramatiq import Actor, Worker
 
 from workers.broker import make_broker
-from workers.main import IDLE_POLL
 
 QUEUES = {"async": "noop-async", "sync": "noop-sync"}
 
@@ -34,7 +33,7 @@ def main() -> None:
     """Work until SIGTERM. Arguments: the Redis URL, threads."""
     broker = make_broker(sys.argv[1])
     declare(broker)
-    worker = Worker(broker, worker_threads=int(sys.argv[2]), worker_timeout=IDLE_POLL)
+    worker = Worker(broker, worker_threads=int(sys.argv[2]))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     worker.start()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext
 
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.http.operator.ground import EMAIL, PASSWORD, SESSION_SECRET
+from tests.medusa.browser import Chromium, chromium_is_missing, running_chromium
+from tests.medusa.packages import unless
 from tests.medusa.processes import Child, environment
 from tests.world import SECRET, Shop
 
@@ -78,7 +78,7 @@ async def page_url(
 
 @dataclass
 class Eyes:
-    """A browser, and where its pictures are kept (``BROWSER_SHOTS``, or nowhere for long)."""
+    """A browser, the page, and where pictures are kept."""
 
     browser: Browser
     url: str
@@ -86,9 +86,9 @@ class Eyes:
 
     @asynccontextmanager
     async def looking(
-        self, *, width: int = 1280, dark: bool = False, scripts: bool = True, signed_in: bool = True
+        self, *, width: int = 1280, dark: bool = False, scripts: bool = True, signed_in: bool = True, quiet: bool = True
     ) -> AsyncIterator[BrowserContext]:
-        """A window. Whatever its console complains of fails the test."""
+        """A window. Whatever its console complains of fails the test, where it is to be ``quiet``."""
         context = await self.browser.new_context(
             base_url=self.url,
             viewport={"width": width, "height": 900},
@@ -112,20 +112,18 @@ class Eyes:
             yield context
         finally:
             await context.close()
-        assert complaints == []
+        assert not quiet or complaints == []
+
+
+@pytest.fixture(scope="session")
+async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chromium]:
+    """Headless, one for all tests. Without one: a skip at a desk, a failure where CI must not pass for nothing."""
+    unless(chromium_is_missing())
+    async with running_chromium(tmp_path_factory.mktemp("screenshots")) as started:
+        yield started
 
 
 @pytest.fixture
-async def eyes(page_url: str, tmp_path: Path) -> AsyncIterator[Eyes]:
-    """Headless Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium on the PATH")
-        pytest.skip("no chromium on the PATH")
-    shots = Path(os.environ.get("BROWSER_SHOTS") or tmp_path)
-    await asyncio.to_thread(shots.mkdir, parents=True, exist_ok=True)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield Eyes(browser, page_url, shots)
-        await browser.close()
+async def eyes(chromium: Chromium, page_url: str) -> Eyes:
+    """What looks at the page."""
+    return Eyes(chromium.browser, page_url, chromium.screenshots)

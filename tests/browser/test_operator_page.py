@@ -11,13 +11,17 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
 from tests.browser.conftest import Eyes
+from tests.browser.looks import flaws
 from tests.http.operator.ground import failing, late_money, trouble
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop
 
 pytestmark = pytest.mark.browser
 
-LOOKS = [(width, dark) for width in (1280, 390) for dark in (False, True)]
+LOOKS = [(width, dark, True) for width in (1280, 390) for dark in (False, True)] + [(390, False, False)]
+
+
+DECLINED = "The card was declined: Your card has insufficient funds. (CardError 402 card_declined)"
 
 
 async def in_trouble(shop: Shop, settings: Settings) -> PlacedOrder:
@@ -25,13 +29,15 @@ async def in_trouble(shop: Shop, settings: Settings) -> PlacedOrder:
     await late_money(shop, amounts=("129.5",))
     for amount, currency, days in (("1249.9", "eur", 5), ("54", "eur", 6), ("18900", "jpy", 2)):
         order = await shop.place(amounts=(amount,), currency=currency)
-        await failing(shop, order, "capture", error="CardError 402 card_declined: Your card has insufficient funds.")
+        await failing(shop, order, "capture", error=DECLINED)
         await shop.conn.execute(
             "update payment set created_at = now() - $2::interval where id = $1",
             order.payment_ids[0],
             timedelta(days=days, hours=3),
         )
     await trouble(shop, await shop.place(), "release_failed", "Medusa's Redis does not answer: ConnectionError")
+    endless = await shop.place(amounts=("98765432.1",))
+    await failing(shop, endless, "void", error=f"Stripe refused: {'no_space_at_all_' * 30} (InvalidRequestError 400)")
     settled = await late_money(shop)
     await shop.conn.execute(
         "update grace.incidents set closed_at = now(), closed_by = 'Grace H. (grace@shop.test)', settled = true, "
@@ -49,28 +55,32 @@ async def in_trouble(shop: Shop, settings: Settings) -> PlacedOrder:
     return long
 
 
-async def show(context: BrowserContext, path: str) -> Page:
+async def show(context: BrowserContext, path: str, status: int = 200) -> Page:
+    """A page that everybody can read and use."""
     page = context.pages[0] if context.pages else await context.new_page()
     answer = await page.goto(path)
     assert answer is not None
-    assert answer.status == 200
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
+    assert answer.status == status
+    phone = await page.evaluate("window.innerWidth < 700")
+    assert not (found := await flaws(page, phone=phone)), f"{path}: {found}"
     return page
 
 
 async def test_the_looks(eyes: Eyes, shop: Shop, settings: Settings) -> None:
     order = await in_trouble(shop, settings)
-    for width, dark in LOOKS:
-        name = f"{width}-{'dark' if dark else 'light'}"
-        async with eyes.looking(width=width, dark=dark, signed_in=False) as context:
+    for width, dark, scripts in LOOKS:
+        name = f"{width}-{'dark' if dark else 'light'}{'' if scripts else '-no-scripts'}"
+        async with eyes.looking(width=width, dark=dark, scripts=scripts, signed_in=False) as context:
             page = await show(context, "/grace/sign-in")
             await page.screenshot(path=eyes.shots / f"sign-in-{name}.png")
-        async with eyes.looking(width=width, dark=dark) as context:
+        async with eyes.looking(width=width, dark=dark, scripts=scripts) as context:
             for path, what in (
                 ("/grace", "incidents"),
+                ("/grace?sort=lapse", "incidents-by-lapse"),
+                ("/grace?kind=fulfilled", "incidents-none"),
                 ("/grace?show=closed", "closed"),
                 (f"/grace/orders/{order.id}", "order"),
-                ("/grace/orders?q=nobody", "search"),
+                (f"/grace/orders?q={order.id[:-1]}", "search"),
             ):
                 page = await show(context, path)
                 if what == "order":
@@ -85,14 +95,46 @@ async def test_an_incident_leaves_the_page_by_itself(eyes: Eyes, shop: Shop) -> 
         await page.wait_for_selector(f"#incident-{number}")
         await shop.conn.execute("update grace.incidents set closed_at = now()")
         await page.wait_for_selector("text=Nothing needs a person.")
+        await page.screenshot(path=eyes.shots / "nothing-open.png")
+
+
+async def test_who_walks_by_keyboard_is_not_thrown_off_when_the_page_renews_itself(eyes: Eyes, shop: Shop) -> None:
+    order = await shop.place()
+    number = await trouble(shop, order, "capture_failed", "no money")
+    async with eyes.looking() as context:
+        page = await show(context, "/grace")
+        for name in (f"retry-{number}", f"order-{number}", "by-lapse"):
+            await page.focus(f"#{name}")
+            await shop.conn.execute("update grace.incidents set detail = $1", f"seen while at {name}")
+            await page.wait_for_selector(f"text=seen while at {name}")
+            assert await page.evaluate("document.activeElement.id") == name
+
+
+async def test_a_page_that_cannot_renew_itself_says_so(eyes: Eyes, shop: Shop) -> None:
+    async with eyes.looking(quiet=False) as context:
+        page = await show(context, "/grace")
+        await context.set_offline(True)
+        await page.wait_for_selector("text=The server does not answer")
+        await page.screenshot(path=eyes.shots / "out-of-date.png")
+        await context.set_offline(False)
+        await page.wait_for_selector("text=The server does not answer", state="hidden")
+
+
+async def test_moments_in_sentences_are_local_time_like_all_others(eyes: Eyes, shop: Shop) -> None:
+    order = await shop.place()
+    await trouble(shop, order, "capture_failed", "lapsed at 2026-11-25 23:30:00 UTC, as Stripe says")
+    async with eyes.looking() as context:
+        page = await show(context, f"/grace/orders/{order.id}")
+        assert "lapsed at 26 Nov 2026, 00:30:00 CET, as Stripe says" in await page.inner_text("#order")
 
 
 async def test_a_double_click_is_one_act(eyes: Eyes, shop: Shop) -> None:
     order = await late_money(shop)
-    async with eyes.looking() as context:
+    async with eyes.looking(width=390) as context:
         page = await show(context, f"/grace/orders/{order.id}")
         await page.dblclick("text=Refund 29.74 EUR")
         await page.wait_for_selector("text=The refund is on its way")
+        await page.screenshot(path=eyes.shots / "refunded.png", full_page=True)
         await page.reload()
         assert await page.locator("text=Refund asked for").count() == 1
     assert await shop.conn.fetchval("select count(*) from grace.events where kind = 'act_refund'") == 1
@@ -100,7 +142,7 @@ async def test_a_double_click_is_one_act(eyes: Eyes, shop: Shop) -> None:
 
 async def test_what_is_being_written_is_not_swept_away(eyes: Eyes, shop: Shop) -> None:
     order = await late_money(shop)
-    async with eyes.looking() as context:
+    async with eyes.looking(dark=True) as context:
         page = await show(context, f"/grace/orders/{order.id}")
         await page.click("summary")
         await page.fill("textarea", "Refunded in the dash")
@@ -109,7 +151,46 @@ async def test_what_is_being_written_is_not_swept_away(eyes: Eyes, shop: Shop) -
         await page.type("textarea", "board")
         await page.click("text=Close it")
         await page.wait_for_selector("text=Closed, with your name and note.")
+        await page.screenshot(path=eyes.shots / "settled.png", full_page=True)
     assert await shop.conn.fetchval("select note from grace.incidents") == "Refunded in the dashboard"
+
+
+async def test_a_search_finds_an_order_by_its_number(eyes: Eyes, shop: Shop) -> None:
+    order = await shop.place()
+    number = await shop.conn.fetchval('select display_id from "order" where id = $1', order.id)
+    async with eyes.looking(width=390, dark=True) as context:
+        page = await show(context, "/grace/orders")
+        await page.screenshot(path=eyes.shots / "search-empty.png")
+        await page.fill("#q", f"#{number}")
+        await page.press("#q", "Enter")
+        await page.wait_for_url(f"**/grace/orders/{order.id}")
+
+
+async def test_what_goes_wrong_is_told_in_words(eyes: Eyes, shop: Shop) -> None:
+    number = await trouble(shop, await shop.place(), "capture_failed")
+    async with eyes.looking(width=390, signed_in=False, quiet=False) as context:
+        page = await show(context, "/grace/sign-in")
+        await page.fill("input[name=email]", "ada@shop.test")
+        await page.fill("input[name=password]", "wrong")
+        await page.click("button[type=submit]")
+        await page.wait_for_selector("text=Wrong e-mail address or password.")
+        assert await flaws(page, phone=True) == []
+        await page.screenshot(path=eyes.shots / "wrong-password.png")
+    async with eyes.looking(dark=True, quiet=False) as context:
+        page = await show(context, "/grace/orders/order_nobody", 404)
+        await page.screenshot(path=eyes.shots / "no-such-order.png")
+        page = await show(context, "/grace/nowhere", 404)
+        await page.screenshot(path=eyes.shots / "nowhere.png")
+        page = await show(context, "/grace")
+        await page.evaluate("document.querySelectorAll('[name=csrf]').forEach((one) => { one.value = 'stale' })")
+        await page.click(f"#retry-{number}")
+        await page.wait_for_selector("text=Nothing was changed.")
+        assert await flaws(page, phone=False) == []
+        await page.screenshot(path=eyes.shots / "stale-form.png")
+        page = await show(context, "/grace")
+        await page.click("text=Sign out")
+        await page.wait_for_selector("text=You are signed out here.")
+        await page.screenshot(path=eyes.shots / "signed-out.png")
 
 
 async def test_without_scripts(eyes: Eyes, shop: Shop) -> None:
@@ -121,6 +202,7 @@ async def test_without_scripts(eyes: Eyes, shop: Shop) -> None:
         assert await page.locator("text=What to do:").count() == 1
         await page.click("text=Retry now")
         assert await page.locator("text=It is tried now.").count() == 1
+        await page.screenshot(path=eyes.shots / "retried-no-scripts.png")
     assert await shop.conn.fetchval("select run_at <= now() from grace.jobs where kind = 'void'")
 
 

@@ -185,7 +185,8 @@ async def test_an_error_names_what_it_is_and_no_secret(gateway: StripeGateway, s
     await sandbox.fault(CAPTURE, "error", status=402)
     declined = await gateway.capture(hold, amount=2974, key="k")
     assert isinstance(declined, Declined)
-    assert declined.error.startswith("CardError 402 card_declined: ")
+    assert declined.error.startswith("The card was declined: ")
+    assert declined.error.endswith(" (CardError 402 card_declined)")
 
 
 def _answered(outcome: object) -> Intent:

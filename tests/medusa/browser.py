@@ -21,16 +21,19 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass
 class Chromium:
-    """The browser, and where screenshots go: ``MEDUSA_GRACE_SCREENSHOTS`` or the tests' own folder."""
+    """The browser, and where screenshots go: ``BROWSER_SHOTS`` or the tests' own folder."""
 
     browser: Browser
     screenshots: Path
 
     @asynccontextmanager
-    async def page(self, *, width: int = 1440, height: int = 1200) -> AsyncIterator[Opened]:
+    async def page(self, *, width: int = 1440, dark: bool = False) -> AsyncIterator[Opened]:
         """A window of its own, with no cookies."""
         context = await self.browser.new_context(
-            viewport={"width": width, "height": height}, locale="en-GB", timezone_id="Europe/Berlin"
+            viewport={"width": width, "height": 1200},
+            color_scheme="dark" if dark else "light",
+            locale="en-GB",
+            timezone_id="Europe/Berlin",
         )
         context.set_default_timeout(PATIENCE)
         opened = Opened(await context.new_page(), self.screenshots)
@@ -57,9 +60,9 @@ class Opened:
         await self.page.click("button[type=submit]")
         await self.page.wait_for_url(lambda here: not here.endswith("/login"))
 
-    async def shoot(self, name: str) -> None:
-        """Keep what is seen now."""
-        await self.page.screenshot(path=self.screenshots / f"{name}.png")
+    async def shoot(self, name: str, *, whole: bool = False) -> None:
+        """Keep what is seen now, or the whole page."""
+        await self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=whole)
 
 
 def chromium_is_missing() -> str | None:
@@ -70,7 +73,7 @@ def chromium_is_missing() -> str | None:
 @asynccontextmanager
 async def running_chromium(screenshots: Path) -> AsyncIterator[Chromium]:
     """Start the machine's own Chromium; nothing is downloaded."""
-    screenshots = Path(os.environ.get("MEDUSA_GRACE_SCREENSHOTS") or screenshots)
+    screenshots = Path(os.environ.get("BROWSER_SHOTS") or screenshots)
     await asyncio.to_thread(screenshots.mkdir, parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         # Containers give root no user namespaces, which the sandbox needs. The pages are our own.

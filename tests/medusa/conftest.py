@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from app.embedded.valkey import DATABASES, Valkey
 from .browser import Chromium, chromium_is_missing, running_chromium
 from .lab import Lab, Surroundings, start_lab
 from .orders import Medusa
-from .packages import installed_packages, node_is_missing
+from .packages import installed_packages, node_is_missing, unless
 from .sidecar import Sidecar, running_sidecar
 
 # Databases of one Valkey that no other test uses: theirs are numbered from 1 upwards.
@@ -42,15 +41,8 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def packages(say: Callable[[str], None]) -> Path:
     """Medusa's ``node_modules``. Without Node: a skip at a desk, a failure where CI must not pass for nothing."""
-    _unless(node_is_missing())
+    unless(node_is_missing())
     return installed_packages(say)
-
-
-def _unless(why: str | None) -> None:
-    if why and os.environ.get("CI") == "true":
-        pytest.fail(why)
-    if why:
-        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +134,7 @@ def hasty_sidecar(sidecars: Sidecars) -> Sidecar:
 @pytest.fixture(scope="session")
 async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chromium]:
     """A browser. Without one: as without Node."""
-    _unless(chromium_is_missing())
+    unless(chromium_is_missing())
     async with running_chromium(tmp_path_factory.mktemp("screenshots")) as started:
         yield started
 

@@ -14,12 +14,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .processes import Child
+import pytest
+
+from .processes import Child, environment
 
 BACKEND = Path(__file__).parent / "backend"
 OLDEST_NODE = 20
 _INSTALL_SECONDS = 900
 _DONE = ".complete"
+
+
+def unless(why: str | None) -> None:
+    """Go on, unless something is missing: then a skip at a desk, a failure where CI must not pass for nothing."""
+    if why and os.environ.get("CI") == "true":
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
 
 
 def node_is_missing() -> str | None:
@@ -53,6 +63,12 @@ def installed_packages(say: Callable[[str], None]) -> Path:
             (partial / _DONE).touch()
             partial.rename(home)
     return home / "node_modules"
+
+
+def bundle(packages: Path, entry: str, into: Path) -> None:
+    """One file of a package and all that it needs, for browsers."""
+    argv = [str(packages / ".bin/esbuild"), str(packages / entry), "--bundle", "--format=esm", f"--outfile={into}"]
+    Child("esbuild", argv, env=environment(), log=into.with_suffix(".log")).finish(seconds=120)
 
 
 def _manifest() -> bytes:

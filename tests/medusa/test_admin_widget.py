@@ -1,4 +1,4 @@
-"""Our widget on the order page of a real Medusa's admin, looked at in Chromium."""
+"""Our widget on the order page of a real Medusa's admin, asking the sidecar's own ``serve``, looked at in Chromium."""
 
 from __future__ import annotations
 
@@ -7,44 +7,51 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Page, expect
 
-from app.embedded.processes import HOST, free_port
+from app.embedded.stripe_sandbox.client import Sandbox
 
 from .browser import PATIENCE, Chromium, Opened
-from .browser_proxy import App, running_proxy
+from .conftest import PATIENT, Sidecars
 from .orders import Medusa, Placed
-from .stand_in import StandIn
+from .proxy import running_proxy
+from .sidecar import Sidecar, token
 
 pytestmark = pytest.mark.browser
 
-INCIDENT = {
-    "kind": "void_failed",
-    "detail": "Order canceled but payment void failed: Stripe answers 500 (api_error), 7 tries.",
-    "what_to_do": "Cancel the PaymentIntent in Stripe's dashboard, or wait: the next try sees it.",
-    "opened_at": "2026-11-23T13:05:00+00:00",
-}
+SETTINGS = {**PATIENT, "OPERATOR_SESSION_SECRET": "made-up-operator-session-secret-of-the-tests"}
+VOIDS = "payment_intents.cancel"
+LOOKS = [(1440, False), (1440, True), (390, False), (390, True)]
 
 
 @pytest.fixture
-def stand_in(medusa: Medusa) -> StandIn:
-    return StandIn(medusa.lab.url)
+def sidecar(sidecars: Sidecars) -> Sidecar:
+    return sidecars.use(SETTINGS)
 
 
-async def canceled_order(medusa: Medusa) -> Placed:
-    placed = await medusa.place_order()
-    await medusa.admin_post(f"/admin/orders/{placed.id}/cancel")
-    return placed
+async def cancel(sidecar: Sidecar, placed: Placed, reason: str) -> dict[str, Any]:
+    """A guest's cancel; the body of its answer."""
+    headers = {
+        "x-publishable-api-key": sidecar.lab.shop.publishable_key,
+        "x-modification-token": token(placed.id),
+    }
+    answer = await sidecar.request(
+        "POST", f"/store/orders/{placed.id}/cancel", headers=headers, json={"reason": reason}
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
 
 
 @asynccontextmanager
-async def order_page(chromium: Chromium, medusa: Medusa, sidecar: str | App, placed: Placed) -> AsyncIterator[Opened]:
-    """The order's page in the admin, after the widget has had its answer."""
-    async with running_proxy(medusa=medusa.lab.url, sidecar=sidecar) as url, chromium.page() as opened:
+async def order_page(
+    chromium: Chromium, medusa: Medusa, sidecar: Sidecar, placed: Placed, *, answer: dict[str, Any] | None = None
+) -> AsyncIterator[Opened]:
+    """The order's page in the admin, after the widget has had its answer: the sidecar's, or the one given."""
+    async with running_proxy(medusa=medusa.lab.url, sidecar=sidecar.url) as url, chromium.page() as opened:
+        if answer is not None:
+            await opened.page.route("**/grace/api/**", lambda route: route.fulfill(**answer))
         await opened.sign_in(url)
-        async with opened.page.expect_response(lambda answer: "/grace/api/" in answer.url) as answered:
-            await opened.page.goto(f"{url}/app/orders/{placed.id}")
-        await (await answered.value).body()
+        await opened.page.goto(f"{url}/app/orders/{placed.id}")
         await the_page_is_whole(opened)
         yield opened
 
@@ -56,8 +63,8 @@ async def the_page_is_whole(opened: Opened) -> None:
     assert opened.errors == []
 
 
-def widget(opened: Opened) -> Locator:
-    return opened.page.get_by_test_id("medusa-grace")
+def widget(page: Page) -> Locator:
+    return page.get_by_test_id("medusa-grace")
 
 
 async def seen(*locators: Locator) -> None:
@@ -65,84 +72,119 @@ async def seen(*locators: Locator) -> None:
         await expect(locator).to_be_visible(timeout=PATIENCE)
 
 
-async def test_a_cancellation_is_shown(chromium: Chromium, medusa: Medusa, stand_in: StandIn) -> None:
-    placed = await canceled_order(medusa)
-    stand_in.cancellation(placed.id)
+async def shoot_all(opened: Opened, name: str) -> None:
+    """The widget as it stands at a desk and on a phone, by day and by night."""
+    for width, dark in LOOKS:
+        await opened.page.set_viewport_size({"width": width, "height": 1200})
+        await opened.page.emulate_media(color_scheme="dark" if dark else "light")
+        await opened.page.reload()
+        await widget(opened.page).scroll_into_view_if_needed(timeout=PATIENCE)
+        await opened.shoot(f"widget-{name}-{width}-{'dark' if dark else 'light'}")
 
-    async with order_page(chromium, medusa, stand_in, placed) as opened:
-        box = widget(opened)
-        await seen(*(box.get_by_text(text, exact=True) for text in ("Hold let go", "Ordered the wrong size")))
-        await seen(box.get_by_text("23 Nov 2026, 14:00"))
+
+async def operators_page(opened: Opened) -> Page:
+    """Where the widget's link leads, in its own tab, with no other sign-in than Medusa's."""
+    async with opened.page.context.expect_page() as opening:
+        await widget(opened.page).get_by_role("link", name="Open in medusa-grace").click()
+    return await opening.value
+
+
+async def test_a_cancellation_is_shown_and_leads_to_the_operators_page(
+    chromium: Chromium, medusa: Medusa, sidecar: Sidecar
+) -> None:
+    placed = await medusa.place_order()
+    assert (await cancel(sidecar, placed, "Ordered the wrong size"))["payment_action"] == "voided"
+    number = (await medusa.order(placed.id))["display_id"]
+
+    async with order_page(chromium, medusa, sidecar, placed) as opened:
+        box = widget(opened.page)
+        await seen(*(box.get_by_text(text) for text in ("Hold let go", "Ordered the wrong size", "the link in the")))
         await expect(box.get_by_role("alert")).to_have_count(0)
-        await opened.shoot("voided")
-
-        link = box.get_by_role("link", name="Open in medusa-grace")
-        expected = opened.page.url.partition("/app/")[0] + f"/grace/orders/{placed.id}"
-        assert await link.get_attribute("href") == expected
-
-
-async def test_a_failed_void_and_its_incident_are_shown(chromium: Chromium, medusa: Medusa, stand_in: StandIn) -> None:
-    placed = await canceled_order(medusa)
-    stand_in.cancellation(placed.id, payment_action="void_failed", incidents=[INCIDENT])
-
-    async with order_page(chromium, medusa, stand_in, placed) as opened:
-        await seen(widget(opened).get_by_text("Void failed", exact=True))
-        alert = widget(opened).get_by_role("alert")
-        await seen(*(alert.get_by_text(INCIDENT[name]) for name in ("detail", "what_to_do")))
-        await opened.shoot("void-failed")
+        page = await operators_page(opened)
+        await seen(page.get_by_role("heading", name=f"Order #{number}"), page.get_by_text("Void of the hold: done"))
+        await seen(page.locator(".facts").get_by_text("Ordered the wrong size"))
+        await shoot_all(opened, "voided")
 
 
-async def test_an_incident_of_an_open_order_is_shown(chromium: Chromium, medusa: Medusa, stand_in: StandIn) -> None:
+async def test_a_failed_void_is_shown_and_mended_from_there(
+    chromium: Chromium, medusa: Medusa, sidecar: Sidecar
+) -> None:
+    """The whole way of an operator: Medusa's order page, the incident, *Retry now*, and it is over on both pages."""
     placed = await medusa.place_order()
-    told = INCIDENT | {"kind": "a_kind_of_tomorrow", "detail": "<b>shown as it stands</b>"}
+    stripe = Sandbox(medusa.lab.surroundings.stripe_url, medusa.lab.surroundings.stripe_key)
+    await stripe.fault(VOIDS, "error", times=None, object_id=placed.intent_id, status=402)
+    try:
+        await cancel(sidecar, placed, "Ordered the wrong size")
+        async with order_page(chromium, medusa, sidecar, placed) as opened:
+            alert = widget(opened.page).get_by_role("alert")
+            while not await alert.count():  # it opens after the quick tries
+                await opened.page.reload()
+                await seen(widget(opened.page))
+            await seen(widget(opened.page).get_by_text("Void failed", exact=True))
+            await seen(alert.get_by_text("The hold could not be let go"), alert.get_by_text("The card was declined"))
+            await shoot_all(opened, "void-failed")
+            page = await operators_page(opened)
+            await seen(page.get_by_role("heading", name="Hold not let go"))
+            await stripe.clear_faults()
+            await page.get_by_role("button", name="Retry now").click()
+            await seen(page.get_by_text("Closed by itself"))
+            await page.screenshot(path=opened.screenshots / "operator-after-retry.png", full_page=True)
+
+            await opened.page.reload()
+            await seen(widget(opened.page).get_by_text("Hold let go"))
+            await expect(alert).to_have_count(0)
+    finally:
+        await stripe.clear_faults()
+
+
+async def test_the_pages_of_other_orders_look_as_before(chromium: Chromium, medusa: Medusa, sidecar: Sidecar) -> None:
+    placed = await medusa.place_order()
+
+    async with order_page(chromium, medusa, sidecar, placed) as opened:
+        async with opened.page.expect_response("**/grace/api/**") as answered:
+            await opened.page.reload()
+        answer = await (await answered.value).json()
+        assert (answer["canceled"], answer["incidents"]) == (False, [])
+        await the_page_is_whole(opened)
+        await expect(widget(opened.page)).to_have_count(0)
+        await opened.shoot("widget-nothing-to-tell")
+
+
+async def test_a_sidecar_of_tomorrow_is_understood(chromium: Chromium, medusa: Medusa, sidecar: Sidecar) -> None:
+    """A kind of incident that this build of the widget has not heard of, on an order that is not canceled."""
+    placed = await medusa.place_order()
+    told = {
+        "kind": "a_kind_of_tomorrow",
+        "detail": "<b>as it stands</b>",
+        "what_to_do": "Wait.",
+        "opened_at": "2026-11-23T13:05:00Z",
+    }
     nothing = dict.fromkeys(("canceled_at", "canceled_by", "reason"))
-    stand_in.cancellation(placed.id, canceled=False, payment_action="none", incidents=[told], **nothing)
+    body = {"canceled": False, "payment_action": "none", "incidents": [told], "url": "/grace", **nothing}
 
-    async with order_page(chromium, medusa, stand_in, placed) as opened:
-        alert = widget(opened).get_by_role("alert")
+    async with order_page(chromium, medusa, sidecar, placed, answer={"json": body}) as opened:
+        alert = widget(opened.page).get_by_role("alert")
         await seen(*(alert.get_by_text(told[name]) for name in ("kind", "detail")))
-        await expect(widget(opened).get_by_text("Nothing held")).to_have_count(0)
-        await opened.shoot("incident")
-
-
-async def test_the_pages_of_other_orders_look_as_before(chromium: Chromium, medusa: Medusa, stand_in: StandIn) -> None:
-    placed = await medusa.place_order()
-    stand_in.cancellation(placed.id, canceled=False, payment_action="none", reason=None)
-
-    async with order_page(chromium, medusa, stand_in, placed) as opened:
-        await painted(opened)
-        await expect(widget(opened)).to_have_count(0)
-        await opened.shoot("nothing-to-tell")
+        await expect(widget(opened.page).get_by_text("Nothing held")).to_have_count(0)
+        await opened.shoot("widget-incident-of-tomorrow")
 
 
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        pytest.param(404, "medusa-grace does not answer (404).", id="unknown"),
-        pytest.param("<!doctype html>", "medusa-grace does not answer.", id="another-server"),
-        pytest.param({"canceled": "yes"}, "medusa-grace does not answer.", id="another-answer"),
+        pytest.param({"status": 404}, "medusa-grace does not answer (404).", id="no-rule-in-the-proxy"),
+        pytest.param({"status": 401}, "medusa-grace does not accept this sign-in.", id="signed-in-elsewhere"),
+        pytest.param({"status": 502}, "medusa-grace does not answer (502).", id="down"),
+        pytest.param({"body": "<!doctype html>"}, "medusa-grace does not answer.", id="another-server"),
+        pytest.param({"json": {"canceled": "yes"}}, "medusa-grace does not answer.", id="another-answer"),
     ],
 )
 async def test_trouble_is_one_quiet_line(
-    chromium: Chromium, medusa: Medusa, stand_in: StandIn, answer: Any, line: str
+    chromium: Chromium, medusa: Medusa, sidecar: Sidecar, answer: dict[str, Any], line: str
 ) -> None:
     placed = await medusa.place_order()
-    stand_in.answers[placed.id] = answer
 
-    async with order_page(chromium, medusa, stand_in, placed) as opened:
-        await expect(widget(opened)).to_have_text(line, timeout=PATIENCE)
-
-
-async def test_a_sidecar_that_is_down_is_one_quiet_line(chromium: Chromium, medusa: Medusa) -> None:
-    placed = await medusa.place_order()
-
-    nobody = f"http://{HOST}:{free_port()}"
-
-    async with order_page(chromium, medusa, nobody, placed) as opened:
-        await expect(widget(opened)).to_have_text("medusa-grace does not answer (502).", timeout=PATIENCE)
-        await opened.shoot("down")
-
-
-async def painted(opened: Opened) -> None:
-    """Let the browser show what the last answer led to."""
-    await opened.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    async with order_page(chromium, medusa, sidecar, placed, answer=answer) as opened:
+        await expect(widget(opened.page)).to_have_text(line, timeout=PATIENCE)
+        if answer == {"status": 502}:
+            await opened.shoot("widget-down")

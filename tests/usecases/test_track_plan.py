@@ -28,7 +28,8 @@ collections as (
 ),
 items as (
     insert into order_item (id, order_id, version, item_id, quantity, raw_quantity, fulfilled_quantity,
-        shipped_quantity, return_requested_quantity, return_received_quantity, return_dismissed_quantity, written_off_quantity)
+        shipped_quantity, return_requested_quantity, return_received_quantity, return_dismissed_quantity,
+        written_off_quantity)
     select 'orditem_' || i, 'order_' || i, 1, 'ordli_' || i, 1, '{"value": "1"}', 1, 1, 0, 0, 0, 0 from n
 ),
 links as (

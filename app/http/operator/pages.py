@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery
 from litestar.plugins.htmx import HTMXRequest
 from litestar.response import Redirect, Template
@@ -50,6 +51,8 @@ async def incidents(
     said: FromQuery[str] = "",
 ) -> Template:
     """What needs a person."""
+    if request.htmx.target == "numbers":
+        return page("_numbers.html", {"numbers": await count_day(services)})
     open_only = show != "closed"
     by = Sort.LAPSE if sort == Sort.LAPSE else Sort.MONEY
     of_kind = IncidentKind(kind) if kind in IncidentKind._value2member_map_ else None
@@ -117,6 +120,12 @@ async def order(
         "here": f"/grace/orders/{quote(order_id, safe='')}",
     }
     return page("_order.html" if request.htmx else "order.html", context)
+
+
+@get("/{path:path}")
+async def nowhere(path: FromPath[str]) -> None:
+    """Any other address below: a page that says so, not the body that programs get."""
+    raise NotFoundException(path)
 
 
 def common(desk: OperatorDesk, operator: Session, place: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class OperatorPlugin(InitPlugin):
                     pages.incidents,
                     pages.search,
                     pages.order,
+                    pages.nowhere,
                     acts.retry,
                     acts.refund,
                     acts.settle,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar.datastructures import Cookie
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
+from markupsafe import Markup, escape
 
 from app.domain.incidents import TITLES, WORDS
 from app.domain.money import decimal_digits
@@ -21,6 +23,8 @@ from app.domain.timeline import who
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
+
+_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC")
 
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -41,7 +45,15 @@ def template_engine() -> JinjaTemplateEngine:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": money, "stamp": stamp, "iso": iso, "until": until, "who": who, "plain": plain}
+    environment.filters |= {
+        "money": money,
+        "stamp": stamp,
+        "iso": iso,
+        "until": until,
+        "who": who,
+        "plain": plain,
+        "timed": timed,
+    }
     environment.globals |= {
         "titles": TITLES,
         "words": WORDS,
@@ -84,11 +96,18 @@ def iso(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
 
 
+def timed(words: str) -> Markup:
+    """Words with the moments in them marked up, so that the page's script makes these local time, too."""
+    return Markup(_MOMENT.sub(r'<time datetime="\1T\2Z" data-local>\g<0></time>', str(escape(words))))  # noqa: S704
+
+
 def until(at: datetime) -> str:
-    """``in 3 h``, ``2 days ago``."""
+    """``in 3 h``, ``2 days ago``, ``now``."""
     left = at - datetime.now(UTC)
     ago = left < timedelta(0)
     minutes = int(abs(left).total_seconds() // 60)
+    if minutes == 0:
+        return "now"
     if minutes < 60:
         length = f"{minutes} min"
     elif minutes < 48 * 60:

@@ -1,21 +1,28 @@
 // Only comfort: every page reads and every form works without it.
 "use strict";
 
-// Times in the reader's own time zone.
+// Times in the reader's own time zone, which is named.
 function local(root) {
   for (const time of root.querySelectorAll("time[data-local]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
       time.title = time.textContent.trim();
-      time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+      time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
     }
   }
 }
 
-// While somebody writes in a part of the page, or has pressed a button there, it is not renewed.
+// While somebody writes in a part of the page, or presses a button there, it is not renewed. Whatever else has the focus
+// has an id as well, by which htmx gives the focus back.
 function busy(part) {
-  return part.contains(document.activeElement) && document.activeElement.matches("input, textarea, button, summary")
-    || part.querySelector("details[open], form[data-sent]") !== null;
+  return part.contains(document.activeElement) && document.activeElement.matches("input, textarea")
+    || part.querySelector("details[open], form[data-sent], :active") !== null;
+}
+
+// A page that could not be renewed says so, until it can.
+function stale(is) {
+  const line = document.getElementById("stale");
+  if (line) line.hidden = !is;
 }
 
 document.addEventListener("DOMContentLoaded", () => local(document));
@@ -25,6 +32,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.target.matches("[data-poll]") && busy(event.target)) event.preventDefault();
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  const { status } = event.detail.xhr;
+  stale(status === 0 || status >= 500);
 });
 
 // A form is sent once. The server does it once in any case.

@@ -54,7 +54,7 @@ const OrderCancellation = ({ data: order }: DetailWidgetProps<AdminOrder>) => {
     <Container className="divide-y p-0" data-testid="medusa-grace">
       <div className="flex items-center justify-between px-6 py-4">
         <Heading level="h2">{grace.canceled ? "Cancellation" : "Grace period"}</Heading>
-        <a className="text-ui-fg-interactive txt-small" href={pageOf(grace)} target="_blank" rel="noreferrer">
+        <a className="text-ui-fg-interactive txt-small -my-2 py-2" href={pageOf(grace)} target="_blank" rel="noreferrer">
           Open in medusa-grace
         </a>
       </div>
@@ -75,7 +75,7 @@ const CancellationRows = ({ grace }: { grace: Grace }) => {
         {payment && <Text size="small" className="text-ui-fg-subtle mt-1">{payment.text}</Text>}
       </Row>
       {grace.canceled_at && <Row label="Canceled">{atHome(grace.canceled_at)}</Row>}
-      {grace.canceled_by && <Row label="By">{byWhom(grace.canceled_by)}</Row>}
+      {grace.canceled_by && <Row label="By">{grace.canceled_by}</Row>}
       {grace.reason && <Row label="Reason">{grace.reason}</Row>}
     </>
   )
@@ -102,9 +102,6 @@ const Row = ({ label, children }: { label: string; children: React.ReactNode }) 
 
 const atHome = (instant: string) =>
   new Date(instant).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
-
-const byWhom = (who: string) =>
-  who === "token" ? "Guest, by the link in the mail" : who.startsWith("customer:") ? "Customer, signed in" : who
 
 // Since 2.21 Medusa ignores "before" and puts widgets below its own sections, until somebody moves them up; the id keeps
 // that customization through our renamings.
