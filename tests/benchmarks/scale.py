@@ -55,6 +55,6 @@ SMOKE: Final = Scale(
     kinds=2, repetitions=1, a_orders=2_000, a_clients=(1, 8), a_processes=(1,), a_seconds=0.2, a_least=40, c_jobs=100,
     c_workers=(1,), c_seconds=0.5, c_repetitions=1, b_medusa=False, b_orders=200, b_stripe_ms=(0,), b_least=5,
     repetitions_b=1,
-    c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=300, e_seconds=0.8,
+    c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=3_000, e_seconds=0.8,
     e_turns=1, e_overload=48, e_orders=3_000,
 )  # fmt: skip
