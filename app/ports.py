@@ -39,6 +39,12 @@ class CommitUnknown(Unavailable):
 class Database(Protocol):
     """Postgres, the one authority."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more wait for a connection than will get one in time: who has not begun had better come back later,
+        or all would wait in vain, those who are half done with them."""
+        ...
+
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """A READ COMMITTED transaction with a lock timeout below Medusa's 3 s.
 

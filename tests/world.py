@@ -157,6 +157,7 @@ class SteppedIn:
     def __init__(self, inner: Database, before: Callable[[str], Awaitable[None]]) -> None:
         self._inner = inner
         self._before = before
+        self.crowded = False
 
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         return self._transaction(name)

@@ -11,7 +11,7 @@ from ulid import ULID
 
 from app.http import errors
 from app.http.desk import Desk
-from app.ports import Services, TokenRejected
+from app.ports import Services, TokenRejected, Unavailable
 
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -20,18 +20,26 @@ async def admit(services: Services, desk: Desk, request: Request[Any, Any, Any],
     """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
     request_id = request.state[errors.REQUEST_ID] = str(ULID())
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
+    _turn_away(services)  # ahead of all work: under a flood even refusals must be cheap
     try:
         customer_id = _identify(desk, request, order_id)
         stranger = None
     except errors.Problem as problem:
         customer_id, stranger = None, problem
     await _count(desk, request, None if stranger else f"order:{order_id[:128]}:{customer_id or 'token'}")
+    _turn_away(services)  # again: a crowd that came in at once has passed the first
     await _check_key(services, desk, request)
     if stranger is not None:
         raise stranger
     if not _ORDER_ID.fullmatch(order_id):
         raise errors.order_not_found(order_id[:128])
     return customer_id
+
+
+def _turn_away(services: Services) -> None:
+    """Raise ``Unavailable`` while a crowd waits for the database."""
+    if services.db.crowded:
+        raise Unavailable("too many requests wait for a connection")
 
 
 async def _count(desk: Desk, request: Request[Any, Any, Any], of_order: str | None) -> None:

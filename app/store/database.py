@@ -21,6 +21,9 @@ LOCK_TIMEOUT: Final = timedelta(seconds=2)
 
 STATEMENT_TIMEOUT: Final = timedelta(seconds=10)
 
+_CROWD: Final = 8
+"""Who may wait for each connection of the pool before newcomers are turned away."""
+
 _BEGIN: Final = (
     "begin isolation level read committed; "
     f"set local lock_timeout = {int(LOCK_TIMEOUT.total_seconds() * 1000)}; "
@@ -70,6 +73,7 @@ class PostgresDatabase:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
         self._in_transactions = in_transactions
+        self._waiting = 0
 
     @classmethod
     async def open(cls, dsn: str, *, max_size: int, pooled: bool = False, acquire_timeout: float = 2.0) -> Self:
@@ -98,6 +102,11 @@ class PostgresDatabase:
             await asyncio.wait_for(self._pool.close(), timeout=5)
         except TimeoutError:
             self._pool.terminate()
+
+    @property
+    def crowded(self) -> bool:
+        """See ``app.ports.Database``."""
+        return self._waiting >= _CROWD * self._pool.get_max_size()
 
     @asynccontextmanager
     async def transaction(self, name: str) -> AsyncIterator[Connection]:
@@ -128,8 +137,7 @@ class PostgresDatabase:
     @asynccontextmanager
     async def _connection(self, name: str) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
         try:
-            async with asyncio.timeout(self._acquire_timeout):  # asyncpg's own timeout makes a task each time
-                conn = await self._pool.acquire()
+            conn = await self._acquire()
             try:
                 yield conn
             finally:
@@ -140,6 +148,14 @@ class PostgresDatabase:
             log.warning("database.unavailable", transaction=name, error=f"{type(error).__name__}: {error}")
             message = f"{name}: {type(error).__name__}: {error}"
             raise Unavailable(message) from error
+
+    async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._acquire_timeout):  # asyncpg's own timeout makes a task each time
+                return await self._pool.acquire()
+        finally:
+            self._waiting -= 1
 
     async def _give_back(self, conn: PoolConnectionProxy[asyncpg.Record]) -> None:
         """Whatever happens to the connection now, the outcome of its transaction stands."""

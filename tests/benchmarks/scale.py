@@ -41,20 +41,20 @@ class Scale:
     e_waiting: int = 100_000
     e_seconds: float = 15.0
     e_turns: int = 3
-    e_overload: int = 400
-    e_orders: int = 60_000
+    e_overload: int = 3_000
+    e_orders: int = 100_000
 
 
 FULL: Final = Scale()
 QUICK: Final = Scale(
     repetitions=2, a_orders=60_000, a_processes=(1,), a_seconds=1.5, c_jobs=3_000, c_workers=(1, 2), c_seconds=8,
-    c_repetitions=1, c_limit=15, d_large=100_000, d_rounds=6, e_waiting=20_000, e_seconds=6, e_orders=20_000,
-    b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1,
+    c_repetitions=1, c_limit=15, d_large=100_000, d_rounds=6, e_waiting=20_000, e_seconds=6, e_orders=30_000,
+    e_overload=1_500, b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1,
 )  # fmt: skip
 SMOKE: Final = Scale(
     kinds=2, repetitions=1, a_orders=2_000, a_clients=(1, 8), a_processes=(1,), a_seconds=0.2, a_least=40, c_jobs=100,
     c_workers=(1,), c_seconds=0.5, c_repetitions=1, b_medusa=False, b_orders=200, b_stripe_ms=(0,), b_least=5,
     repetitions_b=1,
     c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=3_000, e_seconds=0.8,
-    e_turns=1, e_overload=48, e_orders=3_000,
+    e_turns=1, e_overload=150, e_orders=4_000,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import asyncpg
 import httpx
 import msgspec
+import pytest
 
 from app.embedded.postgres import Postgres
 from app.main import build_app
@@ -152,6 +153,7 @@ class AnswerLost:
     def __init__(self, inner: Database, *, for_good: bool) -> None:
         self._inner = inner
         self._for_good = for_good
+        self.crowded = False
 
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         return self._transaction(name)
@@ -167,6 +169,34 @@ class AnswerLost:
             yield conn
         if name == "cancel":
             raise CommitUnknown(name)
+
+
+class Crowded:
+    """A database whom nobody may ask: a crowd waits for its connections, from the second time on that one looks."""
+
+    def __init__(self, *, after: int) -> None:
+        self._after = after
+
+    @property
+    def crowded(self) -> bool:
+        self._after -= 1
+        return self._after < 0
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["at the door", "behind the rate limits"])
+async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, settings: Settings, after: int) -> None:
+    """Else all wait in vain, those who are half done with them: under a flood nothing at all would be canceled."""
+    order = await shop.place()
+    app = build_app(settings)
+    async with app.lifespan():
+        services: Services = app.state.services
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
+            api = Api(client, shop.key)
+            app.state.services = msgspec.structs.replace(services, db=Crowded(after=after))
+            assert_unavailable(await api.cancel(order.id))
+            app.state.services = services
+            assert (await api.cancel(order.id)).status_code == 200
 
 
 @asynccontextmanager

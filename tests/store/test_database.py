@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import timedelta
 from typing import Any
@@ -111,3 +112,36 @@ async def test_nothing_outlives_a_transaction(db: PostgresDatabase) -> None:
             assert not mine.is_in_transaction()
             assert await mine.fetchval("show statement_timeout") == "0"
             assert await mine.fetchval("select count(*) from grace.cursors") == 0
+
+
+async def test_a_crowd_is_eight_for_each_connection_and_all_of_it_gets_its_turn(db: PostgresDatabase) -> None:
+    """Two connections: sixteen may wait."""
+    served = []
+
+    async def ask(number: int) -> None:
+        async with db.transaction("test") as mine:
+            served.append(await mine.fetchval("select $1::int", number))
+
+    async with db.transaction("first"), db.transaction("second"):
+        waiting = [asyncio.create_task(ask(number)) for number in range(15)]
+        await asyncio.sleep(0)
+        assert not db.crowded
+        waiting.append(asyncio.create_task(ask(15)))
+        await asyncio.sleep(0)
+        assert db.crowded
+    await asyncio.gather(*waiting)
+    assert sorted(served) == list(range(16))
+    assert not db.crowded
+
+
+async def test_who_waited_in_vain_is_no_crowd(db: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "_acquire_timeout", 0.05)
+
+    async def ask() -> None:
+        async with db.transaction("test"):
+            pass
+
+    async with db.transaction("first"), db.transaction("second"):
+        outcomes = await asyncio.gather(*(ask() for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+        assert not db.crowded

@@ -74,6 +74,8 @@ class Wire:
         """Whether a transaction is open that others may have to wait for."""
         return self.open is not None
 
+    crowded = False
+
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """``app.ports.Database``."""
         self._name = name
