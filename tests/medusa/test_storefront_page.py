@@ -94,6 +94,7 @@ async def test_a_shopper_cancels_in_the_browser(
         await expect(button).to_be_hidden()
         link = opened.page.get_by_role("link", name="Save the confirmation")
         await expect(link).to_be_visible(timeout=PATIENCE)
+        assert await flaws(opened.page, phone=True) == []
         await opened.shoot(f"storefront-canceled-{name}")
         async with opened.page.expect_download() as downloading:
             await link.click()
