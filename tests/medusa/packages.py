@@ -76,6 +76,7 @@ def _manifest() -> bytes:
     text = (BACKEND / "package.json").read_text()
     version = os.environ.get("MEDUSA_VERSION")
     if version:
+        text = re.sub(r' *"@medusajs/ui": "[^"]+",\n', "", text)  # has numbers of its own; the dashboard brings its one
         text = re.sub(r'("@medusajs/[a-z-]+": )"[^"]+"', rf'\1"{version}"', text)
     return text.encode()
 
