@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from app.ports import Connection, Services
 from app.settings import Settings
 from app.store.functions import Function, install
 from app.store.migrate import migrate
@@ -72,3 +73,28 @@ async def test_what_only_the_function_trips_over_is_said_at_start(conn: asyncpg.
     with pytest.raises(SchemaMismatch, match=rf"{LOCK_ORDER.name}: structure of query does not match"):
         async with opened(settings):
             pytest.fail("it started")
+
+
+async def test_a_capture_is_booked_without_a_look_at_those_of_others(
+    shop: Shop, settings: Settings, conn: asyncpg.Connection
+) -> None:
+    """Where the table was empty when the connection made its plans, too: they are kept."""
+    await conn.execute("vacuum analyze capture")
+    before, order = await shop.place(), await shop.place()
+    read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'capture'"
+    many = (
+        "insert into capture (id, amount, raw_amount, payment_id) "
+        "select 'capt_' || n, 1, '{}', $1 from generate_series(1, 500) as n"
+    )
+    async with opened(settings) as services, services.db.transaction("test") as mine:
+        await _book(services, mine, before.id)
+        await mine.execute(many, before.payment_ids[0])
+        so_far = await mine.fetchval(read)
+        await _book(services, mine, order.id)
+        assert await mine.fetchval(read) - so_far < 10
+
+
+async def _book(services: Services, conn: Connection, order_id: str) -> None:
+    order = await services.commerce.lock_order(conn, order_id)
+    assert order is not None
+    assert await services.commerce.record_capture(conn, order, order.payments[0], None)

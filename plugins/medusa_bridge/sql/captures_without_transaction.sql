@@ -4,7 +4,10 @@ select c.id, c.amount, p.currency_code
 from capture as c
 join payment as p on p.id = c.payment_id
 where c.payment_id = $2 and c.deleted_at is null
-    and not exists (
-        select from order_transaction as t
+    -- Asked capture by capture: a join with the transactions may be planned to begin with all captures of the shop.
+    and (
+        select t.id
+        from order_transaction as t
         where t.order_id = $1 and t.reference = 'capture' and t.reference_id = c.id and t.deleted_at is null
-    )
+        limit 1
+    ) is null

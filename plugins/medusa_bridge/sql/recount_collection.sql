@@ -1,20 +1,16 @@
 -- $1 payment_collection_id, $2 decimal digits of the currency
 -- The sums are those of the rows. "completed" once the rounded captures reach the rounded amount, where this
 -- Medusa knows the word: the oldest 2.x leaves the status as it was.
+-- Payment by payment, each by its own captures: a join may be planned to begin with all captures of the shop.
 with sums as (
-    select
-        coalesce((
-            select sum(c.amount)
-            from capture as c
-            join payment as p on p.id = c.payment_id
-            where p.payment_collection_id = $1 and c.deleted_at is null and p.deleted_at is null
-        ), 0) as captured,
-        coalesce((
-            select sum(r.amount)
-            from refund as r
-            join payment as p on p.id = r.payment_id
-            where p.payment_collection_id = $1 and r.deleted_at is null and p.deleted_at is null
-        ), 0) as refunded
+    select coalesce(sum(of_payment.captured), 0) as captured, coalesce(sum(of_payment.refunded), 0) as refunded
+    from (
+        select
+            (select sum(c.amount) from capture as c where c.payment_id = p.id and c.deleted_at is null) as captured,
+            (select sum(r.amount) from refund as r where r.payment_id = p.id and r.deleted_at is null) as refunded
+        from payment as p
+        where p.payment_collection_id = $1 and p.deleted_at is null
+    ) as of_payment
 )
 update payment_collection as c
 set captured_amount = s.captured,
