@@ -94,8 +94,11 @@ class _Broker(RedisBroker):
         return _Consumer(self, queue_name, prefetch)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Put the message into its queue, and let this process' own consumer know."""
-        sent: Message[Any] = super().enqueue(message, delay=delay)
+        """Put the message into its queue, and let this process' own consumer know. What is to wait waits as a row."""
+        if delay is not None:
+            text = f"nobody would look for a delayed message: {message}"
+            raise ValueError(text)
+        sent: Message[Any] = super().enqueue(message)
         self.bells[message.queue_name].set()
         return sent
 

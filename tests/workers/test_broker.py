@@ -1,0 +1,80 @@
+"""The queues: rung by their own process, looked into now and then besides, and taken up in the right order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import dramatiq
+import pytest
+from dramatiq import Worker
+from dramatiq.brokers.redis import RedisBroker
+
+from app.domain.jobs import JobKind
+from workers import broker as brokers
+from workers.actors import declare_actors
+from workers.broker import make_broker
+
+RARELY = 3.0
+"""Seconds between looks without a bell: a test that needs one would notice."""
+
+
+@pytest.fixture
+def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisBroker]:
+    monkeypatch.setattr(brokers, "IDLE_POLL", RARELY)
+    made = make_broker(redis_url)
+    yield made
+    made.close()
+    made.client.connection_pool.disconnect()
+
+
+def test_a_message_of_this_process_is_taken_at_once(broker: RedisBroker) -> None:
+    taken = threading.Event()
+
+    def take() -> None:
+        taken.set()
+
+    actor = dramatiq.actor(actor_name="take", queue_name="bells", broker=broker)(take)
+    worker = Worker(broker, worker_threads=1)
+    worker.start()
+    try:
+        time.sleep(0.3)  # until it has looked in vain
+        began = time.monotonic()
+        actor.send()
+        assert taken.wait(RARELY)
+        assert time.monotonic() - began < RARELY / 2
+    finally:
+        worker.stop()
+
+
+def test_a_worker_that_runs_dry_asks_for_more_without_waiting(broker: RedisBroker) -> None:
+    """More messages than it may have in hand at once, all of them there before it starts."""
+    done: list[int] = []
+    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(done.append)
+    for number in range(20):
+        actor.send(number)
+    worker = Worker(broker, worker_threads=1)
+    began = time.monotonic()
+    worker.start()
+    try:
+        while len(done) < 20 and time.monotonic() - began < 4 * RARELY:
+            time.sleep(0.01)
+        assert sorted(done) == list(range(20))
+        assert time.monotonic() - began < RARELY
+    finally:
+        worker.stop()
+
+
+def test_nobody_looks_for_delayed_messages(broker: RedisBroker) -> None:
+    declare_actors(broker, pytest.fail)
+    assert broker.get_declared_delay_queues() == set()
+    with pytest.raises(ValueError, match="nobody would look"):
+        broker.enqueue(broker.get_actor(JobKind.VOID.value).message(1, 1, "order_1"), delay=1000)
+
+
+def test_a_shopper_comes_first_and_news_last(broker: RedisBroker) -> None:
+    actors = declare_actors(broker, pytest.fail)
+    order = sorted(JobKind, key=lambda kind: actors[kind].priority)
+    assert order[:2] == [JobKind.VOID, JobKind.CAPTURE]
+    assert order[-1] == JobKind.PUBLISH
