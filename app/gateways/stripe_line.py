@@ -1,10 +1,12 @@
-"""The HTTP client under Stripe's own: one try, one limit of time, no redirects, every trouble a connection error."""
+"""The HTTP client under Stripe's own: one try of what changes anything, one limit of time, no redirects."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import stripe
@@ -29,7 +31,7 @@ class StripeLine(stripe.HTTPClient):
             authorities = ssl.create_default_context(cafile=stripe.ca_bundle_path)
             # As many connections as there are jobs at work: their number is bounded elsewhere.
             connector = aiohttp.TCPConnector(limit=0, ssl=authorities)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=True)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, proxy=_proxy(url))
         try:
             async with self._session.request(
                 method, url, headers=headers, data=post_data, allow_redirects=False
@@ -43,3 +45,10 @@ class StripeLine(stripe.HTTPClient):
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for ``url``. aiohttp's own ``trust_env`` would ask for it at every call, in
+    another thread, and would refuse to send our key where the machine has a ``.netrc``."""
+    address = urlsplit(url)
+    return None if proxy_bypass(address.netloc) else getproxies().get(address.scheme)
