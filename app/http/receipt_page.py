@@ -53,7 +53,7 @@ def as_text(signed: SignedReceipt) -> str:
 
 _PROOF: Final = (
     "The shop has signed the facts above. Anybody can check the following line with the shop's public key "
-    "(/store/cancellation-keys) and `medusa-grace verify-receipt`."
+    "(/store/cancellation-keys) and the program medusa-grace verify-receipt."
 )
 
 

@@ -22,12 +22,16 @@ _FAINT = """() => {
   const light = (rgb) => rgb.map((one) => one / 255)
     .map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
     .reduce((sum, one, place) => sum + one * [0.2126, 0.7152, 0.0722][place], 0)
+  const page = document.body.appendChild(document.createElement("i"))
+  page.style.backgroundColor = "Canvas" // by day and by night: a canvas knows only the first
+  const paper = getComputedStyle(page).backgroundColor
+  page.remove()
   const faint = []
   const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
   while (words.nextNode()) {
     const text = words.currentNode.data.trim(), inside = words.currentNode.parentElement
     if (!text || !inside.checkVisibility() || inside.closest(".hidden, .skip, script")) continue
-    const grounds = ["Canvas"]
+    const grounds = [paper]
     for (let one = inside; one; one = one.parentElement) grounds.splice(1, 0, getComputedStyle(one).backgroundColor)
     const [a, b] = [light(over(grounds)), light(over([...grounds, getComputedStyle(inside).color]))]
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)

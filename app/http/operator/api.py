@@ -19,6 +19,7 @@ from app.http import errors
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.doors import MEDUSA_COOKIE
 from app.http.operator.session import COOKIE
+from app.http.operator.views import plain
 from app.ports import Services, Unavailable
 from app.usecases.order_timeline import OrderStory, order_timeline
 
@@ -98,7 +99,7 @@ def _body(story: OrderStory) -> OrderBody:
             IncidentBody(
                 kind=one.incident.kind.value,
                 detail=one.incident.last_error or one.incident.detail,
-                what_to_do=WORDS[one.incident.kind].what_to_do,
+                what_to_do=plain(WORDS[one.incident.kind].what_to_do),
                 opened_at=one.incident.opened_at,
             )
             for one in story.incidents

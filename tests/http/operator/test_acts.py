@@ -131,6 +131,7 @@ async def test_settled_by_hand_with_name_and_note(ada: Browser, shop: Shop) -> N
     shown = await page_of(ada, order)
     assert "refunded in &lt;b&gt;the dashboard" in shown.response.text
     assert "<b>the dashboard" not in shown.response.text
+    assert "by Medusa's rows not given back" in shown.text
     assert said(await ada.press(page, "settle", name="Ada", note="again")) == "closed"
     assert await acts(shop, order) == [("act_settle", EMAIL)]
 

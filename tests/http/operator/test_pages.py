@@ -78,6 +78,8 @@ async def test_filtered_by_kind(ada: Browser, shop: Shop) -> None:
     await trouble(shop, orders[1], "void_failed")
     assert listed(await ada.get("/grace?kind=void_failed"), orders) == [1]
     assert len(listed(await ada.get("/grace?kind=nonsense"), orders)) == 2
+    page = await ada.get("/grace?kind=fulfilled")
+    assert ("Nothing of this kind" in page.text, "Nothing needs a person" in page.text) == (True, False)
 
 
 async def test_the_last_error_what_to_do_and_stripe(ada: Browser, shop: Shop) -> None:
