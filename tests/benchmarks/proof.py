@@ -21,6 +21,9 @@ async def prove(
     """Raise when a promise is broken. ``but`` is what the run itself did on purpose, as to these orders or to any."""
     conn = await asyncpg.connect(ground.dsn(database))
     try:
+        await conn.execute(
+            "analyze"
+        )  # autovacuum comes within a minute, and plans for the shop before the run take many
         findings = await broken_promises(conn, ground.sandbox if with_stripe else None, at_rest=False)
     finally:
         await conn.close()
