@@ -118,7 +118,7 @@ async def test_many_tokens_and_bodies(api: Api, order: str, token: str, as_beare
 
 
 def _customer(**claims: Any) -> str:
-    who = {"actor_id": "cus_nobody", "actor_type": "customer", "exp": int(time.time()) + 600, **claims}
+    who = {"actor_id": "cus_nobody", "actor_type": "customer", "exp": int(time.time()) + 86_400, **claims}
     return jwt.encode(who, JWT_SECRET, "HS256")
 
 
