@@ -237,7 +237,7 @@ class Commerce(Protocol):
         was read, or a capture has begun."""
         ...
 
-    async def take_capture(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
+    async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
         """Lock the order as ``lock_order`` does, make the job this worker's, and read the order: in one statement that
         wants no transaction around it. ``None`` when the message is stale."""
         ...
@@ -256,6 +256,12 @@ class Commerce(Protocol):
         """``record_capture`` and the end of its job, the ``news`` for subscribers and the ``calls`` for the timeline:
         in one statement that wants no transaction around it. ``False``, and nothing is written, when the order is
         not any more as it was read when the job was taken, or the job is not this worker's."""
+        ...
+
+    async def finish_void(
+        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
+    ) -> bool:
+        """``record_void``, as ``finish_capture`` is ``record_capture``."""
         ...
 
     async def cancel_order(self, conn: Connection, order: Order) -> None:

@@ -34,6 +34,9 @@ _OTHER_TROUBLE: Final = statement("other_trouble")
 _RETRY: Final = statement("retry_jobs")
 _ROWS: Final = statement("jobs_of_order")
 
+BEGUN_CAPTURE: Final = statement("begun_capture")
+"""For functions that write only while no capture of the order has begun."""
+
 
 async def schedule(
     conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None

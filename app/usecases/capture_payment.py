@@ -44,7 +44,7 @@ async def capture_payment(services: Services, ref: JobRef) -> None:
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:
     """The point of no return: once this commits, a cancel is refused."""
     async with services.db.single("capture.claim") as conn:
-        taken = await services.commerce.take_capture(conn, ref)
+        taken = await services.commerce.take_with_order(conn, ref)
     if taken is None:
         log.info("capture.stale", job=ref.id, order_id=ref.order_id)
         return None

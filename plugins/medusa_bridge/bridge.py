@@ -80,8 +80,8 @@ class MedusaBridge(Examiner, Backoffice):
     async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
         return await at_once.cancel_as_seen(conn, order, new)
 
-    async def take_capture(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
-        return await at_once.take_capture(conn, ref)
+    async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
+        return await at_once.take_with_order(conn, ref)
 
     async def finish_capture(
         self,
@@ -95,6 +95,11 @@ class MedusaBridge(Examiner, Backoffice):
         calls: Sequence[Call],
     ) -> bool:
         return await at_once.finish_capture(conn, job, order, payment, intent, news=news, calls=calls)
+
+    async def finish_void(
+        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
+    ) -> bool:
+        return await at_once.finish_void(conn, job, order, payment, intent, calls=calls)
 
     async def cancel_order(self, conn: Connection, order: Order) -> None:
         await payments.cancel_order(conn, order)

@@ -216,7 +216,7 @@ class WiredConnection:
             await self.fetch(lock, order_id)
         return await self.fetch(orders._FACTS, order_id)
 
-    async def _take_capture(self, order_id: str, job_id: int, generation: int, lease: timedelta) -> Any:
+    async def _take_with_order(self, order_id: str, job_id: int, generation: int, lease: timedelta) -> Any:
         async with self.transaction():
             for lock in orders._LOCKS:
                 await self.fetch(lock, order_id)
@@ -239,9 +239,20 @@ class WiredConnection:
             await self.execute(events._CALLS, order_id, job_id, calls, times)
             return True
 
+    async def _finish_void(self, order_id: str, mark: str, job_id: int, generation: int, *args: Any) -> bool:
+        payment_id, intent, incident, calls, times = args
+        async with self.transaction():
+            if not await self._is_marked(order_id, mark):
+                return False
+            if not await self.fetch(jobs._END_WELL, job_id, generation, None, incident):
+                return False
+            await self.execute(payments._RECORD_VOID, payment_id, intent)
+            await self.execute(events._CALLS, order_id, job_id, calls, times)
+            return True
+
     async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:
         async with self.transaction():
-            if not await self._is_marked(order_id, mark) or await self.fetch(at_once.BEGUN, order_id):
+            if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
                 return False
             await self.execute(payments._CANCEL_ORDER, order_id, held)
             await self.execute(cancellations._WRITE, order_id, *args)
@@ -270,8 +281,9 @@ class WiredConnection:
 
 _UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     orders._LOCK_ORDER: lambda conn, *args: conn._lock_order(*args),
-    at_once._TAKE: WiredConnection._take_capture,
-    at_once._FINISH: WiredConnection._finish_capture,
+    at_once._TAKE: WiredConnection._take_with_order,
+    at_once._FINISH_CAPTURE: WiredConnection._finish_capture,
+    at_once._FINISH_VOID: WiredConnection._finish_void,
     at_once._CANCEL: WiredConnection._cancel_as_seen,
 }
 """Functions, as the statements that they consist of: others come in between, as they do at the function."""
