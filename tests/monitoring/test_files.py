@@ -1,9 +1,10 @@
-"""The board and the alert rules name metrics that are there, and the README tells what to do about each alert."""
+"""The board and the alert rules name metrics that are there, Prometheus takes them, and the README tells what to do."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 import yaml
 
 from app.gateways.prometheus_meters import names
+from tests.deploy.pgbouncer import needed
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "app" / "monitoring"
 RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
 PANELS: list[dict[str, Any]] = json.loads((FOLDER / "grafana.json").read_text())["panels"]
+CASES = Path(__file__).with_name("alerts.test.yaml")
 
 
 def _named(query: str) -> set[str]:
@@ -54,3 +57,44 @@ def test_what_prometheus_is_told_to_scrape() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
     assert config["rule_files"] == ["alerts.yaml"]
     assert [job["job_name"] for job in config["scrape_configs"]] == ["medusa-grace"]
+    for path in (FOLDER / "prometheus.yaml", FOLDER / "prometheus.compose.yaml"):
+        _promtool("check", "config", "--syntax-only", str(path))
+
+
+def test_each_alert_fires_when_it_should_and_is_silent_otherwise() -> None:
+    _promtool("test", "rules", str(CASES))
+
+
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
+    firing = {case["alertname"] for case in cases if case.get("exp_alerts")}
+    silent = {case["alertname"] for case in cases if not case.get("exp_alerts")}
+    assert firing == silent == {rule["alert"] for rule in RULES}
+
+
+def test_prometheus_can_read_every_question_of_the_board(tmp_path: Path) -> None:
+    asked = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    rules = [{"record": f"panel:{n}", "expr": expr.replace("$__rate_interval", "5m")} for n, expr in enumerate(asked)]
+    file = tmp_path / "board.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in _promtool("check", "rules", str(file))
+
+
+def test_the_board_is_one_that_grafana_takes() -> None:
+    board = json.loads((FOLDER / "grafana.json").read_text())
+    assert board["title"]
+    assert board["uid"]
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    for panel in PANELS:
+        assert {"x", "y", "w", "h"} <= panel["gridPos"].keys()
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        references = [target["refId"] for target in panel["targets"]]
+        assert len(set(references)) == len(references)
+
+
+def _promtool(*arguments: str) -> str:
+    """What it said; it ends with an error where it found one."""
+    done = subprocess.run([needed("promtool"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
