@@ -89,7 +89,10 @@ def _manifest() -> bytes:
 
 
 def chosen_version() -> tuple[int, int]:
-    """Major and minor of the Medusa under test."""
+    """Major and minor of the Medusa under test.
+
+    A test that holds another release to something else says so by this, and what that release does is asserted too.
+    """
     major, minor, _ = (os.environ.get("MEDUSA_VERSION") or _DEFAULT).split(".", 2)
     return int(major), int(minor)
 
