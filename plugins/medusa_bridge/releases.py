@@ -11,7 +11,7 @@ from plugins.medusa_bridge.sqlfile import statement
 
 OLDEST: Final = "2.4.0"
 NEWEST: Final = "2.21.2"
-"""Both have been through the tests; what lies between them is supported, too."""
+"""The newest has been through the tests, the oldest through a part of them, and what lies between through none."""
 
 _COLUMNS: Final = statement("medusa_columns")
 _OF_THE_FIRST_KIND: Final = ("order", "fulfillment_status")
