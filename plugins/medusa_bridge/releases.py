@@ -9,9 +9,7 @@ import msgspec
 from app.ports import Connection
 from plugins.medusa_bridge.sqlfile import statement
 
-OLDEST: Final = "2.4.0"
-NEWEST: Final = "2.21.2"
-"""The newest has been through the tests, the oldest through a part of them, and what lies between through none."""
+TESTED: Final = "2.21.2"
 
 _COLUMNS: Final = statement("medusa_columns")
 _OF_THE_FIRST_KIND: Final = ("order", "fulfillment_status")
@@ -60,7 +58,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Its range, as in ``2.12 to 2.13``; ``1.x``, or ``none`` where there are no tables of Medusa's."""
 
     untested: str | None = None
-    """Why it lies outside of what is supported, or ``None``."""
+    """Why it is not the one that was tested, or ``None``."""
 
 
 async def find_release(conn: Connection) -> Release:
@@ -79,13 +77,10 @@ def _range(first: str, last: str) -> str:
 
 
 def _untested(first: str, there: set[tuple[str, str]]) -> str | None:
-    releases = [first for first, *_ in _MARKS]
-    if releases.index(first) > releases.index("2.4"):
-        return f"older than {OLDEST}, the oldest release that was tested"
-    if first != releases[0]:
-        return None
+    if first != _MARKS[0][0]:
+        return f"older than {TESTED}, the release that was tested"
     known = {(table, column) for table, columns in _KNOWN.items() for column in columns.split()}
     beyond = sorted(f"{table}.{column}" for table, column in there - known if table in _KNOWN)
     if beyond:
-        return f"newer than {NEWEST}, the newest release that was tested, which does not have {', '.join(beyond)}"
+        return f"newer than {TESTED}, the release that was tested, which does not have {', '.join(beyond)}"
     return None

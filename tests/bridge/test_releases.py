@@ -41,10 +41,7 @@ async def test_each_release_is_told_by_what_its_migrations_left(conn: asyncpg.Co
         await conn.execute(change)
         release = await find_release(conn)
         assert release.name == name
-        assert (release.untested is None) == (name not in {"2.1.3 to 2.3", "2.0.2 to 2.1.2", "2.0.0 to 2.0.1"})
-
-
-OLDER = ";\n".join(change for change, _ in BACKWARDS[1:10])
+        assert (release.untested is None) == (name in {"2.20 to 2.21", "none"})
 
 
 @pytest.mark.parametrize(
@@ -54,13 +51,12 @@ OLDER = ";\n".join(change for change, _ in BACKWARDS[1:10])
             "alter table payment add column surcharge numeric",
             r"newer than 2\.21\.2, .* does not have payment\.surcharge",
         ),
-        (OLDER, r"older than 2\.4\.0"),
+        ("alter table inventory_item drop column unit_of_measure", r"older than 2\.21\.2"),
     ],
 )
 async def test_a_release_that_was_never_tested_is_named_in_the_log_and_not_refused(
     conn: asyncpg.Connection, change: str, why: str
 ) -> None:
-    await conn.execute(NOT_IN_THE_SHOP)
     await conn.execute(change)
     with capture_logs() as log:
         name = await recognise(conn)
