@@ -13,8 +13,10 @@ import asyncpg
 import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
+from app.domain.cancellation import NewCancellation
 from app.domain.examination import ExaminedPayment
 from app.domain.findings import Finding
+from app.domain.jobs import Job, JobRef
 from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
@@ -63,7 +65,8 @@ class Database(Protocol):
     def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement that is a transaction by itself, without the round trips of one.
 
-        For two seconds at most. Raises ``Unavailable``; it may have been done all the same.
+        Raises ``Unavailable`` when it was not done, for want of a connection or of a lock; ``CommitUnknown`` when the
+        connection was lost, or ten seconds went by, meanwhile.
         """
         ...
 
@@ -226,6 +229,39 @@ class Commerce(Protocol):
 
     async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
         """A payment by itself, whatever became of its order."""
+        ...
+
+    async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
+        """Write the cancellation of ``order``, which was read without a lock, and what is ours of it: in one statement
+        that wants no transaction around it. ``False``, and nothing is written, when the order is not any more as it
+        was read, or a capture has begun."""
+        ...
+
+    async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
+        """Lock the order as ``lock_order`` does, make the job this worker's, and read the order: in one statement that
+        wants no transaction around it. ``None`` when the message is stale."""
+        ...
+
+    async def finish_capture(
+        self,
+        conn: Connection,
+        job: Job,
+        order: Order,
+        payment: Payment,
+        intent: Intent | None,
+        *,
+        news: Event | None,
+        calls: Sequence[Call],
+    ) -> bool:
+        """``record_capture`` and the end of its job, the ``news`` for subscribers and the ``calls`` for the timeline:
+        in one statement that wants no transaction around it. ``False``, and nothing is written, when the order is
+        not any more as it was read when the job was taken, or the job is not this worker's."""
+        ...
+
+    async def finish_void(
+        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
+    ) -> bool:
+        """``record_void``, as ``finish_capture`` is ``record_capture``."""
         ...
 
     async def cancel_order(self, conn: Connection, order: Order) -> None:
@@ -476,6 +512,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     db: Database
     commerce: Commerce
     gateway: PaymentGateway
+    calls: list[Call] = []
+    """What the gateway was asked, and no transaction has written down yet."""
     locks: OrderLocks
     wakeup: WorkerWakeup
     policy: Policy

@@ -18,12 +18,15 @@ over as (
             where o.order_id = e.order_id and o.kind = e.kind and o.id <> e.id and o.failures > 0
         )
     returning i.order_id, i.kind, i.closed_by
+),
+told as (
+    insert into grace.events (order_id, kind, job_id, detail)
+    select order_id, 'job_done', id, jsonb_build_object('job', kind, 'subject', subject, 'note', $3::text)
+    from ended
+    union all
+    select order_id, 'incident_closed', null, jsonb_build_object('incident', kind)
+    from over
+    where closed_by is null
 )
-insert into grace.events (order_id, kind, job_id, detail)
-select order_id, 'job_done', id, jsonb_build_object('job', kind, 'subject', subject, 'note', $3::text)
+select id
 from ended
-union all
-select order_id, 'incident_closed', null, jsonb_build_object('incident', kind)
-from over
-where closed_by is null
-returning id

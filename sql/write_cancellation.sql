@@ -1,4 +1,4 @@
--- $1 order_id, $2 canceled_by, $3 reason, $4 request_id, $5 canceled_at, $6 reason_label, $7 kinds, $8 subjects, $9 traceparent
+-- $1 order_id, $2 canceled_by, $3 reason, $4 request_id, $5 reason_label, $6 kinds, $7 subjects, $8 traceparent
 -- All that is ours of a cancellation, in one statement.
 with removed as (
     -- The exact removal: in the same commit as the cancellation. Whatever Redis or a worker's memory still
@@ -9,7 +9,7 @@ with removed as (
 ),
 added as (
     insert into grace.cancellations (order_id, canceled_by, reason, request_id, canceled_at, reason_label)
-    values ($1, $2, $3, $4, $5, $6)
+    values ($1, $2, $3, $4, clock_timestamp(), $5)
     on conflict (order_id) do update
     set canceled_by = excluded.canceled_by, reason = excluded.reason, request_id = excluded.request_id,
         canceled_at = excluded.canceled_at, reason_label = excluded.reason_label
@@ -24,6 +24,6 @@ told as (
 )
 -- A subject has one job of a kind for ever: scheduling it again is no second job.
 insert into grace.jobs (kind, order_id, subject, run_at, request_id, traceparent)
-select j.kind, $1, j.subject, now(), $4, $9
-from unnest($7::text[], $8::text[]) as j (kind, subject)
+select j.kind, $1, j.subject, now(), $4, $8
+from unnest($6::text[], $7::text[]) as j (kind, subject)
 on conflict on constraint jobs_one_per_subject do nothing

@@ -168,8 +168,11 @@ class SteppedIn:
         async with self._inner.read(name) as conn:
             yield conn
 
-    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
-        return self.read(name)
+    @asynccontextmanager
+    async def single(self, name: str) -> AsyncIterator[Connection]:
+        await self._before(name)
+        async with self._inner.single(name) as conn:
+            yield conn
 
     @asynccontextmanager
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:

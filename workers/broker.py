@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from dramatiq import Message
@@ -51,22 +54,24 @@ class _Consumer(_RedisConsumer):
     """Looks into its queue when it is told to, and now and then besides. Does not wait for Redis to be told that a
     message is done: the row knows, and a repeated message is stale."""
 
-    def __init__(self, broker: _Broker, queue_name: str, prefetch: int) -> None:
+    def __init__(self, broker: JobBroker, queue_name: str, prefetch: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout=0)  # type: ignore[no-untyped-call]
         self._few = prefetch // 2
         self._look = broker.bells[queue_name]
+        self._done: deque[str] = deque()
 
     def __next__(self) -> MessageProxy | None:
         """A message, or ``None`` after a while without one."""
+        self._tell()
         message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         if message is None and self._look.wait(IDLE_POLL):
             self._look.clear()
         return message
 
     def ack(self, message: MessageProxy) -> None:
-        """Tell Redis, if it listens."""
-        with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
-            super().ack(message)  # type: ignore[no-untyped-call]
+        """Have Redis told at the next look, of all messages that are done by then."""
+        self._done.append(message.options["redis_message_id"])
+        self.queued_message_ids.discard(message.message_id)
         if self.outstanding_message_count <= self._few:
             self._look.set()
 
@@ -75,8 +80,21 @@ class _Consumer(_RedisConsumer):
         with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
             super().nack(message)  # type: ignore[no-untyped-call]
 
+    def close(self) -> None:
+        """Tell Redis of the last ones."""
+        self._tell()
+        super().close()
 
-class _Broker(RedisBroker):
+    def _tell(self) -> None:
+        """Tell Redis, if it listens, what is done."""
+        if self._done:
+            ids = [self._done.popleft() for _ in range(len(self._done))]
+            with contextlib.suppress(RedisError, BrokerConnectionError, OSError), self.broker.in_one_go() as broker:
+                for message_id in ids:
+                    broker.do_ack(self.queue_name, message_id)
+
+
+class JobBroker(RedisBroker):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self.bells: dict[str, threading.Event] = {}
@@ -93,6 +111,25 @@ class _Broker(RedisBroker):
         """See ``_Consumer``, which has its own idea of patience."""
         return _Consumer(self, queue_name, prefetch)
 
+    @contextlib.contextmanager
+    def in_one_go(self) -> Iterator[RedisBroker]:
+        """This broker, whose commands are sent in one round trip at the end of the block."""
+        self._max_unpack_size()  # type: ignore[no-untyped-call]  # asked of Redis once, and kept
+        with self.client.pipeline(transaction=False) as pipe:
+            sender = copy.copy(self)
+            sender.scripts = {**self.scripts, "dispatch": partial(self.scripts["dispatch"], client=pipe)}
+            yield sender
+            pipe.execute()
+
+    def enqueue_all(self, messages: Sequence[Message[Any]]) -> None:
+        """Put the messages into their queues, and let this process' own consumers know. Raises where Redis does not
+        answer; then some may be there all the same."""
+        with self.in_one_go() as sender:
+            for message in messages:
+                RedisBroker.enqueue(sender, message)
+        for queue_name in {message.queue_name for message in messages}:
+            self.bells[queue_name].set()
+
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Put the message into its queue, and let this process' own consumer know. What is to wait waits as a row."""
         if delay is not None:
@@ -103,9 +140,9 @@ class _Broker(RedisBroker):
         return sent
 
 
-def make_broker(redis_url: str, *middleware: Middleware) -> RedisBroker:
+def make_broker(redis_url: str, *middleware: Middleware) -> JobBroker:
     """A broker whose async actors run on one event loop, with ``middleware`` started after that loop."""
-    return _Broker(
+    return JobBroker(
         url=f"{redis_url}{'&' if '?' in redis_url else '?'}socket_timeout={_PATIENCE}"
         f"&socket_connect_timeout={_PATIENCE}",
         middleware=[AsyncIO(), *middleware],

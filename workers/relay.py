@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import structlog
-from dramatiq import Broker
 from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
@@ -26,6 +25,7 @@ from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.run_job import run_job
 from app.usecases.track_payments import BATCH, start_tracking, track_payments, track_stragglers
 from workers.actors import JobActor
+from workers.broker import JobBroker
 
 log = structlog.get_logger()
 
@@ -34,6 +34,9 @@ POLL: Final = 0.25
 
 BUSY_POLL: Final = 0.05
 """Seconds between looks while there is work: a look at every job's end would cost more than the job."""
+
+_AT_ONCE: Final = 100
+"""Messages in one round trip to Redis."""
 
 SILENT: Final = 60.0
 """Seconds without a look for due jobs, successful or not, after which this process does not work any more."""
@@ -49,7 +52,7 @@ class Relay:
     def __init__(
         self,
         services: Services,
-        broker: Broker,
+        broker: JobBroker,
         actors: Mapping[JobKind, JobActor],
         wakeup: RedisWakeup,
         *,
@@ -119,14 +122,17 @@ class Relay:
         return len(due)
 
     def _send(self, due: list[tuple[JobKind, JobRef]]) -> list[tuple[JobKind, JobRef]]:
-        """Send messages until Redis refuses one; the rest is returned. Runs in a thread: the broker blocks."""
-        for position, (kind, ref) in enumerate(due):
-            message = self._actors[kind].message(ref.id, ref.generation, ref.order_id)
+        """Send messages until Redis does not answer; the rest is returned, with those of which it is not known whether
+        they arrived: the row lets one of two take it. Runs in a thread: the broker blocks."""
+        for first in range(0, len(due), _AT_ONCE):
+            some = due[first : first + _AT_ONCE]
             try:
-                self._broker.enqueue(message)
+                self._broker.enqueue_all(
+                    [self._actors[kind].message(ref.id, ref.generation, ref.order_id) for kind, ref in some]
+                )
             except (BrokerConnectionError, RedisError, OSError) as error:
-                log.warning("relay.redis_down", undelivered=len(due) - position, error=type(error).__name__)
-                return due[position:]
+                log.warning("relay.redis_down", undelivered=len(due) - first, error=type(error).__name__)
+                return due[first:]
         return []
 
     def _run_here(self, kind: JobKind, ref: JobRef) -> None:
@@ -162,7 +168,7 @@ class Relay:
 
 async def open_relay(
     services: Services,
-    broker: Broker,
+    broker: JobBroker,
     actors: Mapping[JobKind, JobActor],
     wakeup: RedisWakeup,
     *,

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from app.domain.jobs import Job, JobState
+from app.domain.jobs import Job, JobKind, JobState
 from app.domain.order import Order, OrderState, PaymentState
 
 
@@ -45,6 +45,17 @@ class Refused(msgspec.Struct, frozen=True):
     """The order may not be canceled, for ``reason``."""
 
     reason: Refusal
+
+
+class NewCancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written down of a cancellation of ours."""
+
+    canceled_by: str
+    reason: str | None
+    reason_label: str | None
+    request_id: str
+    jobs: tuple[tuple[JobKind, str], ...]
+    """Kind and subject of what is left to be done, at once."""
 
 
 Decision = Cancel | AlreadyCanceled | Refused

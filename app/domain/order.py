@@ -89,6 +89,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     live_fulfillments: int = 0
     open_changes: int = 0
     """Edits, transfers and the like that are pending or requested."""
+    mark: str = ""
+    """The same for the same facts, save ``read_at``: whether they still are what a decision was made from."""
 
     def payment(self, payment_id: str) -> Payment | None:
         """The payment of that id, or ``None`` when it no longer belongs to the order."""

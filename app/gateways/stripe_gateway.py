@@ -132,7 +132,7 @@ class StripeGateway:
             self._meters.stripe(verb=verb, outcome=made.outcome, seconds=made.seconds)
             if self._calls is not None:
                 self._calls.append(made)
-        log.info("stripe.answer", verb=verb, intent_id=intent_id)
+        log.debug("stripe.answer", verb=verb, intent_id=intent_id)  # the job says at INFO what came of it
         return None
 
 

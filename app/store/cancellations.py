@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import structlog
 
-from app.domain.jobs import JobKind
+from app.domain.cancellation import NewCancellation
 from app.domain.receipt import CancellationRecord
 from app.ports import Connection
 from app.store.sql import statement
@@ -19,32 +18,25 @@ _READ: Final = statement("read_cancellation")
 _RECENT: Final = statement("recent_cancellations")
 
 
-async def write(
-    conn: Connection,
-    order_id: str,
-    *,
-    canceled_by: str,
-    reason: str | None,
-    reason_label: str | None,
-    request_id: str,
-    canceled_at: datetime,
-    jobs: Sequence[tuple[JobKind, str]],
-) -> None:
-    """Remember a cancellation of ours, take the order's waiting captures out, and schedule ``jobs``, due at once.
+async def write(conn: Connection, order_id: str, new: NewCancellation) -> None:
+    """Remember a cancellation of ours, take the order's waiting captures out, and schedule its jobs, due at once.
 
     An order that Medusa reopened and lost again keeps the newest. Subjects that had a job of the kind before are left
     alone.
     """
-    await conn.execute(
-        _WRITE,
+    await conn.execute(_WRITE, *arguments(order_id, new))
+
+
+def arguments(order_id: str, new: NewCancellation) -> tuple[Any, ...]:
+    """What ``write_cancellation`` is run with."""
+    return (
         order_id,
-        canceled_by,
-        reason,
-        request_id,
-        canceled_at,
-        reason_label,
-        [kind.value for kind, _ in jobs],
-        [subject for _, subject in jobs],
+        new.canceled_by,
+        new.reason,
+        new.request_id,
+        new.reason_label,
+        [kind.value for kind, _ in new.jobs],
+        [subject for _, subject in new.jobs],
         structlog.contextvars.get_contextvars().get("traceparent"),
     )
 

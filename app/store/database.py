@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final, Self
 
@@ -50,6 +50,16 @@ _NOT_NOW: Final = (
     asyncpg.InvalidSQLStatementNameError,  # see DATABASE_POOLER
     asyncpg.ReadOnlySQLTransactionError,  # the old primary, after a failover
 )
+
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""Of these, which leave open whether a statement that commits by itself was done."""
 
 log = structlog.get_logger()
 
@@ -130,9 +140,22 @@ class PostgresDatabase:
         async with self._connection(name) as conn, asyncio.timeout(LOCK_TIMEOUT.total_seconds()):
             yield conn
 
-    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+    @asynccontextmanager
+    async def single(self, name: str) -> AsyncIterator[Connection]:
         """See ``app.ports.Database``."""
-        return self.read(name)
+        if self._in_transactions:
+            async with self.transaction(name) as conn:
+                yield conn
+            return
+        async with self._connection(name) as conn:
+            try:
+                async with asyncio.timeout(STATEMENT_TIMEOUT.total_seconds()):
+                    yield conn
+            except _LOST as error:
+                if isinstance(error, asyncpg.QueryCanceledError):
+                    raise
+                message = f"{name}: {type(error).__name__}: {error}"
+                raise CommitUnknown(message) from error
 
     @asynccontextmanager
     async def _connection(self, name: str) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:

@@ -25,19 +25,21 @@ async def add_refusal(conn: Connection, order_id: str, *, request_id: str, actor
 
 async def add_calls(conn: Connection, order_id: str, job_id: int, calls: Sequence[Call]) -> None:
     """What a job asked Stripe, and what came back, in one statement."""
-    details = [
-        {
-            "verb": call.verb,
-            "intent": call.intent_id,
-            "outcome": call.outcome,
-            "error": call.error,
-            "state": call.state,
-            "stripe_request": call.request_id,
-            "ms": round(call.seconds * 1000),
-        }
-        for call in calls
-    ]
+    details = [detail_of(call) for call in calls]
     await conn.execute(_CALLS, order_id, job_id, details, [call.began_at for call in calls])
+
+
+def detail_of(call: Call) -> dict[str, Any]:
+    """What the timeline keeps of a call."""
+    return {
+        "verb": call.verb,
+        "intent": call.intent_id,
+        "outcome": call.outcome,
+        "error": call.error,
+        "state": call.state,
+        "stripe_request": call.request_id,
+        "ms": round(call.seconds * 1000),
+    }
 
 
 async def add_act(conn: Connection, order_id: str, act: Act, *, token: str, actor: str, detail: dict[str, Any]) -> bool:

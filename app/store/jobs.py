@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -33,6 +33,9 @@ _SWEEP: Final = statement("sweep_lost")
 _OTHER_TROUBLE: Final = statement("other_trouble")
 _RETRY: Final = statement("retry_jobs")
 _ROWS: Final = statement("jobs_of_order")
+
+BEGUN_CAPTURE: Final = statement("begun_capture")
+"""For functions that write only while no capture of the order has begun."""
 
 
 async def schedule(
@@ -100,8 +103,11 @@ async def take(conn: Connection, ref: JobRef) -> Job | None:
     ``in_doubt`` of the answer says whether an *earlier* attempt may have reached Stripe.
     """
     row = await conn.fetchrow(_TAKE, ref.id, ref.generation, LEASE)
-    if row is None:
-        return None
+    return None if row is None else taken(row)
+
+
+def taken(row: asyncpg.Record | Mapping[str, Any]) -> Job:
+    """The job of a row that ``take_job`` gave, noted as what this run is about."""
     note_taken(request_id=row["request_id"], traceparent=row["traceparent"], late=row["late"])
     return _job(row)
 
@@ -130,8 +136,13 @@ async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: 
     """
     ended = bool(await conn.fetch(_END_WELL, job.id, job.generation, note, incident.value))
     if ended:
-        note_ended(JobState.DONE.value)
+        ended_well()
     return ended
+
+
+def ended_well() -> None:
+    """Note that the job of this run is done."""
+    note_ended(JobState.DONE.value)
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:
@@ -160,7 +171,7 @@ async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
     return len(await conn.fetch(_SWEEP, queued_for))
 
 
-def _job(row: asyncpg.Record) -> Job:
+def _job(row: asyncpg.Record | Mapping[str, Any]) -> Job:
     return Job(
         id=row["id"],
         kind=JobKind(row["kind"]),

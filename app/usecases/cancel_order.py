@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -12,11 +13,13 @@ import structlog
 from app.domain.cancellation import (
     AlreadyCanceled,
     Cancel,
+    Decision,
+    NewCancellation,
     PaymentAction,
     Refused,
     decide_cancel,
 )
-from app.domain.jobs import JobKind
+from app.domain.jobs import Job, JobKind
 from app.domain.order import Order, PaymentState
 from app.domain.reasons import label_of
 from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
@@ -66,7 +69,7 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     left: Aftermath = []
     try:
         async with _crowds.one_of_few(request.order_id):
-            decision, left = await _decide_and_write(services, request)
+            decision, left = await _write_as_seen(services, request) or await _decide_and_write(services, request)
     except CommitUnknown as lost:
         await _make_sure(services, request, lost)
         decision = Cancel()
@@ -81,37 +84,60 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     return Canceled(order_id=request.order_id, payment_action=action, already=already)
 
 
+async def _write_as_seen(services: Services, request: CancelRequest) -> tuple[Cancel, Aftermath] | None:
+    """The usual cancel: decided from a look without a lock, and written if the order still is as it was seen.
+
+    ``None``, and nothing is written, when it takes more than that.
+    """
+    async with services.db.read("cancel.look") as conn:
+        order = await services.commerce.read_order(conn, request.order_id)
+    if order is None or _is_strange(order, request) or not isinstance(_decide(services, request, order, ()), Cancel):
+        return None
+    left = _aftermath(services.policy, order)
+    async with services.db.single("cancel") as conn:
+        written = await services.commerce.cancel_as_seen(conn, order, _cancellation(services, request, left))
+    return (Cancel(), left) if written else None
+
+
 async def _decide_and_write(
     services: Services, request: CancelRequest
 ) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound, Aftermath]:
-    policy = services.policy
+    """Under the locks, step by step: whatever the order is like, this has the answer."""
     async with services.db.transaction("cancel") as conn:
         if request.customer_id is not None:
             # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
             seen = await services.commerce.read_order(conn, request.order_id)
-            if seen is None or seen.customer_id != request.customer_id:
+            if seen is None or _is_strange(seen, request):
                 return NotFound(), []
         order = await services.commerce.lock_order(conn, request.order_id)
-        if order is None or (request.customer_id is not None and request.customer_id != order.customer_id):
+        if order is None or _is_strange(order, request):
             return NotFound(), []
-        received_at = order.read_at - timedelta(seconds=time.monotonic() - request.received_at)
-        captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
-        decision = decide_cancel(order, captures, received_at=received_at, grace_period=policy.grace_period)
+        decision = _decide(services, request, order, await jobs.of_order(conn, order.id, JobKind.CAPTURE))
         if not isinstance(decision, Cancel):
             return decision, []
-        left = _aftermath(policy, order)
+        left = _aftermath(services.policy, order)
         await services.commerce.cancel_order(conn, order)
-        await cancellations.write(
-            conn,
-            order.id,
-            canceled_by=request.canceled_by,
-            reason=request.reason,
-            reason_label=label_of(policy.cancel_reasons, request.reason),
-            request_id=request.request_id,
-            canceled_at=order.read_at,
-            jobs=left,
-        )
+        await cancellations.write(conn, order.id, _cancellation(services, request, left))
         return decision, left
+
+
+def _is_strange(order: Order, request: CancelRequest) -> bool:
+    return request.customer_id is not None and request.customer_id != order.customer_id
+
+
+def _decide(services: Services, request: CancelRequest, order: Order, captures: Sequence[Job]) -> Decision:
+    received_at = order.read_at - timedelta(seconds=time.monotonic() - request.received_at)
+    return decide_cancel(order, captures, received_at=received_at, grace_period=services.policy.grace_period)
+
+
+def _cancellation(services: Services, request: CancelRequest, left: Aftermath) -> NewCancellation:
+    return NewCancellation(
+        canceled_by=request.canceled_by,
+        reason=request.reason,
+        reason_label=label_of(services.policy.cancel_reasons, request.reason),
+        request_id=request.request_id,
+        jobs=tuple(left),
+    )
 
 
 def _aftermath(policy: Policy, order: Order) -> Aftermath:

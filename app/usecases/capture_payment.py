@@ -27,6 +27,7 @@ _WHILE_MEDUSA_CAPTURES: Final = timedelta(seconds=5)
 
 class _Claim(msgspec.Struct, frozen=True):
     job: Job
+    order: Order
     payment: Payment
 
 
@@ -36,23 +37,36 @@ async def capture_payment(services: Services, ref: JobRef) -> None:
     if claim is None:
         return
     outcome = await _call(services, claim)
-    await _record(services, claim, outcome)
+    if not await _record_as_claimed(services, claim, outcome):
+        await _record(services, claim, outcome)
 
 
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:
     """The point of no return: once this commits, a cancel is refused."""
-    async with services.db.transaction("capture.claim") as conn:
-        order = await services.commerce.lock_order(conn, ref.order_id)
-        job = await jobs.take(conn, ref)
-        if job is None:
-            log.info("capture.stale", job=ref.id, order_id=ref.order_id)
+    async with services.db.single("capture.claim") as conn:
+        taken = await services.commerce.take_with_order(conn, ref)
+    if taken is None:
+        log.info("capture.stale", job=ref.id, order_id=ref.order_id)
+        return None
+    job, order = taken
+    if order is not None and isinstance(decision := decide_capture(order, job.subject), TakeMoney):
+        return _Claim(job, order, decision.payment)
+    return await _put_aside(services, job)
+
+
+async def _put_aside(services: Services, job: Job) -> _Claim | None:
+    """It seems not to be wanted, or not now. Say so in the rows, unless it is wanted after all."""
+    async with services.db.transaction("capture.unwanted") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            log.warning("capture.lease_lost", job=job.id, order_id=job.order_id)
             return None
         if order is None or order.payment(job.subject) is None:
             await _forgotten(services, conn, job)
             return None
         match decide_capture(order, job.subject):
             case TakeMoney(payment=payment):
-                return _Claim(job, payment)
+                return _Claim(job, order, payment)
             case WaitForMedusa():
                 await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=job.in_doubt)
             case Skip(reason=reason):
@@ -115,6 +129,31 @@ async def _call(services: Services, claim: _Claim) -> Outcome | None:
             return await services.gateway.capture(payment.intent_id, amount=amount, key=job.idempotency_key)
     except TimeoutError:
         return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+
+
+async def _record_as_claimed(services: Services, claim: _Claim, outcome: Outcome | None) -> bool:
+    """The usual record: all went well, and the order still is as it was. ``False`` when there is more to it."""
+    job, order, payment = claim.job, claim.order, claim.payment
+    intent = outcome.intent if isinstance(outcome, Answered) else None
+    if payment.state is not PaymentState.HELD or not (outcome is None or _is_all_taken(intent, payment)):
+        return False
+    news = Event("payment.captured", payment.id) if services.policy.publishes_events else None
+    async with services.db.single("capture.record") as conn:
+        done = await services.commerce.finish_capture(
+            conn, job, order, payment, intent, news=news, calls=services.calls
+        )
+    if done:
+        services.calls.clear()
+        log.info("payment.captured", order_id=order.id, payment_id=payment.id)
+    return done
+
+
+def _is_all_taken(intent: Intent | None, payment: Payment) -> bool:
+    return (
+        intent is not None
+        and intent.state is IntentState.CAPTURED
+        and intent.amount_received >= to_minor_units(payment.amount, payment.currency)
+    )
 
 
 async def _record(services: Services, claim: _Claim, outcome: Outcome | None) -> None:

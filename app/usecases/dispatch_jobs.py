@@ -22,7 +22,7 @@ LOST_AFTER: Final = timedelta(seconds=10)
 
 async def dispatch_jobs(services: Services) -> list[tuple[JobKind, JobRef]]:
     """The jobs that are due now, queued in one commit. Deliver each; one that is not delivered is swept back."""
-    async with services.db.transaction("relay.dispatch") as conn:
+    async with services.db.single("relay.dispatch") as conn:
         return await jobs.queue_due(conn, at_once=AT_ONCE)
 
 

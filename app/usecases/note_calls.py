@@ -19,7 +19,7 @@ def noting_calls(services: Services, ref: JobRef) -> Services:
     """
     calls: list[Call] = []
     return msgspec.structs.replace(
-        services, gateway=services.gateway.noting(calls), db=_NotingDatabase(services.db, ref, calls)
+        services, gateway=services.gateway.noting(calls), calls=calls, db=_NotingDatabase(services.db, ref, calls)
     )
 
 
@@ -30,6 +30,10 @@ class _NotingDatabase:
         self._inner = inner
         self._ref = ref
         self._calls = calls
+
+    def single(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """As it is: what is run there writes the calls itself, where it has any."""
+        return self._inner.single(name)
 
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
         return self._transaction(name)

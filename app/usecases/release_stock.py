@@ -44,10 +44,22 @@ async def release_stock(services: Services, ref: JobRef) -> None:
 
 
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:
-    async with services.db.transaction("release.claim") as conn:
-        order = await services.commerce.lock_order(conn, ref.order_id)
-        job = await jobs.take(conn, ref)
-        if job is None:
+    async with services.db.single("release.claim") as conn:
+        taken = await services.commerce.take_with_order(conn, ref)
+    if taken is None:
+        return None
+    job, order = taken
+    if order is None or order.state is not OrderState.CANCELED:
+        return await _put_aside(services, job)
+    async with services.db.read("release.look") as conn:
+        return _Claim(job, await services.commerce.reservations(conn, order.id))
+
+
+async def _put_aside(services: Services, job: Job) -> _Claim | None:
+    """The order is not canceled, it seems. Say so in the rows, unless it is after all."""
+    async with services.db.transaction("release.unwanted") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
             return None
         if order is None or order.state is not OrderState.CANCELED:
             await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled")

@@ -26,6 +26,7 @@ _WHILE_MEDUSA_CAPTURES: Final = timedelta(seconds=5)
 
 class _Claim(msgspec.Struct, frozen=True):
     job: Job
+    order: Order
     payment: Payment
 
 
@@ -35,15 +36,35 @@ async def void_payment(services: Services, ref: JobRef) -> None:
     if claim is None:
         return
     outcome = await _call(services, claim)
-    await _record(services, claim, outcome)
+    if not await _record_as_claimed(services, claim, outcome):
+        await _record(services, claim, outcome)
 
 
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:
-    async with services.db.transaction("void.claim") as conn:
-        order = await services.commerce.lock_order(conn, ref.order_id)
-        job = await jobs.take(conn, ref)
-        if job is None:
-            log.info("void.stale", job=ref.id, order_id=ref.order_id)
+    async with services.db.single("void.claim") as conn:
+        taken = await services.commerce.take_with_order(conn, ref)
+    if taken is None:
+        log.info("void.stale", job=ref.id, order_id=ref.order_id)
+        return None
+    job, order = taken
+    payment = order.payment(job.subject) if order else None
+    if order is not None and payment is not None and _is_to_be_voided(order, payment):
+        return _Claim(job, order, payment)
+    return await _put_aside(services, job)
+
+
+def _is_to_be_voided(order: Order, payment: Payment) -> bool:
+    """Rows that say nothing else, and somebody to ask. A partial capture may have been given back: Stripe knows."""
+    is_open = order.state is OrderState.CANCELED and payment.state is not PaymentState.CAPTURED
+    return is_open and payment.provider is Provider.STRIPE
+
+
+async def _put_aside(services: Services, job: Job) -> _Claim | None:
+    """It seems that there is nothing to void, or nobody to ask. Say so in the rows, unless there is after all."""
+    async with services.db.transaction("void.unwanted") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            log.warning("void.lease_lost", job=job.id, order_id=job.order_id)
             return None
         payment = order.payment(job.subject) if order else None
         if order is None or payment is None or order.state is not OrderState.CANCELED:
@@ -56,7 +77,7 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
             return None
         match payment.provider:
             case Provider.STRIPE:
-                return _Claim(job, payment)
+                return _Claim(job, order, payment)
             case Provider.SYSTEM:
                 await jobs.end_well(conn, job, IncidentKind.VOID_FAILED)
             case Provider.OTHER:
@@ -81,6 +102,20 @@ async def _call(services: Services, claim: _Claim) -> Outcome:
             return await services.gateway.void(payment.intent_id, key=job.idempotency_key)
     except TimeoutError:
         return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+
+
+async def _record_as_claimed(services: Services, claim: _Claim, outcome: Outcome) -> bool:
+    """The usual record: it is voided, and the order still is as it was. ``False`` when there is more to it."""
+    job, order, payment = claim.job, claim.order, claim.payment
+    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
+    if intent is None or intent.state is not IntentState.CANCELED:
+        return False
+    async with services.db.single("void.record") as conn:
+        done = await services.commerce.finish_void(conn, job, order, payment, intent, calls=services.calls)
+    if done:
+        services.calls.clear()
+        log.info("payment.voided", order_id=order.id, payment_id=payment.id)
+    return done
 
 
 async def _record(services: Services, claim: _Claim, outcome: Outcome) -> None:

@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.domain.cancellation import NewCancellation
+from app.domain.jobs import Job, JobRef
 from app.domain.order import Order, Payment
 from app.domain.receipt import OrderSheet
-from app.ports import Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
-from plugins.medusa_bridge import ids, orders, payments, stock
+from app.ports import Call, Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
+from plugins.medusa_bridge import at_once, ids, orders, payments, stock
 from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.events import EventBus
@@ -74,6 +76,30 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
         return await orders.read_payment(conn, payment_id)
+
+    async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
+        return await at_once.cancel_as_seen(conn, order, new)
+
+    async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
+        return await at_once.take_with_order(conn, ref)
+
+    async def finish_capture(
+        self,
+        conn: Connection,
+        job: Job,
+        order: Order,
+        payment: Payment,
+        intent: Intent | None,
+        *,
+        news: Event | None,
+        calls: Sequence[Call],
+    ) -> bool:
+        return await at_once.finish_capture(conn, job, order, payment, intent, news=news, calls=calls)
+
+    async def finish_void(
+        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
+    ) -> bool:
+        return await at_once.finish_void(conn, job, order, payment, intent, calls=calls)
 
     async def cancel_order(self, conn: Connection, order: Order) -> None:
         await payments.cancel_order(conn, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -34,7 +35,11 @@ async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
 
     With the locks, all of it is read after they were had.
     """
-    rows = await conn.fetch(_LOCK_ORDER if lock else _FACTS, order_id)
+    return order_of(await conn.fetch(_LOCK_ORDER if lock else _FACTS, order_id))
+
+
+def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
+    """The order of these rows of ``order_facts``, if there are any."""
     if not rows:
         return None
     row = rows[0]
@@ -49,6 +54,7 @@ async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
         payments=tuple(payment_of(row) for row in rows if row["id"] is not None),
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
+        mark=row["mark"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from app.domain.money import covers, decimal_digits, from_minor_units, to_minor_units
 from app.domain.order import Order, Payment, PaymentState
@@ -52,8 +52,12 @@ _NOTHING: Final = Decimal(0)
 
 async def cancel_order(conn: Connection, order: Order) -> None:
     """Order, held payments and payment collections, in one statement. ``order.version`` stays."""
-    held = [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
-    await conn.execute(_CANCEL_ORDER, order.id, held)
+    await conn.execute(_CANCEL_ORDER, order.id, held(order))
+
+
+def held(order: Order) -> list[str]:
+    """The ids of the payments that a cancel closes."""
+    return [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
 
 
 async def cancel_payment(conn: Connection, payment: Payment) -> None:
@@ -74,9 +78,14 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
     """
     if payment.captured_at is not None:
         return False
+    await conn.execute(_BOOK_CAPTURE, *capture_arguments(order, payment, intent))
+    return True
+
+
+def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
+    """What ``BOOK_CAPTURE`` is called with."""
     taken = _taken(payment, intent)
-    await conn.execute(
-        _BOOK_CAPTURE,
+    return (
         order.id,
         order.version,
         payment.id,
@@ -87,7 +96,6 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
         intent and intent.raw,
         covers(max(taken, payment.captured), payment.amount, payment.currency),
     )
-    return True
 
 
 async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import asyncpg
 import structlog
 
@@ -11,9 +9,8 @@ from app.ports import Connection
 from app.store.examine import unusable
 from app.store.functions import absent
 from plugins.medusa_bridge.functions import FUNCTIONS, TRIALS
-from plugins.medusa_bridge.sqlfile import FOLDER, statement
-
-_KIND: Final = statement("medusa_kind")
+from plugins.medusa_bridge.releases import find_release
+from plugins.medusa_bridge.sqlfile import FOLDER
 
 log = structlog.get_logger()
 
@@ -23,17 +20,15 @@ class SchemaMismatch(Exception):
 
 
 async def recognise(conn: Connection) -> str:
-    """Which Medusa's tables these are, in words for the log. Raises ``SchemaMismatch`` for a 1.x."""
-    kind = await conn.fetchrow(_KIND)
-    assert kind is not None
-    if kind["first"]:
+    """Which Medusa's tables these are, said in the log too. Raises ``SchemaMismatch`` for a 1.x."""
+    release = await find_release(conn)
+    if release.name == "1.x":
         message = "these are the tables of Medusa 1.x: the bridge supports 2.x"
         raise SchemaMismatch(message)
-    if not kind["there"]:
-        return "none"
-    if not kind["credit_lines"]:
-        return "2.x before credit lines, as 2.0" if kind["early"] else "2.x before credit lines"
-    return "2.x as of 2.21" if kind["locale"] else "2.x between 2.0 and 2.21"
+    log.info("medusa.recognised", medusa=release.name)
+    if release.untested:
+        log.warning("medusa.not_tested", medusa=release.name, because=release.untested)
+    return release.name
 
 
 async def verify_schema(conn: Connection) -> None:
@@ -42,8 +37,7 @@ async def verify_schema(conn: Connection) -> None:
 
     Raises ``SchemaMismatch``, which names each statement with the table, column or privilege that it misses.
     """
-    kind = await recognise(conn)
-    log.info("medusa.recognised", medusa=kind)
+    found = await recognise(conn)
     lacking = await absent(conn, FUNCTIONS)
     if lacking:
         message = f"the database lacks {', '.join(function.name for function in lacking)}: run medusa-grace migrate"
@@ -52,8 +46,8 @@ async def verify_schema(conn: Connection) -> None:
     if problems:
         lines = "\n  ".join(sorted(f"{name}: {error}" for error, names in problems.items() for name in names))
         message = (
-            f"this database does not have what the Medusa bridge needs (found: {kind}; where permission is denied, run "
-            f"medusa-grace migrate --grants ROLE):\n  {lines}"
+            f"this database does not have what the Medusa bridge needs (found: {found}; where permission is denied, "
+            f"run medusa-grace migrate --grants ROLE):\n  {lines}"
         )
         raise SchemaMismatch(message)
 

@@ -1,6 +1,7 @@
 """Where the time goes: ``python -m tests.benchmarks.profile cancel`` (or ``capture``) [--flame FILE].
 
-Prints the round trips of one cancel, and what each statement cost Postgres (pg_stat_statements) under load. With
+Prints the round trips of one cancel, and what each statement cost Postgres (pg_stat_statements) under load; with
+``--inside`` those that functions run, too; and what of a core each program took. With
 ``--flame`` py-spy samples the busiest process of the sidecar meanwhile and writes a flame graph.
 """
 
@@ -8,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -35,6 +39,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000, help="how many (default %(default)s)")
     parser.add_argument("--clients", type=int, default=8, help="of cancels, at once (default %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="for captures (default %(default)s)")
+    parser.add_argument("--inside", action="store_true", help="the statements inside functions, too")
     parser.add_argument("--flame", type=Path, metavar="FILE", help="an SVG; FILE.raw has the stacks to count")
     given = parser.parse_args()
     with Ground() as ground:
@@ -54,20 +59,41 @@ def _cancel(ground: Ground, given: argparse.Namespace) -> None:
         requests = load.cancels(ids, ground.keys[SHOP], ground.secret)
         load.run(program.port, requests[:196], given.clients)
         asyncio.run(_forget(ground))
-        with _Spy(given.flame, [program]):
+        with _Spy(given.flame, [program]), _cores(given.count):
             done = load.run(program.port, requests[196:], given.clients)
     say(f"{done.rate:.0f} cancels a second, median {done.median_ms:.1f} ms, {dict(done.statuses)}")
-    asyncio.run(_tell(ground, given.count))
+    asyncio.run(_tell(ground, given.count, inside=given.inside))
 
 
 def _capture(ground: Ground, given: argparse.Namespace) -> None:
     with ground.workers(given.workers) as programs:
         asyncio.run(drain_once(ground, min(given.count, 200), 0.0, first=1, limit=60))
         asyncio.run(_forget(ground))
-        with _Spy(given.flame, programs):
+        with _Spy(given.flame, programs), _cores(given.count):
             rate = asyncio.run(drain_once(ground, given.count, 0.0, first=1_000_000, limit=60))
     say(f"{rate:.0f} captures a second")
-    asyncio.run(_tell(ground, given.count))
+    asyncio.run(_tell(ground, given.count, inside=given.inside))
+
+
+@contextmanager
+def _cores(count: int) -> Iterator[None]:
+    """Says what each program took of a core for each of so many things done."""
+    before = _by_program()
+    yield
+    rose = {name: after - before.get(name, 0) for name, after in _by_program().items()}
+    told = ", ".join(f"{name} {ms / count:.2f} ms" for name, ms in sorted(rose.items(), key=lambda i: -i[1]) if ms > 50)
+    say(f"of a core, each: {told}")
+
+
+def _by_program() -> dict[str, int]:
+    """Processor time in milliseconds of what runs on this machine, by name."""
+    sums: dict[str, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            name = next((w for w in words if w in {"serve", "worker", "sandbox"}), Path(words[0].split(":")[0]).name)
+            sums[name] = sums.get(name, 0) + _cpu(int(folder.name))
+    return sums
 
 
 class _Spy:
@@ -108,11 +134,11 @@ async def _forget(ground: Ground) -> None:
     await _owner(ground, "select pg_stat_statements_reset()")
 
 
-async def _tell(ground: Ground, count: int) -> None:
+async def _tell(ground: Ground, count: int, *, inside: bool) -> None:
     rows = await _owner(
         ground,
         "select calls, total_exec_time as ms, shared_blks_hit + shared_blks_read as blocks, query "
-        "from pg_stat_statements where toplevel order by total_exec_time desc limit 30",
+        f"from pg_stat_statements where toplevel or {inside} order by total_exec_time desc limit 40",
     )
     calls = sum(row["calls"] for row in rows)
     sys.stdout.write(f"\n{calls / count:.1f} statements each\n   calls   ms each  ms in all  blocks  statement\n")

@@ -2,7 +2,8 @@
 
 Nothing is written down by hand here, so the comparison follows the product: each log line is one round trip, a line of
 several statements becomes a pipeline (one round trip too), parameters are the recorded ones, and where they name the
-order they are made from pgbench's own order number. Left out is what only a pool of connections needs (``RESET``).
+order they are made from pgbench's own order number. The order's mark is passed on from the look to the write,
+as the product passes it on. What the product sends in one function call, ``one_by_one`` takes apart again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ import asyncpg
 
 from app.embedded.postgres import find_binaries
 from app.embedded.processes import HOST
+from app.store.database import _BEGIN
+from app.store.sql import SQL, statement
+from plugins.medusa_bridge.at_once import CANCEL_AS_SEEN
+from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.benchmarks import load
 from tests.benchmarks.ground import ROLE, SHOP, Ground
 from tests.benchmarks.orders import Batch
@@ -26,6 +31,7 @@ from tests.benchmarks.orders import Batch
 _EXECUTE: Final = re.compile(r"execute [^:]+: (.*)", re.DOTALL)
 _PARAMETER: Final = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 _PLACE: Final = re.compile(r"\$(\d+)\b")
+_MARK: Final = re.compile(r"[0-9a-f]{32}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{32,64}")
 """Times and request ids: they differ from request to request and decide nothing."""
 
@@ -125,12 +131,35 @@ def _same_shape(one: list[Sent], two: list[Sent], batch: Batch, first: int, seco
             assert like[0] == like[1], f"a parameter differs by more than the order: {x!r} and {y!r} of {a.text[:80]}"
 
 
+def one_by_one(sent: list[Sent]) -> list[Sent]:
+    """The statements of the function that writes a cancel, each in a round trip of its own, in a transaction around
+    them: as the product itself runs them where the order has changed since it was read."""
+    *looks, call = sent
+    assert call.text.startswith(f"select {CANCEL_AS_SEEN.name}("), call.text
+    order, _, held, *rest = call.parameters
+    seen = statement("order_facts", FOLDER).strip()
+    made = [
+        Sent(statement(name, folder).strip(), (order, *parameters))
+        for name, folder, parameters in (
+            ("lock_order_row", FOLDER, ()),
+            ("lock_payment_rows", FOLDER, ()),
+            ("order_facts", FOLDER, ()),
+            ("order_jobs", SQL, ("capture",)),
+            ("cancel_order", FOLDER, (held,)),
+            ("write_cancellation", SQL, tuple(rest)),
+        )
+    ]
+    return [*(look for look in looks if look.text != seen), Sent(_BEGIN, ()), *made, Sent("commit", ())]
+
+
 async def as_script(conn: asyncpg.Connection, sent: list[Sent], batch: Batch, number: int) -> str:
     """The recorded round trips as a pgbench script; ``:n`` is the order's number."""
     made = ["\\set n :base + :client_id * :stride + :done", "\\set done :done + 1"]
     for trip in sent:
         parts = [part.strip() for part in trip.text.split(";") if part.strip()] if not trip.parameters else [trip.text]
         lines = [f"{await _with_values(conn, part, trip.parameters, batch, number)};" for part in parts]
+        if " as mark " in lines[-1]:
+            lines[-1] = lines[-1].removesuffix(";") + " \\gset seen_"
         made += ["\\startpipeline", *lines, "\\endpipeline"] if len(lines) > 1 else lines
     return "\n".join(made) + "\n"
 
@@ -159,6 +188,8 @@ async def _with_values(
         kind = types[int(match[1]) - 1]
         if given is None:
             return f"null::{kind}"
+        if _MARK.fullmatch(given):
+            return ":seen_mark"
         parts = given.split(f"{batch.stamp}{number:014d}")
         glue = f" || '{batch.stamp}' || lpad(:n::text, 14, '0') || "
         return f"({glue.join(_quoted(part) for part in parts)})::{kind}"

@@ -20,11 +20,11 @@ SERVERS = 3
 """Connections to Postgres for all clients together: few, so that everybody's transactions wander between them."""
 
 
-def needed(program: str) -> str:
+def needed(program: str, package: str | None = None) -> str:
     """The program's path. Where there is none: a skip at a desk, a failure where CI must not pass for nothing."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     if found is None:
-        why = f"{program} is not installed: apt-get install {program}"
+        why = f"{program} is not installed: apt-get install {package or program}"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)

@@ -8,16 +8,16 @@ import pytest
 
 from app.settings import Settings
 from app.store import database as databases
-from plugins.medusa_bridge.orders import LOCK_ORDER
+from plugins.medusa_bridge import at_once
 from tests.http.helpers import one_database_a_file
 from tests.races.explorer.labels import label, learn
 from tests.world import Shop, serving, settings_for, token_for
 
 database = one_database_a_file()
 
-learn(f"select * from {LOCK_ORDER.name}($1)", "lock_order")
+learn(at_once._CANCEL, "cancel_as_seen")
 
-CANCEL = ["publishable_key", "begin", "lock_order", "order_jobs", "cancel_order", "write_cancellation", "commit"]
+CANCEL = ["publishable_key", "order_facts", "cancel_as_seen"]
 
 
 @pytest.fixture

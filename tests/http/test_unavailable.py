@@ -162,6 +162,13 @@ class AnswerLost:
         return self._inner.read(name)
 
     @asynccontextmanager
+    async def single(self, name: str) -> AsyncIterator[Connection]:
+        async with self._inner.single(name) as conn:
+            yield conn
+        if name == "cancel":
+            raise CommitUnknown(name)
+
+    @asynccontextmanager
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:
         if name == "cancel.confirm" and self._for_good:
             raise Unavailable(name)

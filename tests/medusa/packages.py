@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +22,9 @@ BACKEND = Path(__file__).parent / "backend"
 OLDEST_NODE = 20
 _INSTALL_SECONDS = 900
 _DONE = ".complete"
+_DEFAULT: str = json.loads((BACKEND / "package.json").read_text())["dependencies"]["@medusajs/medusa"]
+# Between them they name every part of Medusa.
+_ROOTS = ("medusa", "framework", "admin-bundler", "dashboard")
 
 
 def unless(why: str | None) -> None:
@@ -59,6 +62,7 @@ def installed_packages(say: Callable[[str], None]) -> Path:
                 shutil.rmtree(abandoned, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(prefix="partial-", dir=cache))
             (partial / "package.json").write_bytes(manifest)
+            _of_one_release(partial)
             _install(partial, say)
             (partial / _DONE).touch()
             partial.rename(home)
@@ -74,18 +78,45 @@ def bundle(packages: Path, entry: str, into: Path) -> None:
 def _manifest() -> bytes:
     """``backend/package.json``, with the Medusa that ``MEDUSA_VERSION`` names where it names one."""
     text = (BACKEND / "package.json").read_text()
-    version = os.environ.get("MEDUSA_VERSION")
-    if version:
-        text = re.sub(r' *"@medusajs/ui": "[^"]+",\n', "", text)  # has numbers of its own; the dashboard brings its one
-        text = re.sub(r'("@medusajs/[a-z-]+": )"[^"]+"', rf'\1"{version}"', text)
-    return text.encode()
+    version = os.environ.get("MEDUSA_VERSION", "")
+    if version in ("", _DEFAULT):
+        return text.encode()
+    manifest = json.loads(text)
+    of_medusa = {name: version for name, its in manifest["dependencies"].items() if its == _DEFAULT}
+    manifest["dependencies"] |= of_medusa
+    del manifest["dependencies"]["@medusajs/ui"]  # has numbers of its own; the dashboard brings its one
+    return json.dumps(manifest, indent=2).encode()
 
 
 def chosen_version() -> tuple[int, int]:
-    """Major and minor of the Medusa under test."""
-    found = re.search(r'"@medusajs/medusa": "(\d+)\.(\d+)', _manifest().decode())
-    assert found
-    return int(found[1]), int(found[2])
+    """Major and minor of the Medusa under test.
+
+    A test that holds another release to something else says so by this, and what that release does is asserted too.
+    """
+    major, minor, _ = (os.environ.get("MEDUSA_VERSION") or _DEFAULT).split(".", 2)
+    return int(major), int(minor)
+
+
+def _of_one_release(directory: Path) -> None:
+    """Hold every part of Medusa at the release that the manifest names.
+
+    Elder releases ask for their parts as ``^2.0.7``, and npm would mix them with the newest. They also check bodies
+    with a zod that they share, which it would give to each of them apart.
+    """
+    path = directory / "package.json"
+    manifest = json.loads(path.read_text())
+    version = manifest["dependencies"]["@medusajs/medusa"]
+    if version == _DEFAULT:
+        return
+    parts = {}
+    for package in _ROOTS:
+        argv = ["npm", "view", f"@medusajs/{package}@{version}", "dependencies", "--json"]
+        needs = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+        parts |= {
+            name: its.lstrip("^~") for name, its in needs.items() if name.startswith("@medusajs/") or name == "zod"
+        }
+    manifest["overrides"] = {name: its for name, its in parts.items() if its == version or name == "zod"}
+    path.write_text(json.dumps(manifest, indent=2))
 
 
 def _install(directory: Path, say: Callable[[str], None]) -> None:

@@ -6,12 +6,15 @@ import httpx
 import pytest
 
 from .orders import Medusa
+from .packages import chosen_version
 from .sidecar import Sidecar, token
 
 pytestmark = pytest.mark.medusa
 
 _THEIRS = "/store/carts/cart_01ARZ3NDEKTSV4RRFFQ69G5FAV/complete"
 _OURS = "/store/orders/order_01ARZ3NDEKTSV4RRFFQ69G5FAV/cancel"
+_INVALID, _FAULT = (400, "invalid_data"), (500, "unknown_error")
+_NO_JSON = (b"{bad", b'"text"')
 # Allowed by name, allowed by pattern, not allowed, nearly allowed, none.
 _ORIGINS = (
     "http://storefront.test",
@@ -71,8 +74,9 @@ async def test_a_bad_body_is_refused_as_medusa_refuses_one(medusa: Medusa, sidec
         "POST", path, content=body, headers=headers | {"x-modification-token": token(placed.id)}
     )
 
-    assert (ours.status_code, ours.json()["type"]) == (theirs.status_code, theirs.json()["type"])
-    assert (ours.status_code, ours.json()["type"]) == (400, "invalid_data")
+    is_strange = chosen_version() < (2, 5) and body in _NO_JSON  # to it, who sends no JSON has found a fault of its own
+    assert (theirs.status_code, theirs.json()["type"]) == (_FAULT if is_strange else _INVALID)
+    assert (ours.status_code, ours.json()["type"]) == _INVALID
     assert (await medusa.order(placed.id))["status"] == "pending"
 
 

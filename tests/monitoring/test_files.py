@@ -95,6 +95,8 @@ def test_the_board_is_one_that_grafana_takes() -> None:
 
 def _promtool(*arguments: str) -> str:
     """What it said; it ends with an error where it found one."""
-    done = subprocess.run([needed("promtool"), *arguments], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [needed("promtool", "prometheus"), *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

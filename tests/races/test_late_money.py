@@ -82,14 +82,23 @@ async def _race(ground: Ground, policy: LateMoney, *, rounds: int, size: int, se
     dice, began = random.Random(seed), time.monotonic()
     for done in range(1, rounds + 1):
         for noticed_by in NOTICED_BY:
-            wrong = await _one_round(ground, policy, [random.Random(dice.random()) for _ in range(size)], noticed_by)
-            assert not wrong, f"seed {seed}, round {done}:\n" + "\n".join(wrong[:20])
+            await _round_in_order(ground, policy, dice, noticed_by, size=size, seed=seed)
         seconds = time.monotonic() - began
         log.info("%s races in %.0f s, seed %s", done * size * len(NOTICED_BY), seconds, seed)
     log.info("%s", sorted(ground.seen.items()))
     for noticed_by in NOTICED_BY:
+        for _ in range(4):  # on a busy machine all the races of one round can end alike
+            if not ground.seen[f"late, first seen by {noticed_by}"]:
+                await _round_in_order(ground, policy, dice, noticed_by, size=size, seed=seed)
         assert ground.seen[f"late, first seen by {noticed_by}"], f"seed {seed}: {ground.seen}"
     assert ground.seen["canceled"] > ground.seen["late"], "no void ever came first"
+
+
+async def _round_in_order(
+    ground: Ground, policy: LateMoney, dice: random.Random, noticed_by: str, *, size: int, seed: int
+) -> None:
+    wrong = await _one_round(ground, policy, [random.Random(dice.random()) for _ in range(size)], noticed_by)
+    assert not wrong, f"seed {seed}:\n" + "\n".join(wrong[:20])
 
 
 async def _one_round(ground: Ground, policy: LateMoney, chances: list[random.Random], noticed_by: str) -> list[str]:

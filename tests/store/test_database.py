@@ -145,3 +145,41 @@ async def test_who_waited_in_vain_is_no_crowd(db: PostgresDatabase, monkeypatch:
         outcomes = await asyncio.gather(*(ask() for _ in range(20)), return_exceptions=True)
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
         assert not db.crowded
+
+
+_DIES = """
+    create function die() returns trigger language plpgsql as
+    $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$;
+    create constraint trigger dies after insert on grace.cursors
+    deferrable initially deferred for each row execute function die();
+"""
+
+
+async def test_a_statement_by_itself_is_done_when_it_was_answered(
+    db: PostgresDatabase, conn: asyncpg.Connection
+) -> None:
+    async with db.single("test") as mine:
+        await mine.execute("insert into grace.cursors (name, position) values ('one', '1')")
+        assert await conn.fetchval("select position from grace.cursors where name = 'one'") == "1"
+
+
+async def test_a_statement_by_itself_whose_connection_is_lost_may_have_been_done(
+    db: PostgresDatabase, conn: asyncpg.Connection
+) -> None:
+    await conn.execute(_DIES)
+    with pytest.raises(CommitUnknown):
+        async with db.single("test") as mine:
+            await mine.execute("insert into grace.cursors (name, position) values ('one', '1')")
+
+
+async def test_a_statement_by_itself_that_had_no_lock_in_time_was_not_done(
+    db: PostgresDatabase, conn: asyncpg.Connection
+) -> None:
+    async with db.single("test") as mine:
+        await mine.execute("set lock_timeout = '50ms'")
+    async with conn.transaction():
+        await conn.execute("lock table grace.cursors")
+        with pytest.raises(Unavailable) as refused:
+            async with db.single("test") as mine:
+                await mine.execute("insert into grace.cursors (name, position) values ('one', '1')")
+    assert not isinstance(refused.value, CommitUnknown)

@@ -61,11 +61,13 @@ class Hand:
         return self.with_policy(late_money=LateMoney.REFUND)
 
     def before(self, name: str, act: Callable[[], Awaitable[object]]) -> Hand:
-        """Does ``act`` ahead of every transaction of that name."""
+        """Does ``act`` ahead of the first transaction of that name: what is written in one statement where nothing came
+        between is written by a second one where something did."""
+        left = [act]
 
         async def step_in(transaction: str) -> None:
-            if transaction == name:
-                await act()
+            if transaction == name and left:
+                await left.pop()()
 
         return replace(self, services=stepping_in(step_in)(self.services))
 

@@ -26,7 +26,7 @@ from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.recheck_canceled import recheck_canceled
 from tests.usecases.ground import Hand, nobody_is_told
-from tests.world import Shop
+from tests.world import Shop, stepping_in
 
 
 async def test_medusas_cancel_whose_void_failed_becomes_our_void(hand: Hand, shop: Shop) -> None:
@@ -122,12 +122,14 @@ async def test_one_order_in_trouble_does_not_keep_the_others_waiting(
             await incidents.open_(shop.conn, order.id, IncidentKind.FULFILLED, "a test")
     seen: list[str] = []
 
-    async def in_turn() -> None:
+    async def in_turn(transaction: str) -> None:
+        if transaction != step:
+            return
         seen.append(step)
         if len(seen) == 1:
             raise Unavailable("locked") if trouble == "locked" else ValueError("broken")
 
-    services = hand.before(step, in_turn).services
+    services = stepping_in(in_turn)(hand.services)
     await {"adopt": adopt_canceled, "recheck": recheck_canceled, "heal": heal_incidents}[step](services)
 
     told = await shop.conn.fetchval(

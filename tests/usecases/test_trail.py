@@ -37,11 +37,13 @@ async def test_a_request_id_goes_through_the_job_to_stripe(
     assert len(rows) == 3
     assert {tuple(row) for row in rows} == {(request_id, None)}
     caplog.clear()
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="app"):
         await hand.run(order, JobKind.VOID)
-    lines = [_line(record) for record in caplog.records]
+    lines = [_line(record) for record in caplog.records if record.name.startswith("app.")]
     (said,) = [line for line in lines if line["event"] == "stripe.answer"]
     assert (said["request_id"], said["order_id"], said["verb"]) == (request_id, order.id, "void")
+    (outcome,) = [line for line in lines if line["level"] == "info"]
+    assert (outcome["event"], outcome["request_id"], outcome["order_id"]) == ("payment.voided", request_id, order.id)
     assert structlog.contextvars.get_contextvars() == {}, "the next job is about something else"
 
 

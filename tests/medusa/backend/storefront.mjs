@@ -1,8 +1,10 @@
 // What a storefront does with Medusa's own js-sdk, unchanged:
 //   node storefront.mjs BASE_URL PUBLISHABLE_KEY ORDER_ID TOKEN
 // prints {"canceled", "order"} or, as the shopper would see it, {"refused", "status", "order"}.
-import sdkModule from "@medusajs/js-sdk"
+// It is required and not imported: the modules of some releases, 2.4 for one, are for bundlers, and Node does not find their parts.
+import { createRequire } from "node:module"
 
+const sdkModule = createRequire(import.meta.url)("@medusajs/js-sdk")
 const Medusa = sdkModule.default ?? sdkModule
 const [baseUrl, publishableKey, orderId, token] = process.argv.slice(2)
 const sdk = new Medusa({ baseUrl, publishableKey })

@@ -7,13 +7,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
 
 from app.ports import Connection
+from app.store import cancellations, events, jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import orders
+from plugins.medusa_bridge import at_once, orders, payments
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
@@ -193,11 +195,13 @@ class WiredConnection:
         return await self._wire.run(statement, lambda: self._wire.raw.execute(statement, *args))
 
     async def fetch(self, statement: str, *args: Any) -> Any:
-        if statement == orders._LOCK_ORDER and self._wire.actor is not None:
-            return await self._lock_order(*args)
+        if statement in _UNROLLED and self._wire.actor is not None:
+            return await _UNROLLED[statement](self, *args)
         return await self._wire.run(statement, lambda: self._wire.raw.fetch(statement, *args))
 
     async def fetchval(self, statement: str, *args: Any) -> Any:
+        if statement in _UNROLLED and self._wire.actor is not None:
+            return await _UNROLLED[statement](self, *args)
         return await self._wire.run(statement, lambda: self._wire.raw.fetchval(statement, *args))
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
@@ -211,6 +215,51 @@ class WiredConnection:
         for lock in orders._LOCKS:
             await self.fetch(lock, order_id)
         return await self.fetch(orders._FACTS, order_id)
+
+    async def _take_with_order(self, order_id: str, job_id: int, generation: int, lease: timedelta) -> Any:
+        async with self.transaction():
+            for lock in orders._LOCKS:
+                await self.fetch(lock, order_id)
+            row = await self.fetchrow(jobs._TAKE, job_id, generation, lease)
+            if row is None:
+                return []
+            job = {**row, "job_id": row["id"], "job_order_id": row["order_id"], "order_id": None}
+            return [job | dict(fact) for fact in await self._lock_order(order_id)] or [job]
+
+    async def _finish_capture(self, order_id: str, mark: str, job_id: int, generation: int, *args: Any) -> bool:
+        booked, (incident, news, request, trace, calls, times) = args[:8], args[8:]
+        async with self.transaction():
+            if not await self._is_marked(order_id, mark):
+                return False
+            if not await self.fetch(jobs._END_WELL, job_id, generation, None, incident):
+                return False
+            await self.execute(payments._BOOK_CAPTURE, order_id, *booked)
+            if news is not None:
+                await self.execute(jobs._SCHEDULE, "publish", [order_id], [news], [None], request, trace)
+            await self.execute(events._CALLS, order_id, job_id, calls, times)
+            return True
+
+    async def _finish_void(self, order_id: str, mark: str, job_id: int, generation: int, *args: Any) -> bool:
+        payment_id, intent, incident, calls, times = args
+        async with self.transaction():
+            if not await self._is_marked(order_id, mark):
+                return False
+            if not await self.fetch(jobs._END_WELL, job_id, generation, None, incident):
+                return False
+            await self.execute(payments._RECORD_VOID, payment_id, intent)
+            await self.execute(events._CALLS, order_id, job_id, calls, times)
+            return True
+
+    async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:
+        async with self.transaction():
+            if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
+                return False
+            await self.execute(payments._CANCEL_ORDER, order_id, held)
+            await self.execute(cancellations._WRITE, order_id, *args)
+            return True
+
+    async def _is_marked(self, order_id: str, mark: str) -> bool:
+        return any(fact["mark"] == mark for fact in await self._lock_order(order_id))
 
     def terminate(self) -> None:
         """The line has dropped already."""
@@ -228,3 +277,13 @@ class WiredConnection:
 
     async def _nothing(self) -> None:
         return None
+
+
+_UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
+    orders._LOCK_ORDER: lambda conn, *args: conn._lock_order(*args),
+    at_once._TAKE: WiredConnection._take_with_order,
+    at_once._FINISH_CAPTURE: WiredConnection._finish_capture,
+    at_once._FINISH_VOID: WiredConnection._finish_void,
+    at_once._CANCEL: WiredConnection._cancel_as_seen,
+}
+"""Functions, as the statements that they consist of: others come in between, as they do at the function."""

@@ -7,7 +7,8 @@ returns table (
     order_currency text, read_at timestamptz, live_fulfillments bigint, open_changes bigint,
     id text, payment_collection_id text, provider_id text, currency_code text, amount numeric,
     captured_at timestamptz, canceled_at timestamptz, intent_id text,
-    captured numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz
+    captured numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
+    mark text
 )
 language plpgsql volatile security invoker
 -- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.

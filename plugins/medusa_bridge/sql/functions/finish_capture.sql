@@ -1,0 +1,37 @@
+-- What capture.record writes of a capture that went as it should, in one round trip, while the order still is as it was
+-- when the job was taken. Else nothing is written: false. The text of the statements is put in here as it stands.
+create function {name} (
+    the_order text, the_mark text, the_job bigint, the_generation integer,
+    the_version integer, the_payment text, the_collection text, digits integer, new_capture text, missing numeric,
+    the_intent jsonb, is_full boolean,
+    the_incident text, the_news text, the_request text, the_trace text, the_calls jsonb[], the_times timestamptz[]
+)
+returns boolean
+language plpgsql volatile security invoker
+set lock_timeout = '2s'
+-- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $function$
+#variable_conflict use_column
+declare
+    ended bigint;
+begin
+    if not exists (select from {lock_order}(the_order) as o where o.mark = the_mark) then
+        return false;
+    end if;
+{end_well}
+    into ended;
+    if ended is null then
+        return false;
+    end if;
+    perform {book_capture}(
+        the_order, the_version, the_payment, the_collection, digits, new_capture, missing, the_intent, is_full
+    );
+    if the_news is not null then
+{schedule_jobs};
+    end if;
+{tell_calls};
+    return true;
+end
+$function$

@@ -1,0 +1,63 @@
+"""The explorer plays functions statement by statement: they must be the function's own, in its order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.store import jobs
+from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge.sqlfile import statement
+from tests.races.explorer.labels import label
+from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
+
+NAMES = {orders._LOCK_ORDER: "lock_order", payments._BOOK_CAPTURE: "book_capture"}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    at_once._TAKE: ("order", 1, 1, timedelta(seconds=1)),
+    at_once._FINISH_CAPTURE: ("order", "mark", 1, 1, *range(8), "capture_failed", "news", None, None, [], []),
+    at_once._FINISH_VOID: ("order", "mark", 1, 1, "pay", {}, "void_failed", [], []),
+    at_once._CANCEL: ("order", "mark", [], *range(8)),
+}
+TEXTS = {
+    at_once._TAKE: ("take_with_order", ["lock_order"]),  # which the statement adds around the function
+    at_once._FINISH_CAPTURE: ("finish_capture", []),
+    at_once._FINISH_VOID: ("finish_void", []),
+    at_once._CANCEL: ("cancel_as_seen", []),
+}
+
+
+class _Listener(WiredConnection):
+    """Says yes to everything, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def _hear(self, statement: str, *_: Any) -> list[dict[str, Any]]:
+        self.heard.append(NAMES.get(statement) or label(statement))
+        return [] if statement == jobs.BEGUN_CAPTURE else [{"mark": "mark", "id": 1, "order_id": "order"}]
+
+    fetch = execute = _hear
+
+    async def fetchrow(self, statement: str, *args: Any) -> Any:
+        return (await self._hear(statement, *args))[0]
+
+    async def _lock_order(self, order_id: str) -> Any:
+        return await self._hear(orders._LOCK_ORDER, order_id)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        yield
+
+
+@pytest.mark.parametrize("call", ARGUMENTS, ids=lambda call: TEXTS[call][0])
+async def test_a_function_is_played_as_it_is(call: str) -> None:
+    name, around = TEXTS[call]
+    parts = [part for part in re.findall(r"\{(\w+)\}", statement(f"functions/{name}")) if part != "name"]
+    listener = _Listener()
+    await _UNROLLED[call](listener, *ARGUMENTS[call])
+    assert listener.heard == parts + around
