@@ -272,7 +272,11 @@ def _migrate(options: argparse.Namespace) -> int:
         for text in asyncio.run(print_grants(dsn, role)):
             print(f"{text};")  # noqa: T201
         return 0
-    asyncio.run(check_shop(dsn))
+    try:
+        asyncio.run(check_shop(dsn))
+    except OSError as error:
+        name = "MIGRATION_DATABASE_URL" if os.environ.get("MIGRATION_DATABASE_URL") else "DATABASE_URL"
+        raise CommandError(f"{name}: cannot connect: {type(error).__name__}: {error}") from error
     done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
     if role is not None:
         done += asyncio.run(grant_role(dsn, role, password=settings.role_password))

@@ -240,7 +240,7 @@ class TestMigrate:
 
     async def test_nobody_answers(self, run: Run) -> None:
         ended = await run("migrate", DATABASE_URL="postgres://grace:hunter2@127.0.0.1:9/shop")
-        assert_failed(ended, "ConnectionRefusedError")
+        assert_failed(ended, "medusa-grace: DATABASE_URL: cannot connect: ConnectionRefusedError")
         assert "hunter2" not in ended.err
 
     async def test_wrong_password(self, run: Run, postgres: Postgres) -> None:
