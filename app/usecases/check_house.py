@@ -22,15 +22,17 @@ class Check(msgspec.Struct, frozen=True):
 
 
 async def check_house(services: Services) -> dict[str, Check]:
-    """Checks by name. What cannot be looked at because the database is away is left out."""
+    """Checks by name. What cannot be looked at is left out: all else when the database is away, workers
+    while a table may be missing."""
     try:
         async with services.db.transaction("health") as conn:
-            pending = await pending_in(conn)
-            seen = None if pending else await fleet.last_beat(conn)
+            if pending := await pending_in(conn):
+                missing = Check(status="failed", detail=f"missing: {', '.join(pending)}")
+                return {"database": Check(), "migrations": missing}
+            seen = await fleet.last_beat(conn)
     except Unavailable as error:
         return {"database": Check(status="failed", detail=str(error))}
-    migrations = Check() if not pending else Check(status="failed", detail=f"missing: {', '.join(pending)}")
-    return {"database": Check(), "migrations": migrations, "worker": _worker(seen)}
+    return {"database": Check(), "migrations": Check(), "worker": _worker(seen)}
 
 
 def _worker(seen: float | None) -> Check:

@@ -44,3 +44,4 @@ async def test_a_missing_migration_is_named(shop: Shop, api: Api, conn: asyncpg.
     answer = await api.client.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
     assert answer.json()["checks"]["migrations"] == {"status": "failed", "detail": "missing: 0003_people"}
+    assert "worker" not in answer.json()["checks"], "nothing is said of what was not looked at"
