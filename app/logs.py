@@ -38,3 +38,4 @@ def configure_logs(level: str) -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "stripe", "dramatiq"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # a traceback a second, beside ``database.unavailable``

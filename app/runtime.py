@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from app.domain.fleet import Fleet
 from app.gateways.alert_webhook import AlertWebhook
@@ -115,7 +115,7 @@ async def _open_database(settings: Settings) -> PostgresDatabase:
         wait=wait_exponential(multiplier=0.2, max=2),
         stop=stop_after_delay(_DATABASE_PATIENCE),
         reraise=True,
-        before_sleep=lambda state: log.warning("database.waiting", attempt=state.attempt_number),
+        before_sleep=_say_why,
     )
     try:
         return await retrying(
@@ -142,6 +142,11 @@ def _open_channels(stack: AsyncExitStack, settings: Settings) -> dict[str, Alert
         stack.push_async_callback(sentry.close)
         channels["sentry"] = sentry
     return channels
+
+
+def _say_why(state: RetryCallState) -> None:
+    error = state.outcome and state.outcome.exception()
+    log.warning("database.waiting", attempt=state.attempt_number, error=f"{type(error).__name__}: {error}")
 
 
 def _open_tracing(stack: AsyncExitStack, settings: Settings) -> Tracing:

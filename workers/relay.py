@@ -75,15 +75,15 @@ class Relay:
             for task in (
                 self._wakeup.listen(self._knock),
                 self._dispatch_for_ever(),
-                self._every(1.0, self._track),
-                self._every(1.0, lambda: sweep_jobs(self._services)),
-                self._every(0.5, lambda: announce_incidents(self._services)),
-                self._every(1.0, lambda: deliver_alerts(self._services)),
-                self._every(5.0, lambda: beat(self._services)),
-                self._every(10.0, lambda: heal_incidents(self._services)),
-                self._every(5.0, lambda: recheck_canceled(self._services)),
-                self._every(10.0, lambda: adopt_canceled(self._services)),
-                self._every(60.0, lambda: track_stragglers(self._services), first=60.0),
+                self._every(1.0, _track),
+                self._every(1.0, sweep_jobs),
+                self._every(0.5, announce_incidents),
+                self._every(1.0, deliver_alerts),
+                self._every(5.0, beat),
+                self._every(10.0, heal_incidents),
+                self._every(5.0, recheck_canceled),
+                self._every(10.0, adopt_canceled),
+                self._every(60.0, track_stragglers, first=60.0),
             )
         ]
 
@@ -144,15 +144,11 @@ class Relay:
         self._running_here.add(task)
         task.add_done_callback(self._running_here.discard)
 
-    async def _track(self) -> None:
-        while await track_payments(self._services) == BATCH:
-            pass
-
-    async def _every(self, seconds: float, step: Callable[[], Awaitable[object]], *, first: float = 0.0) -> None:
+    async def _every(self, seconds: float, step: Callable[[Services], Awaitable[object]], *, first: float = 0) -> None:
         await asyncio.sleep(first)
         while True:
-            with self._patience(step.__name__):
-                await step()
+            with self._patience(step.__name__.strip("_")):
+                await step(self._services)
             await asyncio.sleep(seconds)
 
     @contextlib.contextmanager
@@ -161,9 +157,14 @@ class Relay:
         try:
             yield
         except Unavailable as error:
-            log.warning("relay.waiting", step=step, error=str(error))
+            log.debug("relay.waiting", step=step, error=str(error))  # who did not answer has been said
         except Exception:
             log.exception("relay.step_failed", step=step)
+
+
+async def _track(services: Services) -> None:
+    while await track_payments(services) == BATCH:
+        pass
 
 
 async def open_relay(
