@@ -54,4 +54,5 @@ class OtelTracing:
 
 
 def _kind(name: str) -> SpanKind:
-    return {"job": SpanKind.CONSUMER, "stripe": SpanKind.CLIENT}.get(name.partition(" ")[0], SpanKind.SERVER)
+    kinds = {"job": SpanKind.CONSUMER, "stripe": SpanKind.CLIENT, "alert": SpanKind.CLIENT}
+    return kinds.get(name.partition(" ")[0], SpanKind.SERVER)

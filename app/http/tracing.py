@@ -1,4 +1,4 @@
-"""A span around every request, a child of the one that its ``traceparent`` header names."""
+"""A span around every request but the probes', a child of the one that its ``traceparent`` header names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ class TracingMiddleware(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """See Litestar."""
+        template = scope.get("path_template", "")
+        if template.startswith("/health/"):  # every few seconds, and about no order
+            await next_app(scope, receive, send)
+            return
         headers = dict(scope.get("headers", []))
         parent = headers.get(b"traceparent", b"").decode("latin-1") or None
-        name = f"{scope.get('method', '')} {scope.get('path_template', '')}"
+        name = f"{scope.get('method', '')} {template}"
         with self._tracing().span(name, parent=parent):
             await next_app(scope, receive, send)

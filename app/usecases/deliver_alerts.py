@@ -52,13 +52,10 @@ async def _serve(services: Services, name: str, channel: AlertChannel) -> None:
 
 
 async def _deliver(services: Services, name: str, channel: AlertChannel, claim: _Claim) -> None:
+    structlog.contextvars.bind_contextvars(order_id=claim.claimed.order_id)  # of this task alone
+    with services.tracing.span(f"alert {name}"):
+        error = await _send(services, channel, claim)
     claimed = claim.claimed
-    error: str | None
-    try:
-        async with asyncio.timeout(_SEND_LIMIT):
-            error = await channel.send(await _compose(services, claim))
-    except TimeoutError:
-        error = "no answer in time"
     async with services.db.transaction("alerts.record") as conn:
         if error is None:
             await alerts.delivered(conn, claimed)
@@ -70,6 +67,14 @@ async def _deliver(services: Services, name: str, channel: AlertChannel, claim: 
         log.warning(
             "alert.not_delivered", channel=name, incident=claimed.incident_id, attempt=claimed.attempts, error=error
         )
+
+
+async def _send(services: Services, channel: AlertChannel, claim: _Claim) -> str | None:
+    try:
+        async with asyncio.timeout(_SEND_LIMIT):
+            return await channel.send(await _compose(services, claim))
+    except TimeoutError:
+        return "no answer in time"
 
 
 async def _compose(services: Services, claim: _Claim) -> Alert:
