@@ -125,7 +125,7 @@ def build_app(settings: Settings) -> Litestar:
             if metrics is not None:
                 metrics.start_when_free()
             try:
-                async with _operator_desk(settings, bridge, runtime) as operator_desk:
+                async with runtime.void_news.heard(), _operator_desk(settings, bridge, runtime) as operator_desk:
                     app.state.operator_desk = operator_desk
                     log.info("serve.ready")
                     yield

@@ -21,7 +21,7 @@ from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
 from app.domain.risk import SeenOrder
-from app.telling import AlertChannel, Meters, NoMeters, NoTracing, Tracing
+from app.telling import AlertChannel, Meters, NoMeters, NoTracing, NoVoidNews, Tracing, VoidNews
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -516,6 +516,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway was asked, and no transaction has written down yet."""
     locks: OrderLocks
     wakeup: WorkerWakeup
+    void_news: VoidNews = NoVoidNews()
     policy: Policy
     meters: Meters = NoMeters()
     tracing: Tracing = NoTracing()

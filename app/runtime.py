@@ -18,6 +18,7 @@ from app.gateways.prometheus_meters import PrometheusMeters, exposition
 from app.gateways.redis_client import connect
 from app.gateways.redis_limits import RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
+from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import Metrics, MetricsServer
@@ -47,6 +48,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     services: Services
     wakeup: RedisWakeup
+    void_news: RedisVoidNews
     limits: RedisRateLimits
 
 
@@ -78,18 +80,20 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis)
         stack.push_async_callback(wakeup.close)
+        void_news = RedisVoidNews(redis)
         services = Services(
             db=db,
             commerce=commerce,
             gateway=gateway,
             locks=RedisOrderLocks(redis),
             wakeup=wakeup,
+            void_news=void_news,
             policy=settings.policy,
             meters=meters,
             tracing=tracing,
             alert_channels=_open_channels(stack, settings),
         )
-        yield Runtime(services=services, wakeup=wakeup, limits=RedisRateLimits(redis))
+        yield Runtime(services=services, wakeup=wakeup, void_news=void_news, limits=RedisRateLimits(redis))
 
 
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:

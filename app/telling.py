@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -100,3 +101,26 @@ def alert_key(secret: str) -> bytes:
         message = "not whsec_ and the base64 of 24 to 64 bytes"
         raise ValueError(message)
     return key
+
+
+class VoidNews(Protocol):
+    """Word from the workers to the requests that wait for an order's void. Lost word only costs a poll interval."""
+
+    async def tell(self, order_id: str) -> None:
+        """Say that a void of the order was tried, whatever came of it. Never raises, never waits long."""
+        ...
+
+    def awaited(self, order_id: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when it is told within the block."""
+        ...
+
+
+class NoVoidNews:
+    """Nobody tells, and nobody hears."""
+
+    async def tell(self, order_id: str) -> None:
+        """See ``VoidNews``."""
+
+    def awaited(self, order_id: str) -> AbstractContextManager[asyncio.Event]:  # noqa: ARG002
+        """See ``VoidNews``."""
+        return nullcontext(asyncio.Event())

@@ -9,6 +9,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.gateways.redis_client import overhear
+
 CHANNEL: Final = "grace:wake"
 
 log = structlog.get_logger()
@@ -51,12 +53,5 @@ class RedisWakeup:
 
     async def listen(self, knock: asyncio.Event) -> None:
         """Set ``knock`` at every knock, for ever. While Redis is away the event is simply not set."""
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as door:
-                    await door.subscribe(CHANNEL)
-                    while True:
-                        if await door.get_message(timeout=5) is not None:
-                            knock.set()
-            except (RedisError, OSError):
-                await asyncio.sleep(1)
+        async for _ in overhear(self._redis, CHANNEL):
+            knock.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Final
 
@@ -20,9 +21,8 @@ _MONEY = {
 }
 
 
-_FIRST_PAUSE: Final = 0.004
-_LONGEST_PAUSE: Final = 0.1
-"""Seconds between two looks: a void takes milliseconds when all is well, and is waited for without haste when not."""
+_PAUSE: Final = 0.1
+"""Seconds between two looks while no news comes. Where Redis is away, none does."""
 
 
 async def await_void(
@@ -30,20 +30,23 @@ async def await_void(
 ) -> PaymentAction:
     """What became of the money of a canceled order, waiting ``at_most`` while it is still open.
 
-    ``just_begun``: the voids were scheduled a moment ago, so that there is nothing to see before a first pause.
+    ``just_begun``: the voids were scheduled a moment ago, so that there is nothing to see before the first news.
     Never raises: the order is canceled whatever becomes of this look, so no answer means "pending".
     """
-    deadline = asyncio.get_running_loop().time() + at_most.total_seconds()
-    pause = _FIRST_PAUSE
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + at_most.total_seconds()
     action = PaymentAction.VOID_PENDING
-    while True:
-        if not just_begun:
-            action = await _look(services, order_id)
-        left = deadline - asyncio.get_running_loop().time()
-        if action is not PaymentAction.VOID_PENDING or left <= 0:
-            return action
-        await asyncio.sleep(min(pause, left))
-        pause, just_begun = min(pause * 1.3, _LONGEST_PAUSE), False
+    with services.void_news.awaited(order_id) as news:
+        while True:
+            if not just_begun:
+                news.clear()
+                action = await _look(services, order_id)
+            if action is not PaymentAction.VOID_PENDING or clock() >= deadline:
+                return action
+            just_begun = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(clock() + _PAUSE, deadline)):
+                    await news.wait()
 
 
 async def _look(services: Services, order_id: str) -> PaymentAction:

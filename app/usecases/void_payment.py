@@ -33,11 +33,11 @@ class _Claim(msgspec.Struct, frozen=True):
 async def void_payment(services: Services, ref: JobRef) -> None:
     """Void one hold, once, and keep trying until Stripe says that it is gone. Safe to run any number of times."""
     claim = await _claim(services, ref)
-    if claim is None:
-        return
-    outcome = await _call(services, claim)
-    if not await _record_as_claimed(services, claim, outcome):
-        await _record(services, claim, outcome)
+    if claim is not None:
+        outcome = await _call(services, claim)
+        if not await _record_as_claimed(services, claim, outcome):
+            await _record(services, claim, outcome)
+    await services.void_news.tell(ref.order_id)
 
 
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:

@@ -15,6 +15,7 @@ from app.embedded.processes import free_port
 from app.embedded.valkey import Valkey
 from app.gateways.redis_client import connect
 from app.gateways.redis_locks import RedisOrderLocks
+from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from tests.gateways.lossy import lossy_wire
 
@@ -140,6 +141,33 @@ async def test_a_crowd_at_the_door_knocks_a_few_times_and_once_after_the_last(
     await wakeup.close()
     assert len(begun) < 30
     assert begun[-1] == 60
+
+
+async def test_news_of_a_void_reaches_all_who_wait_for_that_order_and_redis_may_come_and_go(own_valkey: Valkey) -> None:
+    async with connect(own_valkey.url()) as worker, connect(own_valkey.url()) as api:
+        teller, hearer = RedisVoidNews(worker), RedisVoidNews(api)
+        async with hearer.heard():
+            with hearer.awaited("order_1") as one, hearer.awaited("order_1") as two, hearer.awaited("order_2") as other:
+                await _told(teller, one)
+                await asyncio.wait_for(two.wait(), 1)
+                assert not other.is_set()
+                own_valkey.kill()
+                began = time.monotonic()
+                await teller.tell("order_1")
+                assert time.monotonic() - began < 1
+                own_valkey.restart()
+                one.clear()
+                await _told(teller, one)
+            await teller.tell("order_1")  # nobody waits for it any more
+            with hearer.awaited("order_1") as again:
+                await _told(teller, again)
+
+
+async def _told(teller: RedisVoidNews, news: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        while not news.is_set():
+            await teller.tell("order_1")
+            await asyncio.sleep(0.05)
 
 
 async def _heard(wakeup: RedisWakeup, knock: asyncio.Event) -> bool:
