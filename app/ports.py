@@ -306,6 +306,11 @@ class Commerce(Protocol):
         """The shop's inventory locks, where a transaction takes them. Raises ``StockBusy``, and waits for none."""
         ...
 
+    async def finish_release(self, conn: Connection, job: Job, reservations: Sequence[Reservation]) -> bool:
+        """``lock_stock``, ``release_stock`` and the end of the job, in one statement; ``False`` when that is not all,
+        or the shop's locks are busy: then the job goes on."""
+        ...
+
     async def release_stock(
         self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
     ) -> Sequence[Reservation]:

@@ -128,6 +128,9 @@ class MedusaBridge(Examiner, Backoffice):
     async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
         await self._stock.lock(conn, reservations)
 
+    async def finish_release(self, conn: Connection, job: Job, reservations: Sequence[Reservation]) -> bool:
+        return await self._stock.finish(conn, job, reservations)
+
     async def release_stock(
         self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
     ) -> Sequence[Reservation]:

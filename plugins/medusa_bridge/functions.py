@@ -8,6 +8,7 @@ from app.store.functions import Function
 from plugins.medusa_bridge.at_once import CANCEL_AS_SEEN, FINISH_CAPTURE, FINISH_VOID, TAKE_WITH_ORDER
 from plugins.medusa_bridge.orders import LOCK_ORDER
 from plugins.medusa_bridge.payments import BOOK_CAPTURE
+from plugins.medusa_bridge.stock import FINISH_RELEASE
 
 FUNCTIONS: Final[tuple[Function, ...]] = (
     LOCK_ORDER,
@@ -15,6 +16,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     TAKE_WITH_ORDER,
     FINISH_CAPTURE,
     FINISH_VOID,
+    FINISH_RELEASE,
     CANCEL_AS_SEEN,
 )
 
@@ -25,6 +27,7 @@ TRIALS: Final = {
     FINISH_CAPTURE: f"select {FINISH_CAPTURE.name}('', '', 0, 0, 1, '', '', 2, 'capt_', 0, null, false, '', null, "
     "null, null, '{}', '{}')",
     FINISH_VOID: f"select {FINISH_VOID.name}('', '', 0, 0, '', null, '', '{{}}', '{{}}')",
+    FINISH_RELEASE: f"select {FINISH_RELEASE.name}('', 0, 0, '{{}}', '{{}}', '')",
     CANCEL_AS_SEEN: f"select {CANCEL_AS_SEEN.name}('', '', '{{}}', '', null, '', null, '{{}}', '{{}}', null)",
 }
 """A call of each for nobody's order: Postgres does not look into a function before it is called."""

@@ -15,7 +15,12 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
+from app.domain.incidents import IncidentKind
+from app.domain.jobs import Job
 from app.ports import Connection, Reservation, StockBusy, Unavailable
+from app.store import jobs
+from app.store.functions import Function, named
+from app.store.sql import statement as of_store
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -23,6 +28,20 @@ _LIVE: Final = statement("live_reservations")
 _LOCK_LEVELS: Final = statement("lock_levels")
 _RELEASE: Final = statement("release_reservations")
 _TRY_ADVISORY_LOCK: Final = statement("try_advisory_lock")
+
+FINISH_RELEASE: Final = Function.of(
+    "finish_release",
+    statement("functions/finish_release"),
+    {
+        "try_advisory_lock": named(_TRY_ADVISORY_LOCK, "the_key"),
+        "running_job": named(of_store("running_job"), "the_job", "the_generation"),
+        "lock_levels": named(_LOCK_LEVELS, "the_reservations"),
+        "release_reservations": named(_RELEASE, "the_reservations"),
+        "live_reservations": named(_LIVE, "the_order"),
+        "end_well": named(of_store("end_well"), "the_job", "the_generation", "null::text", "the_incident"),
+    },
+)
+_FINISH: Final = f"select {FINISH_RELEASE.name}($1, $2, $3, $4, $5, $6)"
 
 _LOCK_WAIT: Final = 2.0
 """Seconds to wait for Medusa here; after that the job waits, not the worker."""
@@ -67,19 +86,43 @@ class Stock:
 
     async def lock(self, conn: Connection, guarded: Sequence[Reservation]) -> None:
         """See ``app.ports.Commerce.lock_stock``. The rollback gives back what was got before the busy one."""
-        if self._config.locking is Locking.POSTGRES:
-            for item_id in sorted({reservation.item_id for reservation in guarded}):
-                if not await conn.fetchval(_TRY_ADVISORY_LOCK, advisory_key(item_id)):
-                    message = f"Medusa holds the lock of {item_id}"
-                    raise StockBusy(message)
+        for item_id in self._locked_in_postgres(guarded):
+            if not await conn.fetchval(_TRY_ADVISORY_LOCK, advisory_key(item_id)):
+                message = f"Medusa holds the lock of {item_id}"
+                raise StockBusy(message)
 
     async def release(self, conn: Connection, order_id: str, guarded: Sequence[Reservation]) -> Sequence[Reservation]:
         """See ``app.ports.Commerce.release_stock``."""
-        ids = [reservation.id for reservation in guarded]
-        if ids and self._config.locking is not Locking.MEMORY:
+        if ids := self._ids(guarded):
             await conn.execute(_LOCK_LEVELS, ids)
             await conn.execute(_RELEASE, ids)
         return await reservations(conn, order_id)
+
+    async def finish(self, conn: Connection, job: Job, guarded: Sequence[Reservation]) -> bool:
+        """See ``app.ports.Commerce.finish_release``."""
+        keys = [advisory_key(item_id) for item_id in self._locked_in_postgres(guarded)]
+        done: bool = await conn.fetchval(
+            _FINISH,
+            job.order_id,
+            job.id,
+            job.generation,
+            keys,
+            self._ids(guarded),
+            IncidentKind.RELEASE_FAILED.value,
+        )
+        if done:
+            jobs.ended_well()
+        return done
+
+    def _locked_in_postgres(self, guarded: Sequence[Reservation]) -> list[str]:
+        """Items whose locks a transaction takes, in the order in which it takes them."""
+        if self._config.locking is not Locking.POSTGRES:
+            return []
+        return sorted({reservation.item_id for reservation in guarded})
+
+    def _ids(self, guarded: Sequence[Reservation]) -> list[str]:
+        """What Medusa has not released itself by now."""
+        return [] if self._config.locking is Locking.MEMORY else [reservation.id for reservation in guarded]
 
     @asynccontextmanager
     async def _medusa_locks(self, item_ids: Sequence[str]) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.store import jobs
-from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge import at_once, orders, payments, stock
 from plugins.medusa_bridge.sqlfile import statement
 from tests.races.explorer.labels import label
 from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
@@ -21,12 +21,14 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     at_once._TAKE: ("order", 1, 1, timedelta(seconds=1)),
     at_once._FINISH_CAPTURE: ("order", "mark", 1, 1, *range(8), "capture_failed", "news", None, None, [], []),
     at_once._FINISH_VOID: ("order", "mark", 1, 1, "pay", {}, "void_failed", [], []),
+    stock._FINISH: ("order", 1, 1, [1], ["res"], "release_failed"),
     at_once._CANCEL: ("order", "mark", [], *range(8)),
 }
 TEXTS = {
     at_once._TAKE: ("take_with_order", ["lock_order"]),  # which the statement adds around the function
     at_once._FINISH_CAPTURE: ("finish_capture", []),
     at_once._FINISH_VOID: ("finish_void", []),
+    stock._FINISH: ("finish_release", []),
     at_once._CANCEL: ("cancel_as_seen", []),
 }
 
@@ -39,9 +41,11 @@ class _Listener(WiredConnection):
 
     async def _hear(self, statement: str, *_: Any) -> list[dict[str, Any]]:
         self.heard.append(NAMES.get(statement) or label(statement))
-        return [] if statement == jobs.BEGUN_CAPTURE else [{"mark": "mark", "id": 1, "order_id": "order"}]
+        return (
+            [] if statement in (jobs.BEGUN_CAPTURE, stock._LIVE) else [{"mark": "mark", "id": 1, "order_id": "order"}]
+        )
 
-    fetch = execute = _hear
+    fetch = execute = fetchval = _hear
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
         return (await self._hear(statement, *args))[0]

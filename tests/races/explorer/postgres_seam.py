@@ -15,7 +15,7 @@ import asyncpg
 from app.ports import Connection
 from app.store import cancellations, events, jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge import at_once, orders, payments, stock
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
@@ -250,6 +250,22 @@ class WiredConnection:
             await self.execute(events._CALLS, order_id, job_id, calls, times)
             return True
 
+    async def _finish_release(
+        self, order_id: str, job_id: int, generation: int, keys: list[int], reservations: list[str], incident: str
+    ) -> bool:
+        async with self.transaction():
+            for key in keys:
+                if not await self.fetchval(stock._TRY_ADVISORY_LOCK, key):
+                    return False
+            if await self.fetchrow(jobs._RUNNING, job_id, generation) is None:
+                return False
+            await self.fetch(stock._LOCK_LEVELS, reservations)
+            await self.execute(stock._RELEASE, reservations)
+            if await self.fetch(stock._LIVE, order_id):
+                return False
+            await self.fetch(jobs._END_WELL, job_id, generation, None, incident)
+            return True
+
     async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:
         async with self.transaction():
             if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
@@ -284,6 +300,7 @@ _UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     at_once._TAKE: WiredConnection._take_with_order,
     at_once._FINISH_CAPTURE: WiredConnection._finish_capture,
     at_once._FINISH_VOID: WiredConnection._finish_void,
+    stock._FINISH: WiredConnection._finish_release,
     at_once._CANCEL: WiredConnection._cancel_as_seen,
 }
 """Functions, as the statements that they consist of: others come in between, as they do at the function."""
