@@ -30,6 +30,7 @@ from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.http import store_orders
 from app.settings import Settings
+from app.usecases import cancel_order
 from tests.promises import broken_promises
 from tests.world import Api, Shop, eventually, serving, settings_for, working
 
@@ -80,8 +81,8 @@ class Asked:
         return f"{self.order.id}: {self.verdict} ({left:+.1f} ms left), answered {self.status} {self.body}"
 
 
-class Receipts:
-    """Stands for ``time`` in the handlers: the first look of each task is the receipt of its request."""
+class FirstLooks:
+    """Stands for ``time`` in a module, and keeps the first look at it of each task."""
 
     def __init__(self) -> None:
         self.of: dict[Any, float] = {}
@@ -97,7 +98,10 @@ class Ground:
     shop: Shop
     api: Api
     pool: asyncpg.Pool
-    receipts: Receipts
+    receipts: FirstLooks
+    """Of the handlers: a request was received."""
+    decisions: FirstLooks
+    """Of the use case: an order was read without waiting for anybody, and is decided on."""
     lags: list[tuple[float, float]] = field(default_factory=list)
 
     async def ask(self, dice: random.Random) -> Asked:
@@ -117,10 +121,13 @@ class Ground:
         await asyncio.sleep(max(after + wanted - time.monotonic(), 0))
         answer = await self.api.cancel(order.id)
         received = self.receipts.of.pop(asyncio.current_task())
+        read_by = self.decisions.of.pop(asyncio.current_task(), received)
         answered = time.monotonic()
         await holding
-        # The handler reads the database's clock once, and its own when the answer has come through the event loop.
+        # The database's clock is read somewhere between the receipt and the decision, or under the lock, and then the
+        # answer has only to come through the event loop.
         lag = max((late for at, late in self.lags if received <= at <= answered + 0.1), default=0.0)
+        lag = max(lag, read_by - received)
         earliest = now + timedelta(seconds=received - after - lag - 0.01)
         return Asked(order, earliest, now + timedelta(seconds=received - before), answer.status_code, answer.json())
 
@@ -200,9 +207,10 @@ async def _ask(
 ) -> None:
     """``requests`` that prove something, or at least as many in all where the machine is too slow to tell."""
     _skew(monkeypatch, *SKEWS[clocks])
-    receipts, dice, asked = Receipts(), random.Random(seed), list[Asked]()
+    receipts, decisions, dice, asked = FirstLooks(), FirstLooks(), random.Random(seed), list[Asked]()
     monkeypatch.setattr(store_orders, "time", receipts)
-    async with _ground(settings, shop, database, receipts) as ground, working(settings):
+    monkeypatch.setattr(cancel_order, "time", decisions)
+    async with _ground(settings, shop, database, receipts, decisions) as ground, working(settings):
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one() -> None:
@@ -245,12 +253,14 @@ def _skew(monkeypatch: pytest.MonkeyPatch, of_api: float, of_worker: float) -> N
 
 
 @asynccontextmanager
-async def _ground(settings: Settings, shop: Shop, database: str, receipts: Receipts) -> AsyncIterator[Ground]:
+async def _ground(
+    settings: Settings, shop: Shop, database: str, receipts: FirstLooks, decisions: FirstLooks
+) -> AsyncIterator[Ground]:
     async with (
         serving(settings, shop.key) as api,
         asyncpg.create_pool(database, min_size=AT_ONCE, max_size=2 * AT_ONCE) as pool,
     ):
-        ground = Ground(shop, api, pool, receipts)
+        ground = Ground(shop, api, pool, receipts, decisions)
         watcher = asyncio.create_task(ground.watch_the_loop())
         yield ground
         watcher.cancel()
