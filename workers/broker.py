@@ -81,8 +81,11 @@ class _Consumer(_RedisConsumer):
             super().nack(message)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Tell Redis of the last ones."""
+        """Tell Redis of the last ones, and give back what was fetched and not handed on."""
         self._tell()
+        with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
+            self.requeue([Message.decode(data) for data in self.message_cache])  # type: ignore[no-untyped-call]
+        self.message_cache = []
         super().close()
 
     def _tell(self) -> None:

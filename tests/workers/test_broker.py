@@ -66,6 +66,22 @@ def test_a_worker_that_runs_dry_asks_for_more_without_waiting(broker: RedisBroke
         worker.stop()
 
 
+def test_a_consumer_that_ends_gives_back_what_it_fetched_and_never_handed_on(broker: RedisBroker) -> None:
+    """dramatiq's own would keep it until this worker's heartbeat lapses."""
+    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(pytest.fail)
+    for number in range(5):
+        actor.send(number)
+    first = broker.consume("bells", prefetch=5)
+    taken = next(first)
+    assert taken is not None
+    first.close()
+
+    second = broker.consume("bells", prefetch=5)
+    left = [message.args[0] for _ in range(4) if (message := next(second)) is not None]
+    assert sorted([taken.args[0], *left]) == list(range(5))
+    assert next(second) is None
+
+
 def test_nobody_looks_for_delayed_messages(broker: RedisBroker) -> None:
     declare_actors(broker, pytest.fail)
     assert broker.get_declared_delay_queues() == set()
