@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the session. A test that kills or restarts it leaves it running."""
-    with Postgres.start(durable=False) as server:
+    with Postgres.start(durable=False, in_memory=True) as server:
         yield server
 
 

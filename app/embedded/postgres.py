@@ -62,14 +62,22 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, *, durable: bool, data_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> Self:
+    def start(
+        cls,
+        *,
+        durable: bool,
+        data_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        in_memory: bool = False,
+    ) -> Self:
         """Start a server and return once it takes connections.
 
         Without ``data_dir`` the data goes with ``stop()``; with it, the same directory gives the same data again.
         ``durable=False`` saves the disk's flushes: a killed server loses nothing, a machine without power may.
+        ``in_memory`` saves the disk, where the machine has the memory for it.
         """
         account = server_account()
-        held = scratch("postgres", account)
+        held = scratch("postgres", account, in_memory=in_memory)
         home = held
         try:
             if data_dir is not None:

@@ -28,6 +28,9 @@ POLL_SECONDS = 0.01
 _PREFIX = "medusa-grace-"
 # A unix socket's path ends at about 104 characters, so the directory must leave room for the name.
 _LONGEST_DIRECTORY = 60
+_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp names it
+_ROOM = 4 * 2**30
+"""Bytes that must be free there: a server's log alone may grow to a quarter of it."""
 # Below the ports that the kernel gives to outgoing connections: while a server is down, a client that tries again
 # and again could otherwise be given the server's own port, and connect to itself.
 _PORTS = range(15_000, 32_000)
@@ -101,9 +104,12 @@ class Held:
         self._lock.close()
 
 
-def scratch(kind: str, account: Account | None) -> Held:
-    """A new private directory that the account can reach. What killed runs have left is swept first."""
-    base = next((path for path in _bases() if can_reach(path, account, bits=0o1)), None)
+def scratch(kind: str, account: Account | None, *, in_memory: bool = False) -> Held:
+    """A new private directory that the account can reach. What killed runs have left is swept first.
+
+    ``in_memory``: where the machine has a file system in memory with room enough, there.
+    """
+    base = next((path for path in _bases(in_memory=in_memory) if can_reach(path, account, bits=0o1)), None)
     if base is None:
         raise EmbeddedServerError("no temporary directory that the servers' user can enter; set TMPDIR to one")
     _sweep(base, account)
@@ -113,9 +119,20 @@ def scratch(kind: str, account: Account | None) -> Held:
     return held
 
 
-def _bases() -> list[Path]:
+def _bases(*, in_memory: bool) -> list[Path]:
     paths = [Path(tempfile.gettempdir()).resolve(), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 - mkdtemp names it
+    if in_memory and _has_room(_MEMORY):
+        paths.insert(0, _MEMORY)
     return [path for path in paths if path.is_dir() and len(str(path)) <= _LONGEST_DIRECTORY]
+
+
+def _has_room(path: Path) -> bool:
+    """Containers often have 64 MB there, and some forbid to run what lies there."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize >= _ROOM and not found.f_flag & os.ST_NOEXEC
 
 
 def _sweep(base: Path, account: Account | None) -> None:

@@ -84,6 +84,17 @@ async def test_it_answers_over_tcp_and_its_socket_and_leaves_nothing_behind() ->
         _ = server.pid
 
 
+async def test_in_memory_it_goes_where_there_is_room_and_else_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = shutil.disk_usage("/tmp").free
+    monkeypatch.setattr(processes, "_MEMORY", Path("/var/tmp"))
+    for needed, place in ((0, "/var/tmp"), (room * 1000, "/tmp")):
+        monkeypatch.setattr(processes, "_ROOM", needed)
+        monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+        with Postgres.start(durable=False, in_memory=True) as server:
+            assert await ask(server) == 1
+            assert server._scratch.directory.parent == Path(place)
+
+
 @pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
 async def test_durable_means_flushed_to_the_disk(durable: bool, fsync: str) -> None:
     with Postgres.start(durable=durable, settings={"work_mem": "5MB"}) as server:
