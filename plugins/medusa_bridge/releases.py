@@ -9,7 +9,11 @@ import msgspec
 from app.ports import Connection
 from plugins.medusa_bridge.sqlfile import statement
 
-TESTED: Final = "2.21.2"
+OLDEST: Final = "2.14"
+"""The oldest that is supported. Until 2.13.1 Medusa took a canceled order's total off its summary; we do not."""
+
+NEWEST: Final = "2.21.2"
+"""The newest one that was tested."""
 
 _COLUMNS: Final = statement("medusa_columns")
 _OF_THE_FIRST_KIND: Final = ("order", "fulfillment_status")
@@ -29,7 +33,7 @@ _MARKS: Final = (
     ("2.0.2", "2.1.2", "order_line_item", "product_type_id"),
     ("2.0.0", "2.0.1", "order", "id"),
 )
-# Where the release that was tested keeps orders, money and stock. A column beyond these is a newer release's.
+# Where the newest release that was tested keeps orders, money and stock. A column beyond these is a newer release's.
 _KNOWN: Final = {
     "order": "id region_id display_id customer_id version sales_channel_id status is_draft_order email currency_code "
     "shipping_address_id billing_address_id no_notification metadata created_at updated_at deleted_at canceled_at "
@@ -57,8 +61,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Its range, as in ``2.12 to 2.13``; ``1.x``, or ``none`` where there are no tables of Medusa's."""
 
-    untested: str | None = None
-    """Why it is not the one that was tested, or ``None``."""
+    unsupported: str | None = None
+    """Why it is none of those that are supported, or ``None``."""
 
 
 async def find_release(conn: Connection) -> Release:
@@ -68,7 +72,7 @@ async def find_release(conn: Connection) -> Release:
         return Release(name="1.x")
     for first, last, *mark in _MARKS:
         if tuple(mark) in there:
-            return Release(name=_range(first, last), untested=_untested(first, there))
+            return Release(name=_range(first, last), unsupported=_unsupported(first, there))
     return Release(name="none")
 
 
@@ -76,11 +80,15 @@ def _range(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _untested(first: str, there: set[tuple[str, str]]) -> str | None:
-    if first != _MARKS[0][0]:
-        return f"older than {TESTED}, the release that was tested"
+def _unsupported(first: str, there: set[tuple[str, str]]) -> str | None:
+    if _number(first) < _number(OLDEST):
+        return f"older than {OLDEST}, the oldest release that is supported"
     known = {(table, column) for table, columns in _KNOWN.items() for column in columns.split()}
     beyond = sorted(f"{table}.{column}" for table, column in there - known if table in _KNOWN)
     if beyond:
-        return f"newer than {TESTED}, the release that was tested, which does not have {', '.join(beyond)}"
+        return f"newer than {NEWEST}, the newest release that was tested, which does not have {', '.join(beyond)}"
     return None
+
+
+def _number(release: str) -> tuple[int, ...]:
+    return tuple(map(int, release.split(".")))

@@ -26,8 +26,8 @@ async def recognise(conn: Connection) -> str:
         message = "these are the tables of Medusa 1.x: the bridge supports 2.x"
         raise SchemaMismatch(message)
     log.info("medusa.recognised", medusa=release.name)
-    if release.untested:
-        log.warning("medusa.not_tested", medusa=release.name, because=release.untested)
+    if release.unsupported:
+        log.warning("medusa.not_supported", medusa=release.name, because=release.unsupported)
     return release.name
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from app.embedded.processes import HOST, free_port
 
 from .admin import build_admin, install_widget, packed_widget
-from .packages import BACKEND, chosen_version
+from .packages import BACKEND
 from .processes import Child, environment
 from .seed import ADMIN, Shop, seed
 
@@ -87,7 +87,7 @@ def start_lab(
         return Child(f"medusa {arguments[0]}", argv, env=env, log=directory / "medusa.log", cwd=backend)
 
     say("medusa: migrate")
-    medusa("db:migrate", "--execute-safe-links" if chosen_version() < (2, 5) else "--skip-scripts").finish(seconds=180)
+    medusa("db:migrate", "--skip-scripts").finish(seconds=180)
     medusa("user", "-e", ADMIN[0], "-p", ADMIN[1]).finish(seconds=60)
     say("medusa: start and seed")
     port = free_port()

@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 
-from .packages import chosen_version
-
 ADMIN = ("admin@shop.test", "made-up-admin-password")
 CUSTOMER = ("ada@shop.test", "made-up-customer-password")
 OTHER_CUSTOMER = ("grace@shop.test", "made-up-other-password")
@@ -150,7 +148,7 @@ def _products(admin: _Api, shop: Shop, profile: str) -> None:
             "/admin/products",
             title=title,
             status="published",
-            **({"shipping_profile_id": profile} if chosen_version() >= (2, 5) else {}),
+            shipping_profile_id=profile,
             sales_channels=[{"id": shop.sales_channel}],
             options=[{"title": "Kind", "values": list(skus)}],
             variants=[
@@ -176,7 +174,7 @@ def _promotion(admin: _Api) -> None:
         "/admin/promotions",
         code=PROMOTION,
         type="standard",
-        **({"status": "active"} if chosen_version() >= (2, 3) else {}),  # before it, all are
+        status="active",
         is_automatic=False,
         campaign={
             "name": "Opening",

@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from .orders import Medusa, Placed
-from .packages import chosen_version
 from .rows import take_snapshot
 from .seed import CUSTOMER, OTHER_CUSTOMER
 from .sidecar import Sidecar, token
@@ -125,7 +124,6 @@ async def test_a_draft_order_is_none_of_the_shoppers_business(
     medusa: Medusa, sidecar: Sidecar, shop_db: Connection
 ) -> None:
     body: dict[str, Any] = {"region_id": medusa.shop.regions["eur"], "email": "guest@shop.test"}
-    body |= {} if chosen_version() >= (2, 5) else {"shipping_methods": []}
     draft = (await medusa.admin_post("/admin/draft-orders", body))["draft_order"]["id"]
 
     answer = await sidecar.cancel(draft)

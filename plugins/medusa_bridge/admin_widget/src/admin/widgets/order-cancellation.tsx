@@ -103,8 +103,8 @@ const Row = ({ label, children }: { label: string; children: React.ReactNode }) 
 const atHome = (instant: string) =>
   new Date(instant).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })
 
-// Since 2.21 Medusa ignores "before" and puts widgets below its own sections, until somebody moves them up; the id keeps
-// that customization through our renamings.
-export const config = defineWidgetConfig({ id: "medusa-grace:order-cancellation", zone: "order.details.side.before" })
+// Since 2.21 Medusa ignores "before" and puts widgets below its own sections, until somebody moves them up, which it keeps by
+// this file's path: the id that would serve for it is unknown to releases before.
+export const config = defineWidgetConfig({ zone: "order.details.side.before" })
 
 export default OrderCancellation
