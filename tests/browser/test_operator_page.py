@@ -10,7 +10,7 @@ from playwright.async_api import BrowserContext, Page
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
-from tests.browser.conftest import Eyes
+from tests.browser.conftest import NOBODY_ANSWERS, Eyes
 from tests.browser.looks import flaws
 from tests.http.operator.ground import failing, late_money, trouble
 from tests.usecases.ground import Hand, opened
@@ -191,6 +191,24 @@ async def test_what_goes_wrong_is_told_in_words(eyes: Eyes, shop: Shop) -> None:
         await page.click("text=Sign out")
         await page.wait_for_selector("text=You are signed out here.")
         await page.screenshot(path=eyes.shots / "signed-out.png")
+
+
+async def test_what_is_away_is_told_in_words(eyes: Eyes, shop: Shop) -> None:
+    async with eyes.looking(width=390, quiet=False) as context, shop.conn.transaction():
+        await shop.conn.execute("lock table grace.incidents in access exclusive mode")
+        page = await show(context, "/grace", 503)
+        await page.screenshot(path=eyes.shots / "not-just-now.png")
+    for email, words in ((NOBODY_ANSWERS, "Medusa does not answer"), ("ada@shop.test", "Too many attempts")):
+        for width, dark in ((390, False), (1280, True)):
+            async with eyes.looking(width=width, dark=dark, signed_in=False, quiet=False) as context:
+                page = await show(context, "/grace/sign-in")
+                while await page.locator(f"text={words}").count() == 0:
+                    await page.fill("input[name=email]", email)
+                    await page.fill("input[name=password]", "wrong")
+                    async with page.expect_navigation():
+                        await page.click("button[type=submit]")
+                assert await flaws(page, phone=width < 700) == []
+                await page.screenshot(path=eyes.shots / f"{words.lower().replace(' ', '-')}-{width}.png")
 
 
 async def test_without_scripts(eyes: Eyes, shop: Shop) -> None:
