@@ -12,6 +12,17 @@ from redis.exceptions import RedisError
 WINDOW: Final = 60
 """Seconds."""
 
+_COUNT: Final = """
+local counts = {}
+for place, name in ipairs(KEYS) do
+    counts[place] = redis.call('incr', name)
+    if counts[place] == 1 then
+        redis.call('expire', name, ARGV[1])
+    end
+end
+return counts
+"""
+
 log = structlog.get_logger()
 
 
@@ -20,6 +31,7 @@ class RedisRateLimits:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._count = redis.register_script(_COUNT)
 
     async def reachable(self) -> bool:
         """Whether Redis answers."""
@@ -39,12 +51,7 @@ class RedisRateLimits:
         now = time.time()
         window = int(now // WINDOW)
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key, _ in counted:
-                    name = f"grace:rate:{key}:{window}"
-                    pipe.incr(name)
-                    pipe.expire(name, WINDOW * 2)
-                counts = (await pipe.execute())[::2]
+            counts = await self._count(keys=[f"grace:rate:{key}:{window}" for key, _ in counted], args=[WINDOW * 2])
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
             return None
