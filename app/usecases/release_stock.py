@@ -44,15 +44,16 @@ async def release_stock(services: Services, ref: JobRef) -> None:
 
 
 async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+    """Without the order's lock, which the void of the same order is after: what was canceled stays canceled."""
     async with services.db.single("release.claim") as conn:
-        taken = await services.commerce.take_with_order(conn, ref)
-    if taken is None:
+        job = await jobs.take(conn, ref)
+    if job is None:
         return None
-    job, order = taken
-    if order is None or order.state is not OrderState.CANCELED:
-        return await _put_aside(services, job)
     async with services.db.read("release.look") as conn:
-        return _Claim(job, await services.commerce.reservations(conn, order.id))
+        order = await services.commerce.read_order(conn, job.order_id)
+        if order is not None and order.state is OrderState.CANCELED:
+            return _Claim(job, await services.commerce.reservations(conn, order.id))
+    return await _put_aside(services, job)
 
 
 async def _put_aside(services: Services, job: Job) -> _Claim | None:
