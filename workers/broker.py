@@ -7,7 +7,7 @@ import copy
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import AsyncIO, Middleware
-from redis.exceptions import RedisError
+from redis.client import Pipeline
+from redis.exceptions import NoScriptError, RedisError
 
 from app.domain.jobs import JobKind
 
@@ -51,8 +52,8 @@ for _queue in QUEUES.values():
 
 
 class _Consumer(_RedisConsumer):
-    """Looks into its queue when it is told to, and now and then besides. Does not wait for Redis to be told that a
-    message is done: the row knows, and a repeated message is stale."""
+    """Looks into its queue when it is told to, and now and then besides. Tells Redis of messages that are done when it
+    has several, or nothing else to do: the row knows, and a repeated message is stale."""
 
     def __init__(self, broker: JobBroker, queue_name: str, prefetch: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout=0)  # type: ignore[no-untyped-call]
@@ -62,14 +63,18 @@ class _Consumer(_RedisConsumer):
 
     def __next__(self) -> MessageProxy | None:
         """A message, or ``None`` after a while without one."""
-        self._tell()
+        if len(self._done) >= self._few:
+            self._tell()
         message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
-        if message is None and self._look.wait(IDLE_POLL):
-            self._look.clear()
+        if message is None:
+            if self._look.wait(IDLE_POLL):
+                self._look.clear()
+            else:
+                self._tell()
         return message
 
     def ack(self, message: MessageProxy) -> None:
-        """Have Redis told at the next look, of all messages that are done by then."""
+        """Have Redis told some time."""
         self._done.append(message.options["redis_message_id"])
         self.queued_message_ids.discard(message.message_id)
         if self.outstanding_message_count <= self._few:
@@ -92,9 +97,8 @@ class _Consumer(_RedisConsumer):
         """Tell Redis, if it listens, what is done."""
         if self._done:
             ids = [self._done.popleft() for _ in range(len(self._done))]
-            with contextlib.suppress(RedisError, BrokerConnectionError, OSError), self.broker.in_one_go() as broker:
-                for message_id in ids:
-                    broker.do_ack(self.queue_name, message_id)
+            with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
+                self.broker.in_one_go(lambda broker: [broker.do_ack(self.queue_name, one) for one in ids])
 
 
 class JobBroker(RedisBroker):
@@ -114,22 +118,26 @@ class JobBroker(RedisBroker):
         """See ``_Consumer``, which has its own idea of patience."""
         return _Consumer(self, queue_name, prefetch)
 
-    @contextlib.contextmanager
-    def in_one_go(self) -> Iterator[RedisBroker]:
-        """This broker, whose commands are sent in one round trip at the end of the block."""
+    def in_one_go(self, act: Callable[[RedisBroker], object]) -> None:
+        """Do what ``act`` does with a broker, in one round trip. Where Redis has lost dramatiq's script, in three."""
         self._max_unpack_size()  # type: ignore[no-untyped-call]  # asked of Redis once, and kept
+        try:
+            self._act_at_once(act)
+        except NoScriptError:  # one that redis-py registers would be asked for each time
+            self.client.script_load(self.scripts["dispatch"].script)
+            self._act_at_once(act)
+
+    def _act_at_once(self, act: Callable[[RedisBroker], object]) -> None:
         with self.client.pipeline(transaction=False) as pipe:
             sender = copy.copy(self)
-            sender.scripts = {**self.scripts, "dispatch": partial(self.scripts["dispatch"], client=pipe)}
-            yield sender
+            sender.scripts = {**self.scripts, "dispatch": partial(_queued, pipe, self.scripts["dispatch"].sha)}
+            act(sender)
             pipe.execute()
 
     def enqueue_all(self, messages: Sequence[Message[Any]]) -> None:
         """Put the messages into their queues, and let this process' own consumers know. Raises where Redis does not
         answer; then some may be there all the same."""
-        with self.in_one_go() as sender:
-            for message in messages:
-                RedisBroker.enqueue(sender, message)
+        self.in_one_go(lambda sender: [RedisBroker.enqueue(sender, message) for message in messages])
         for queue_name in {message.queue_name for message in messages}:
             self.bells[queue_name].set()
 
@@ -141,6 +149,10 @@ class JobBroker(RedisBroker):
         sent: Message[Any] = super().enqueue(message)
         self.bells[message.queue_name].set()
         return sent
+
+
+def _queued(pipe: Pipeline, sha: str, keys: Sequence[Any], args: Sequence[Any]) -> None:
+    pipe.evalsha(sha, len(keys), *keys, *args)
 
 
 def make_broker(redis_url: str, *middleware: Middleware) -> JobBroker:

@@ -14,14 +14,14 @@ from dramatiq.brokers.redis import RedisBroker
 from app.domain.jobs import JobKind
 from workers import broker as brokers
 from workers.actors import declare_actors
-from workers.broker import make_broker
+from workers.broker import JobBroker, make_broker
 
 RARELY = 3.0
 """Seconds between looks without a bell: a test that needs one would notice."""
 
 
 @pytest.fixture
-def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisBroker]:
+def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobBroker]:
     monkeypatch.setattr(brokers, "IDLE_POLL", RARELY)
     made = make_broker(redis_url)
     yield made
@@ -64,6 +64,20 @@ def test_a_worker_that_runs_dry_asks_for_more_without_waiting(broker: RedisBroke
         assert time.monotonic() - began < RARELY
     finally:
         worker.stop()
+
+
+def test_messages_are_sent_and_acknowledged_once_by_a_redis_that_has_lost_the_script(broker: JobBroker) -> None:
+    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(pytest.fail)
+    broker.client.script_flush()
+    broker.enqueue_all([actor.message(number) for number in range(3)])
+    consumer = broker.consume("bells", prefetch=3)
+    for _ in range(3):
+        message = next(consumer)
+        assert message is not None
+        consumer.ack(message)
+    broker.client.script_flush()
+    consumer.close()
+    assert [key for key in broker.client.keys("grace:*") if b"bells" in key] == []
 
 
 def test_a_consumer_that_ends_gives_back_what_it_fetched_and_never_handed_on(broker: RedisBroker) -> None:
