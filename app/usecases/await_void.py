@@ -39,8 +39,9 @@ async def await_void(
     with services.void_news.awaited(order_id) as news:
         while True:
             if not just_begun:
+                told = news.is_set()
                 news.clear()
-                action = await _look(services, order_id)
+                action = await _look(services, order_id, at_all_of_it=told)
             if action is not PaymentAction.VOID_PENDING or clock() >= deadline:
                 return action
             just_begun = False
@@ -49,11 +50,11 @@ async def await_void(
                     await news.wait()
 
 
-async def _look(services: Services, order_id: str) -> PaymentAction:
-    """The whole picture once there is one; one light question until then."""
+async def _look(services: Services, order_id: str, *, at_all_of_it: bool) -> PaymentAction:
+    """The whole picture once there is one; one light question until then, unless there is news."""
     try:
         async with services.db.read("cancel.outcome") as conn:
-            if await jobs.void_is_open(conn, order_id):
+            if not at_all_of_it and await jobs.void_is_open(conn, order_id):
                 return PaymentAction.VOID_PENDING
             return await read_payment_action(services, conn, order_id)
     except Unavailable:
