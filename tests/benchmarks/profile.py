@@ -14,6 +14,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,17 +104,24 @@ class _Spy:
     def __init__(self, flame: Path | None, programs: list[Program]) -> None:
         self._flame, self._programs = flame, programs
         self._children: list[subprocess.Popen[bytes]] = []
+        self._start = threading.Thread(target=self._watch)
 
     def __enter__(self) -> None:
+        self._start.start()
+
+    def _watch(self) -> None:
         if self._flame is None:
             return
         program = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
-        pid = max((pid for p in self._programs for pid in p.pids()), key=_cpu)
+        before = {pid: _cpu(pid) for p in self._programs for pid in p.pids()}
+        time.sleep(0.5)  # until it is seen who has the work: granian's own process has none
+        pid = max(before, key=lambda pid: _cpu(pid) - before[pid])
         for kind, target in (("flamegraph", self._flame), ("raw", self._flame.with_suffix(".raw"))):
             argv = [program, "record", "--nonblocking", "--rate=200", f"--format={kind}", f"--pid={pid}", "-o", target]
             self._children.append(subprocess.Popen(list(map(str, argv)), stdout=subprocess.DEVNULL))
 
     def __exit__(self, *_: object) -> None:
+        self._start.join()
         for child in self._children:
             child.send_signal(2)
             child.wait(30)
