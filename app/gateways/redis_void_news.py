@@ -58,5 +58,5 @@ class RedisVoidNews:
 
     async def _listen(self) -> None:
         async for order_id in overhear(self._redis, CHANNEL):
-            for news in self._waiting.get(order_id.decode(), ()):
+            for news in self._waiting.get(order_id.decode(errors="replace"), ()):
                 news.set()

@@ -15,7 +15,7 @@ from app.embedded.processes import free_port
 from app.embedded.valkey import Valkey
 from app.gateways.redis_client import connect
 from app.gateways.redis_locks import RedisOrderLocks
-from app.gateways.redis_void_news import RedisVoidNews
+from app.gateways.redis_void_news import CHANNEL, RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from tests.gateways.lossy import lossy_wire
 
@@ -151,6 +151,9 @@ async def test_news_of_a_void_reaches_all_who_wait_for_that_order_and_redis_may_
                 await _told(teller, one)
                 await asyncio.wait_for(two.wait(), 1)
                 assert not other.is_set()
+                await worker.publish(CHANNEL, b"\xff")  # not ours
+                one.clear()
+                await _told(teller, one)
                 own_valkey.kill()
                 began = time.monotonic()
                 await teller.tell("order_1")
