@@ -135,13 +135,12 @@ async def test_a_crowd_is_eight_for_each_connection_and_all_of_it_gets_its_turn(
 
 
 async def test_who_waited_in_vain_is_no_crowd(db: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "_acquire_timeout", 0.05)
-
     async def ask() -> None:
         async with db.transaction("test"):
             pass
 
     async with db.transaction("first"), db.transaction("second"):
+        monkeypatch.setattr(db, "_acquire_timeout", 0.05)
         outcomes = await asyncio.gather(*(ask() for _ in range(20)), return_exceptions=True)
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
         assert not db.crowded
