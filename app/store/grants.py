@@ -13,12 +13,21 @@ import asyncpg
 import msgspec
 
 from app.ports import Connection
+from app.store import turns
 from app.store.sql import statement
 
 _ROLE_GRANTS: Final = statement("role_grants")
 _OWN_TABLES: Final = statement("own_tables")
 _ROUNDS: Final = 4096
 """Postgres' own number of SCRAM iterations."""
+_PASSING: Final[tuple[type[asyncpg.PostgresError], ...]] = (
+    *turns.IN_THE_WAY,
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.InternalServerError,
+)
+"""How Postgres says that another made the role, or changed it or a table's rights, in the same moment: the second and
+third of the role, the last ("tuple concurrently updated") of both."""
 
 
 class GrantError(Exception):
@@ -48,24 +57,26 @@ async def own_rights(conn: Connection) -> list[Right]:
     return needed
 
 
-async def grant(conn: Connection, role: str, needed: Sequence[Right], *, password: str | None) -> list[str]:
+async def grant(
+    conn: Connection, role: str, needed: Sequence[Right], *, password: str | None, patience: float = turns.PATIENCE
+) -> list[str]:
     """Make ``role`` if it is not there and let it do what is ``needed``, and nothing more, in those schemas.
 
     ``password`` becomes the role's password whenever it is given; it never reaches the server's log. All in one
-    transaction, so that running processes are never without a right. Gives what was done, one line each; nothing
-    when all was well before. Raises ``GrantError``.
+    transaction, so that running processes are never without a right. Safe to run from several places at once. Gives
+    what was done, one line each; nothing when all was well before. Raises ``GrantError``.
     """
     me = await conn.fetchval("select current_user")
     try:
-        async with conn.transaction():
-            done = await _make_role(conn, role, password, me)
-            for text in await _changes(conn, role, needed):
-                await conn.execute(text)
-                done.append(text)
-            if left := await _changes(conn, role, needed):  # to grant without the right to is a warning, no error
-                message = f"{me} could not {left[0]} ({len(left)} in all). Migrate as the owner of Medusa's tables"
-                raise GrantError(message)
-            return done
+        return await turns.in_turns(
+            "grants", lambda: _grant(conn, role, needed, password, me), patience, passing=_PASSING
+        )
+    except turns.KeptWaitingError as error:
+        message = (
+            f"role {role}: somebody is in the way for more than {patience:.0f} s ({error}); nothing was granted. "
+            "Look for a long transaction in pg_stat_activity, then run this again"
+        )
+        raise GrantError(message) from error
     except asyncpg.InsufficientPrivilegeError as error:
         message = f"{me} may not do this for role {role}: {error}. Migrate as the owner of Medusa's tables"
         raise GrantError(message) from error
@@ -74,6 +85,19 @@ async def grant(conn: Connection, role: str, needed: Sequence[Right], *, passwor
 def as_sql(role: str, needed: Iterable[Right]) -> list[str]:
     """The statements that give a role without rights those that are needed, for a person to run."""
     return [*_statements("grant", set(needed), role), _tables_to_come(role)]
+
+
+async def _grant(conn: Connection, role: str, needed: Sequence[Right], password: str | None, me: str) -> list[str]:
+    async with conn.transaction():
+        await conn.execute(f"set local lock_timeout = '{turns.LOCK_TIMEOUT}'")
+        done = await _make_role(conn, role, password, me)
+        for text in await _changes(conn, role, needed):
+            await conn.execute(text)
+            done.append(text)
+        if left := await _changes(conn, role, needed):  # to grant without the right to is a warning, no error
+            message = f"{me} could not {left[0]} ({len(left)} in all). Migrate as the owner of Medusa's tables"
+            raise GrantError(message)
+        return done
 
 
 async def _make_role(conn: Connection, role: str, password: str | None, me: str) -> list[str]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import asyncpg
-import structlog
 
 from app.ports import Connection
+from app.store import turns
 from app.store.functions import Function, install
 from app.store.sql import SQL, statements
 
@@ -28,17 +27,11 @@ _LOCK: Final = 7233_2111
 _LEDGER: Final = """
 create table if not exists grace.migrations (name text primary key, applied_at timestamptz not null default now());
 """
-_LOCK_TIMEOUT: Final = "1s"
-"""How long a migration may stand in the queue for a table: whoever comes after it waits as long."""
-_PATIENCE: Final = 60.0
-"""Seconds in which a table's lock must be had, in tries of the above."""
 _PAUSE: Final = 0.5
 _CONCURRENTLY: Final = "-- concurrently"
 _INDEX: Final = re.compile(
     r"^create (?:unique )?index (?:concurrently )?(?:if not exists )?(\w+)\s+on grace\.", re.MULTILINE
 )
-
-log = structlog.get_logger()
 
 
 class MigrationError(Exception):
@@ -46,7 +39,7 @@ class MigrationError(Exception):
 
 
 async def migrate(
-    dsn: str, functions: Sequence[Function] = (), *, folder: Path = FOLDER, patience: float = _PATIENCE
+    dsn: str, functions: Sequence[Function] = (), *, folder: Path = FOLDER, patience: float = turns.PATIENCE
 ) -> list[str]:
     """Apply what is missing, and create those of ``functions`` that are. The names applied, oldest first.
 
@@ -66,7 +59,7 @@ async def migrate(
         applied = []
         for name, text in await _missing(conn, folder):
             apply = _apply_concurrently if text.startswith(_CONCURRENTLY) else _apply_at_once
-            await _with_patience(name, partial(apply, conn, name, text), patience)
+            await _in_turns(name, partial(apply, conn, name, text), patience)
             applied.append(name)
         return [*applied, *await install(conn, functions)]
     finally:
@@ -88,7 +81,7 @@ def index_names() -> list[str]:
 async def _apply_at_once(conn: asyncpg.Connection, name: str, text: str) -> None:
     """All of the file or nothing of it."""
     async with conn.transaction():
-        await conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
+        await conn.execute(f"set local lock_timeout = '{turns.LOCK_TIMEOUT}'")
         await conn.execute(text)
         await _note(conn, name)
 
@@ -109,20 +102,15 @@ async def _note(conn: asyncpg.Connection, name: str) -> None:
     await conn.execute("insert into grace.migrations (name) values ($1)", name)
 
 
-async def _with_patience(name: str, apply: Callable[[], Awaitable[None]], patience: float) -> None:
-    give_up_at = time.monotonic() + patience
-    while True:
-        try:
-            return await apply()
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
-            if time.monotonic() > give_up_at:
-                message = (
-                    f"{name}: somebody keeps a table of schema grace locked for more than {patience:.0f} s ({error}); "
-                    "nothing of it was applied. Look for a long transaction in pg_stat_activity, then run this again"
-                )
-                raise MigrationError(message) from error
-            log.info("migrate.waiting", migration=name, error=str(error))
-            await asyncio.sleep(_PAUSE)
+async def _in_turns(name: str, apply: Callable[[], Awaitable[None]], patience: float) -> None:
+    try:
+        await turns.in_turns(name, apply, patience)
+    except turns.KeptWaitingError as error:
+        message = (
+            f"{name}: somebody keeps a table of schema grace locked for more than {patience:.0f} s ({error}); "
+            "nothing of it was applied. Look for a long transaction in pg_stat_activity, then run this again"
+        )
+        raise MigrationError(message) from error
 
 
 async def _missing(conn: Connection, folder: Path) -> list[tuple[str, str]]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import asyncpg
 import pytest
 
 from app.runtime import NotReady
 from app.settings import Settings
+from app.store import turns
 from app.store.examine import gaps
-from app.store.grants import GrantError, Right, own_rights
+from app.store.grants import GrantError, Right, grant, own_rights
 from app.store.sql import SQL, statements
 from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
 from plugins.medusa_bridge.grants import medusa_rights
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.promises import broken_promises
 from tests.usecases.ground import opened
-from tests.world import ROLE, Shop, as_role
+from tests.world import ROLE, Shop, as_role, eventually
 
 PASSWORD = "a-password-of-the-tests"
 _numbers = itertools.count(1)
@@ -53,9 +56,56 @@ async def test_it_is_made_granted_and_left_alone_the_second_time(
     assert powers == ["rolinherit", "rolcanlogin"]
 
 
-async def test_the_password_is_that_of_the_environment_and_may_change(database: str, role: str) -> None:
-    from urllib.parse import quote
+async def test_several_at_once_are_one(database: str, role: str) -> None:
+    """Each start of a container may run it."""
+    for password in (PASSWORD, PASSWORD[::-1]):
+        done = await asyncio.gather(*(grant_role(database, role, password=password) for _ in range(4)))
+        assert sum(map(bool, done)) == (1 if password == PASSWORD else 0)
+    assert await grant_role(database, role, password=None) == []
 
+
+async def test_it_waits_in_turns_while_medusa_migrates(
+    database: str, conn: asyncpg.Connection, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two tries it holds nothing, so that Medusa's migration can go on to any other table."""
+    monkeypatch.setattr(turns, "LOCK_TIMEOUT", "100ms")
+    medusas = await asyncpg.connect(database)
+    async with medusas.transaction():
+        await medusas.execute("alter table reservation_item add column of_tomorrow text")
+        granting = asyncio.create_task(grant_role(database, role, password=None))
+        await eventually(lambda: _waits(conn), within=30)
+        await medusas.execute('alter table "order" add column of_tomorrow text')
+        assert not granting.done()
+    await medusas.close()
+    assert len(await asyncio.wait_for(granting, 30)) > 1
+    assert await grant_role(database, role, password=None) == []
+
+
+async def test_what_changed_beneath_it_is_read_again(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """Postgres calls it "tuple concurrently updated"."""
+    await grant_role(database, role, password=None)
+    async with conn.transaction():
+        await conn.execute(f"alter role {quoted(role)} connection limit 5")
+        granting = asyncio.create_task(grant_role(database, role, password=PASSWORD))
+        await eventually(lambda: _waits(conn), within=30)
+    assert await asyncio.wait_for(granting, 30) == []
+    await (await asyncpg.connect(as_role(database, quote(role), PASSWORD))).close()
+
+
+async def test_it_gives_up_in_words_and_grants_nothing(
+    database: str, conn: asyncpg.Connection, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LOCK_TIMEOUT", "50ms")
+    medusas = await asyncpg.connect(database)
+    async with medusas.transaction():
+        await medusas.execute("alter table reservation_item add column of_tomorrow text")
+        with pytest.raises(GrantError, match=r"somebody is in the way for more than 0 s .* run this again"):
+            await grant(conn, role, LISTED, password=None, patience=0.2)
+    await medusas.close()
+    assert await conn.fetchval("select count(*) from pg_roles where rolname = $1", role) == 0
+
+
+async def test_the_password_is_that_of_the_environment_and_may_change(database: str, role: str) -> None:
     for password in (PASSWORD, PASSWORD[::-1]):
         await grant_role(database, role, password=password)
         conn = await asyncpg.connect(as_role(database, quote(role), password))
@@ -170,6 +220,10 @@ async def test_a_process_says_what_it_may_not(shop: Shop, settings: Settings) ->
     with pytest.raises(NotReady, match=r"cannot use schema grace .*: run medusa-grace migrate --grants ROLE"):
         async with opened(settings):
             pytest.fail("it started")
+
+
+async def _waits(conn: asyncpg.Connection) -> bool:
+    return bool(await conn.fetchval("select count(*) from pg_locks where not granted"))
 
 
 class Undone:

@@ -12,6 +12,7 @@ import pytest
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store import migrate as migrations
+from app.store import turns
 from app.store.migrate import FOLDER, MigrationError, index_names, migrate
 from app.store.sql import statements
 from tests.usecases.ground import opened
@@ -74,7 +75,7 @@ async def test_two_at_once_apply_each_once(shop: Shop, database: str, later: Pat
 async def test_it_waits_for_a_lock_without_keeping_others_waiting(
     shop: Shop, database: str, later: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(turns, "LOCK_TIMEOUT", "100ms")
     reader = await asyncpg.connect(database)
     transaction = reader.transaction()
     await transaction.start()
@@ -98,7 +99,7 @@ async def test_it_waits_for_a_lock_without_keeping_others_waiting(
 async def test_it_gives_up_in_words_and_leaves_nothing_half_done(
     shop: Shop, database: str, later: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(turns, "LOCK_TIMEOUT", "50ms")
     async with shop.conn.transaction():
         await shop.conn.fetchval("select count(*) from grace.incidents")
         with pytest.raises(MigrationError, match=r"9001_adds: somebody keeps a table .* run this again"):
