@@ -142,7 +142,7 @@ class MedusaBridge(Examiner, Backoffice):
         newest = await conn.fetchrow(_NEWEST_PAYMENT)
         assert newest is not None
         start = ids.earlier(after, overlap, newest["now"])
-        rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit)
+        rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit, newest["id"])
         found = [NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"]) for row in rows]
         reached = found[-1].payment_id if len(found) == limit else newest["id"]
         return found, ids.later(after, reached, newest["now"])

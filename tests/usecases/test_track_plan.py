@@ -59,14 +59,34 @@ async def history(conn: asyncpg.Connection) -> None:
 
 
 @pytest.mark.usefixtures("history")
-async def test_new_authorizations_reads_no_table_from_end_to_end(shop: Shop) -> None:
-    order = await shop.place()
+async def test_the_look_reads_what_is_new_and_searches_the_jobs_once(shop: Shop) -> None:
+    """By the plan that serves every position: one made for this position would be made anew each second."""
+    orders = [await shop.place() for _ in range(3)]
+    scheduled = orders[0].payment_ids[0]
+    await shop.conn.execute(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at) "
+        "values ('capture', $1, $2, 'scheduled', now())",
+        orders[0].id,
+        scheduled,
+    )
     start = payment_id_at(datetime.now(UTC) - timedelta(minutes=2))
-    plan = await _plan(shop, statement("new_authorizations"), start, 500)
+    async with shop.conn.transaction():
+        newest = await shop.conn.fetchrow(statement("newest_payment"))
+        await shop.conn.execute(f"prepare look (text, int, text) as {statement('new_authorizations')}")
+        look = f"execute look ('{start}', 500, '{newest['id']}')"
+        found = [row["payment_id"] for row in await shop.conn.fetch(look)]
+        plan = await _plan(shop, look)
+    assert await shop.conn.fetchval("show plan_cache_mode") == "auto"
+    assert found == sorted(payment for order in orders for payment in order.payment_ids if payment != scheduled)
+    assert "$1" in json.dumps(plan), "planned for this position"
     scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}
     assert scanned.isdisjoint({"payment", "order", "order_payment_collection", "jobs"}), scanned
-    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in plan if node.get("Relation Name") == "payment")
-    assert read == len(order.payment_ids)
+    reads = {
+        table: [(node["Actual Loops"], node["Actual Rows"]) for node in plan if node.get("Relation Name") == table]
+        for table in ("jobs", "payment")
+    }
+    assert reads["jobs"] == [(1, 1)]
+    assert (1, len(found) + 1) in reads["payment"]
 
 
 @pytest.mark.usefixtures("history")
