@@ -69,9 +69,9 @@ def test_a_cursor_moves_on_to_the_newest_id() -> None:
         "pay_7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
         "pay_" + "z" * 26,
         "PAY_01M82MGPYYHGSM41XBR1GMBMVJ",
-        shop_rows.new_id("pay", NOON + timedelta(days=400)),
-        shop_rows.new_id("pay", NOON).lower(),
-        "pay_" + shop_rows.new_id("pay", NOON + LATE)[4:].lower(),
+        pytest.param(shop_rows.new_id("pay", NOON + timedelta(days=400)), id="of next year"),
+        pytest.param(shop_rows.new_id("pay", NOON).lower(), id="in small letters"),
+        pytest.param("pay_" + shop_rows.new_id("pay", NOON + LATE)[4:].lower(), id="in small letters, of later"),
     ],
 )
 def test_no_id_can_carry_a_cursor_beyond_what_comes_next(odd: str) -> None:
