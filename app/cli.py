@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -215,6 +216,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _listen(options: argparse.Namespace, settings: Settings) -> int:
     let_servers_be_stopped()
+    gc.freeze()  # a server that went through what it was forked with, for rubbish, would copy every page of it
     _Server(
         "app.main:create_app",
         factory=True,

@@ -32,7 +32,7 @@ from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
 from app.ports import Services, Unavailable
-from app.runtime import Runtime, make_metrics, open_runtime, spare_the_collector
+from app.runtime import Runtime, make_metrics, open_runtime
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
@@ -57,9 +57,7 @@ def create_app() -> Litestar:
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    made = build_app(settings)
-    spare_the_collector()
-    return made
+    return build_app(settings)
 
 
 def _end_with_parent(parent: int) -> None:

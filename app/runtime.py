@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
@@ -55,14 +54,6 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 class NotReady(Exception):
     """The process cannot start: the database does not answer, or lacks tables of this version."""
-
-
-def spare_the_collector() -> None:
-    """Call once a process has loaded what it keeps. The garbage collector never looks at that again, and at what is
-    new after 10,000 objects instead of 700: a request makes hundreds, and almost none of them in cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 @asynccontextmanager

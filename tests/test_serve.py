@@ -209,3 +209,25 @@ async def test_a_grant_that_is_missing_ends_the_start(
 def _as(url: str, role: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{role}:of-the-tests@{rest.rpartition('@')[2]}"
+
+
+SHARES = """
+import argparse, gc, sys
+from app import cli
+from app.settings import Role, read_settings
+
+class Server:
+    def __init__(self, *_, **__): pass
+    def serve(self): print(gc.get_freeze_count(), len(gc.get_objects()))  # instead of forking
+
+cli._Server = Server
+sys.exit(cli._listen(argparse.Namespace(host="127.0.0.1", port=0, processes=1), read_settings(__ENV__, Role.SERVE)))
+"""
+
+
+def test_the_garbage_collector_leaves_alone_what_servers_are_forked_with(environ: dict[str, str]) -> None:
+    """It writes to all it looks at, and a page that is written to is copied: 20 MB for each server, once it did."""
+    script = SHARES.replace("__ENV__", repr(environ))
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    frozen, looked_at = map(int, said.stdout.split())
+    assert frozen > 50 * looked_at

@@ -15,7 +15,7 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
 from app.ports import Services
-from app.runtime import NotReady, make_metrics, open_runtime, spare_the_collector
+from app.runtime import NotReady, make_metrics, open_runtime
 from app.settings import Settings
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
 from workers.actors import declare_actors
@@ -114,7 +114,6 @@ def run_worker(settings: Settings) -> None:
     uvloop.install()  # dramatiq makes the actors' loop, by the policy
     process = WorkerProcess(settings)
     process.start()
-    spare_the_collector()
     log.info("worker.ready", threads=settings.worker_threads)
     stop.wait()
     log.info("worker.stopping")
