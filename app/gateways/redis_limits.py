@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -31,7 +32,9 @@ class RedisRateLimits:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._count = redis.register_script(_COUNT)
+        self._script = redis.register_script(_COUNT)
+        self._gathered: list[str] | None = None
+        self._trip: asyncio.Task[list[int]] | None = None
 
     async def reachable(self) -> bool:
         """Whether Redis answers."""
@@ -51,9 +54,27 @@ class RedisRateLimits:
         now = time.time()
         window = int(now // WINDOW)
         try:
-            counts = await self._count(keys=[f"grace:rate:{key}:{window}" for key, _ in counted], args=[WINDOW * 2])
+            counts = await self._count([f"grace:rate:{key}:{window}" for key, _ in counted])
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
             return None
         over = any(count > limit for count, (_, limit) in zip(counts, counted, strict=True))
         return WINDOW - int(now % WINDOW) if over else None
+
+    async def _count(self, names: list[str]) -> list[int]:
+        """One round trip at a time, with all who came during the last: in a rush that is few for many requests."""
+        if self._gathered is None:
+            self._gathered = []
+            self._trip = asyncio.create_task(self._ask(self._gathered, after=self._trip))
+        assert self._trip is not None
+        place = len(self._gathered)
+        self._gathered += names
+        counts = await asyncio.shield(self._trip)  # others wait for it too
+        return counts[place : place + len(names)]
+
+    async def _ask(self, names: list[str], *, after: asyncio.Task[list[int]] | None) -> list[int]:
+        if after is not None:
+            await asyncio.wait([after])
+        self._gathered = None
+        counts: list[int] = await self._script(keys=names, args=[WINDOW * 2])
+        return counts

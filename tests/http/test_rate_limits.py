@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways import redis_limits
+from app.gateways.redis_client import connect
 from tests.http.helpers import assert_answer, everything, one_database_a_file
 from tests.world import Api, Shop, serving, settings_for, token_for
 
@@ -155,3 +158,26 @@ async def test_open_when_redis_hangs(shop: Shop, limited: Any, own_valkey: Valke
         own_valkey.resume()
     assert answer.status_code == 200
     assert took < 1.5, f"the cancel waited {took:.1f} s for Redis"
+
+
+async def test_a_rush_is_counted_one_by_one_in_a_few_round_trips(redis_url: str, clock: SimpleNamespace) -> None:
+    async with connect(redis_url) as redis:
+        limits = redis_limits.RedisRateLimits(redis)
+        asked_before = await _scripts_run(redis)
+        told = await asyncio.gather(*(limits.exceeded(("all", 25), (f"order {number}", 1)) for number in range(60)))
+        assert [seconds is None for seconds in told] == [True] * 25 + [False] * 35
+        assert await _scripts_run(redis) - asked_before <= 3
+
+
+async def test_who_gives_up_waiting_spoils_nothing_for_the_others(redis_url: str, clock: SimpleNamespace) -> None:
+    async with connect(redis_url) as redis:
+        limits = redis_limits.RedisRateLimits(redis)
+        first, gone, other = (asyncio.create_task(limits.exceeded(("some", 2))) for _ in range(3))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert (await first, await other, await limits.exceeded(("next", 1))) == (None, 50, None)
+
+
+async def _scripts_run(redis: Redis) -> int:
+    stats = await redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
