@@ -112,6 +112,7 @@ def build_app(settings: Settings) -> Litestar:
         async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge) as runtime:
             app.state.services = runtime.services
             app.state.desk = Desk(
+                services=runtime.services,
                 storefront=MedusaStorefront(settings.medusa_jwt_secret),
                 tokens=tokens,
                 limits=runtime.limits,

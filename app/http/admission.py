@@ -11,24 +11,24 @@ from ulid import ULID
 
 from app.http import errors
 from app.http.desk import Desk
-from app.ports import Services, TokenRejected, Unavailable
+from app.ports import TokenRejected, Unavailable
 
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-async def admit(services: Services, desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
+async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
     """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
     request_id = request.state[errors.REQUEST_ID] = str(ULID())
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
-    _turn_away(services)  # ahead of all work: under a flood even refusals must be cheap
+    _turn_away(desk)  # ahead of all work: under a flood even refusals must be cheap
     try:
         customer_id = _identify(desk, request, order_id)
         stranger = None
     except errors.Problem as problem:
         customer_id, stranger = None, problem
     await _count(desk, request, None if stranger else f"order:{order_id[:128]}:{customer_id or 'token'}")
-    _turn_away(services)  # again: a crowd that came in at once has passed the first
-    await _check_key(services, desk, request)
+    _turn_away(desk)  # again: a crowd that came in at once has passed the first
+    await _check_key(desk, request)
     if stranger is not None:
         raise stranger
     if not _ORDER_ID.fullmatch(order_id):
@@ -36,9 +36,9 @@ async def admit(services: Services, desk: Desk, request: Request[Any, Any, Any],
     return customer_id
 
 
-def _turn_away(services: Services) -> None:
+def _turn_away(desk: Desk) -> None:
     """Raise ``Unavailable`` while a crowd waits for the database."""
-    if services.db.crowded:
+    if desk.services.db.crowded:
         raise Unavailable("too many requests wait for a connection")
 
 
@@ -59,8 +59,8 @@ def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
     return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))
 
 
-async def _check_key(services: Services, desk: Desk, request: Request[Any, Any, Any]) -> None:
-    async with services.db.read("store.key") as conn:
+async def _check_key(desk: Desk, request: Request[Any, Any, Any]) -> None:
+    async with desk.services.db.read("store.key") as conn:
         problem = await desk.storefront.key_problem(conn, request.headers.get("x-publishable-api-key"))
     if problem is not None:
         raise errors.key_refused(problem)

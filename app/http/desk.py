@@ -1,4 +1,4 @@
-"""What the routes need, beside the services, to tell who is asking."""
+"""What the routes work with."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import msgspec
 
 from app.http.clients import ClientAddresses
 from app.http.tokens import TokenVerifier
-from app.ports import Hints, RateLimits, ReceiptKeys, Storefront
+from app.ports import Hints, RateLimits, ReceiptKeys, Services, Storefront
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """Made once, by ``app.main``."""
+    """The services, and what tells who is asking. Made once, by ``app.main``.
 
+    One for all, since Litestar makes a task of each of several dependencies, at each request.
+    """
+
+    services: Services
     storefront: Storefront
     tokens: TokenVerifier
     limits: RateLimits

@@ -7,7 +7,6 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from app.http.desk import Desk
-from app.ports import Services
 from app.usecases.check_house import Check, check_house
 
 
@@ -25,9 +24,9 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready")
-async def ready(services: NamedDependency[Services], desk: NamedDependency[Desk]) -> Response[Health]:
+async def ready(desk: NamedDependency[Desk]) -> Response[Health]:
     """200 when orders can be canceled; 503 when not. Redis and workers are not needed for that."""
-    checks = await check_house(services)
+    checks = await check_house(desk.services)
     checks["redis"] = Check() if await desk.limits.reachable() else Check(status="warning", detail="no answer")
     if any(check.status == "failed" for check in checks.values()):
         return Response(Health("unavailable", checks), status_code=503)

@@ -13,7 +13,6 @@ from app.domain.receipt import Receipt, SignedReceipt
 from app.http import errors, receipt_page
 from app.http.admission import admit
 from app.http.desk import Desk
-from app.ports import Services
 from app.usecases.cancel_order import NotFound
 from app.usecases.read_receipt import NoReceipt, read_receipt
 
@@ -26,12 +25,11 @@ TEXT: Final = "text/plain"
 async def receipt(
     request: Request[Any, Any, Any],
     order_id: FromPath[str],
-    services: NamedDependency[Services],
     desk: NamedDependency[Desk],
 ) -> Response[bytes]:
     """Confirm a cancellation: JSON, or a page or a text to keep where ``Accept`` prefers one."""
-    customer_id = await admit(services, desk, request, order_id)
-    outcome = await read_receipt(services, order_id, customer_id=customer_id)
+    customer_id = await admit(desk, request, order_id)
+    outcome = await read_receipt(desk.services, order_id, customer_id=customer_id)
     if isinstance(outcome, NotFound):
         raise errors.order_not_found(order_id)
     if isinstance(outcome, NoReceipt):

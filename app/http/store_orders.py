@@ -14,7 +14,6 @@ from app.domain.cancellation import PaymentAction, Refused
 from app.http import errors
 from app.http.admission import admit
 from app.http.desk import Desk
-from app.ports import Services
 from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
 from app.usecases.preview_cancel import preview_cancel
 from app.usecases.tell_refusal import tell_refusal
@@ -39,12 +38,11 @@ class CanceledOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 async def cancel(
     request: Request[Any, Any, Any],
     order_id: FromPath[str],
-    services: NamedDependency[Services],
     desk: NamedDependency[Desk],
 ) -> Response[bytes]:
     """Cancel an order within its grace period. See the contract in the README."""
     received_at = time.monotonic()
-    customer_id = await admit(services, desk, request, order_id)
+    customer_id = await admit(desk, request, order_id)
     body = _parse(await request.body())
     asked = CancelRequest(
         order_id=order_id,
@@ -54,14 +52,14 @@ async def cancel(
         reason=body.reason,
         customer_id=customer_id,
     )
-    outcome = await cancel_order(services, asked)
+    outcome = await cancel_order(desk.services, asked)
     match outcome:
         case Canceled():
             return _answer(outcome, request)
         case NotFound():
             raise errors.order_not_found(order_id)
         case Refused(reason=reason):
-            await tell_refusal(services, asked, outcome)
+            await tell_refusal(desk.services, asked, outcome)
             raise errors.cancel_refused(reason)
 
 
@@ -69,12 +67,11 @@ async def cancel(
 async def preview(
     request: Request[Any, Any, Any],
     order_id: FromPath[str],
-    services: NamedDependency[Services],
     desk: NamedDependency[Desk],
 ) -> Response[bytes]:
     """Tell a storefront whether a cancel would be accepted now, and until when."""
-    customer_id = await admit(services, desk, request, order_id)
-    outcome = await preview_cancel(services, order_id, customer_id=customer_id)
+    customer_id = await admit(desk, request, order_id)
+    outcome = await preview_cancel(desk.services, order_id, customer_id=customer_id)
     if isinstance(outcome, NotFound):
         raise errors.order_not_found(order_id)
     headers = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}

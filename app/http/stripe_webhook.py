@@ -12,7 +12,7 @@ from ulid import ULID
 
 from app.http import errors
 from app.http.desk import Desk
-from app.ports import HintRejected, Services
+from app.ports import HintRejected
 from app.usecases.take_hint import take_hint
 
 log = structlog.get_logger()
@@ -22,9 +22,7 @@ LARGEST_EVENT = 512 * 1024
 
 
 @post("/hooks/stripe", status_code=200, request_max_body_size=LARGEST_EVENT)
-async def receive(
-    request: Request[Any, Any, Any], services: NamedDependency[Services], desk: NamedDependency[Desk]
-) -> dict[str, bool]:
+async def receive(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) -> dict[str, bool]:
     """Take an event in, or answer 400 to one that Stripe did not sign. 404 when no secret is set."""
     if not desk.hints.expected:
         raise NotFoundException
@@ -35,5 +33,5 @@ async def receive(
         log.warning("webhook.rejected", error=str(rejected))
         raise errors.invalid_data(f"Invalid webhook: {rejected}") from rejected
     if hint is not None:
-        await take_hint(services, hint)
+        await take_hint(desk.services, hint)
     return {"received": True}

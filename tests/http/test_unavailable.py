@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -13,8 +14,9 @@ import msgspec
 import pytest
 
 from app.embedded.postgres import Postgres
+from app.http.desk import Desk
 from app.main import build_app
-from app.ports import CommitUnknown, Connection, Database, Services, Unavailable
+from app.ports import CommitUnknown, Connection, Database, Unavailable
 from app.settings import Settings
 from tests.http.helpers import assert_answer, everything
 from tests.world import Api, Shop, eventually
@@ -190,19 +192,23 @@ class Crowded:
         return self._after < 0
 
 
+def _on(desk: Desk, db: Any) -> Desk:
+    return msgspec.structs.replace(desk, services=msgspec.structs.replace(desk.services, db=db))
+
+
 @pytest.mark.parametrize("after", [0, 1], ids=["at the door", "behind the rate limits"])
 async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, settings: Settings, after: int) -> None:
     """Else all wait in vain, those who are half done with them: under a flood nothing at all would be canceled."""
     order = await shop.place()
     app = build_app(settings)
     async with app.lifespan():
-        services: Services = app.state.services
+        desk: Desk = app.state.desk
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             api = Api(client, shop.key)
-            app.state.services = msgspec.structs.replace(services, db=Crowded(after=after))
+            app.state.desk = _on(desk, Crowded(after=after))
             assert_unavailable(await api.cancel(order.id))
-            app.state.services = services
+            app.state.desk = desk
             assert (await api.cancel(order.id)).status_code == 200
 
 
@@ -211,8 +217,8 @@ async def losing_answers(settings: Settings, shop: Shop, *, for_good: bool) -> A
     """The API, on a database that loses its connection at the worst moment."""
     app = build_app(settings)
     async with app.lifespan():
-        services: Services = app.state.services
-        app.state.services = msgspec.structs.replace(services, db=AnswerLost(services.db, for_good=for_good))
+        desk: Desk = app.state.desk
+        app.state.desk = _on(desk, AnswerLost(desk.services.db, for_good=for_good))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             yield Api(client, shop.key)
