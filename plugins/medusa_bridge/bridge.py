@@ -144,7 +144,7 @@ class MedusaBridge(Examiner, Backoffice):
         start = ids.earlier(after, overlap, newest["now"])
         rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit, newest["id"])
         found = [NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"]) for row in rows]
-        reached = found[-1].payment_id if len(found) == limit else newest["id"]
+        reached = found[-1].payment_id if len(found) == limit else ids.passed(newest["id"], newest["now"])
         return found, ids.later(after, reached, newest["now"])
 
     def cursor_at(self, moment: datetime) -> str:

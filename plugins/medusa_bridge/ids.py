@@ -34,6 +34,12 @@ def earlier(payment_id: str, by: timedelta, not_after: datetime) -> str:
     return payment_id_at(min(moment or not_after, not_after) - by)
 
 
+def passed(newest: str | None, now: datetime) -> str | None:
+    """How far a look went that left nothing: to the newest id, or till now where that is no ULID and tells no time.
+    It may stay the newest for ever, and the cursor must not stay with it."""
+    return newest if newest is None or made_at(newest) is not None else payment_id_at(now)
+
+
 def later(cursor: str, newest: str | None, now: datetime) -> str:
     """The cursor moved on to the newest id, but never to one that is no ULID or lies in the future: it could not be
     passed any more."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.embedded import shop_rows
-from plugins.medusa_bridge.ids import earlier, later, made_at, new_id, payment_id_at
+from plugins.medusa_bridge.ids import earlier, later, made_at, new_id, passed, payment_id_at
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 123_000, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -82,3 +82,5 @@ def test_no_id_can_carry_a_cursor_beyond_what_comes_next(odd: str) -> None:
         assert moved <= payment_id_at(NOON) < upcoming
         assert earlier(moved, LATE, NOON + SECOND) < upcoming
         assert later(moved, upcoming, NOON + LATE) == upcoming, "it is not stuck"
+    in_the_end = later(cursor, passed(odd, NOON), NOON)
+    assert cursor < in_the_end <= payment_id_at(NOON), "nor while the odd one stays the newest"

@@ -12,7 +12,7 @@ import pytest
 from app.domain.jobs import JobKind
 from app.embedded.shop import Payment, PlacedOrder, place_order
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, complete, soft_delete
-from app.usecases.track_payments import BATCH, start_tracking, track_payments, track_stragglers
+from app.usecases.track_payments import BATCH, CURSOR, start_tracking, track_payments, track_stragglers
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -165,6 +165,15 @@ async def test_an_id_that_is_no_ulid_blinds_nobody(tracking: Hand, shop: Shop, s
         order = await _placed(shop)
         assert await track_payments(tracking.services) == 1
         assert len(await tracking.jobs(order)) == 1
+
+
+async def test_an_id_that_is_no_ulid_and_stays_the_newest_holds_up_nothing(tracking: Hand, shop: Shop) -> None:
+    """Else each look would read all payments since, in the end all of the shop's."""
+    odd = await _placed(shop)
+    await shop.conn.execute("update payment set id = 'pay_zzzz' where id = $1", odd.payment_ids[0])
+    assert await track_payments(tracking.services) == 1
+    before = tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(seconds=30))
+    assert await shop.conn.fetchval("select position from grace.cursors where name = $1", CURSOR) > before
 
 
 async def test_odd_ids_at_the_end_of_a_full_batch_blind_nobody(
