@@ -69,7 +69,7 @@ CANCEL_AS_SEEN: Final = Function.of(
     {
         "lock_order": orders.LOCK_ORDER.name,
         "begun_capture": named(jobs.BEGUN_CAPTURE, "the_order"),
-        "cancel_order": named(statement("cancel_order"), "the_order", "held"),
+        "cancel_order": named(statement("cancel_order"), "the_order", "the_held"),
         "write_cancellation": named(
             of_store("write_cancellation"),
             "the_order",
@@ -77,8 +77,8 @@ CANCEL_AS_SEEN: Final = Function.of(
             "the_reason",
             "the_request",
             "the_label",
-            "kinds",
-            "subjects",
+            "the_kinds",
+            "the_subjects",
             "the_trace",
         ),
     },

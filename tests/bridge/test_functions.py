@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import asyncpg
 import pytest
 
@@ -98,3 +100,16 @@ async def _book(services: Services, conn: Connection, order_id: str) -> None:
     order = await services.commerce.lock_order(conn, order_id)
     assert order is not None
     assert await services.commerce.record_capture(conn, order, order.payments[0], None)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+async def test_no_variable_could_be_a_column_of_medusas(function: Function, conn: asyncpg.Connection) -> None:
+    """A column wins over a variable of its name, without a word: one day a new release could have it."""
+    given = await conn.fetchval(
+        "select array(select a.name from unnest(p.proargnames, p.proargmodes) as a (name, mode) "
+        "where coalesce(a.mode, 'i') = 'i') from pg_proc as p where p.oid = to_regproc($1)",
+        function.name,
+    )
+    declared = re.search(r"\ndeclare\n(.*?)\nbegin\n", function.text, re.DOTALL)
+    variables = [*given, *re.findall(r"^ {4}(\w+) ", declared[1] if declared else "", re.MULTILINE)]
+    assert [name for name in variables if name and not name.startswith("the_")] == []

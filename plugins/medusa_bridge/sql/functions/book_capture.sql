@@ -1,8 +1,8 @@
 -- What record_capture writes, in one round trip: the capture that is missing, the payment, the transactions that captures
 -- still lack, the summary, the collection. The text of the statements is put in here as it stands.
 create function {name} (
-    the_order text, the_version integer, the_payment text, the_collection text, digits integer,
-    new_capture text, missing numeric, the_intent jsonb, is_full boolean
+    the_order text, the_version integer, the_payment text, the_collection text, the_digits integer,
+    the_capture text, the_missing numeric, the_intent jsonb, the_whole boolean
 )
 returns void
 language plpgsql volatile security invoker
@@ -12,24 +12,24 @@ set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
 declare
-    unbooked record;
-    new_transaction text;
-    booked numeric := 0;
+    the_unbooked record;
+    the_transaction text;
+    the_booked numeric := 0;
 begin
-    if missing > 0 then
+    if the_missing > 0 then
 {insert_capture};
     end if;
 {mark_payment_captured};
-    for unbooked in
+    for the_unbooked in
 {captures_without_transaction}
     loop
         -- a ULID of the capture's moment
-        new_transaction := 'ordtrx_' || substr(new_capture, length('capt_') + 1, 10)
+        the_transaction := 'ordtrx_' || substr(the_capture, length('capt_') + 1, 10)
             || upper(substr(md5(gen_random_uuid()::text), 1, 16));
 {insert_order_transaction};
-        booked := booked + unbooked.amount;
+        the_booked := the_booked + the_unbooked.amount;
     end loop;
-    if booked <> 0 then
+    if the_booked <> 0 then
 {add_to_summary};
     end if;
 {recount_collection};

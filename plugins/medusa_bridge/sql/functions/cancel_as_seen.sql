@@ -1,8 +1,8 @@
 -- What a cancel writes, in one round trip, while the order still is as it was when the cancel was decided and none of its
 -- captures has begun. Else nothing is written: false. The text of the statements is put in here as it stands.
 create function {name} (
-    the_order text, the_mark text, held text[], the_actor text, the_reason text, the_request text, the_label text,
-    kinds text[], subjects text[], the_trace text
+    the_order text, the_mark text, the_held text[], the_actor text, the_reason text, the_request text, the_label text,
+    the_kinds text[], the_subjects text[], the_trace text
 )
 returns boolean
 language plpgsql volatile security invoker

@@ -2,8 +2,8 @@
 -- when the job was taken. Else nothing is written: false. The text of the statements is put in here as it stands.
 create function {name} (
     the_order text, the_mark text, the_job bigint, the_generation integer,
-    the_version integer, the_payment text, the_collection text, digits integer, new_capture text, missing numeric,
-    the_intent jsonb, is_full boolean,
+    the_version integer, the_payment text, the_collection text, the_digits integer,
+    the_capture text, the_missing numeric, the_intent jsonb, the_whole boolean,
     the_incident text, the_news text, the_request text, the_trace text, the_calls jsonb[], the_times timestamptz[]
 )
 returns boolean
@@ -15,18 +15,19 @@ set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
 declare
-    ended bigint;
+    the_ended bigint;
 begin
     if not exists (select from {lock_order}(the_order) as o where o.mark = the_mark) then
         return false;
     end if;
 {end_well}
-    into ended;
-    if ended is null then
+    into the_ended;
+    if the_ended is null then
         return false;
     end if;
     perform {book_capture}(
-        the_order, the_version, the_payment, the_collection, digits, new_capture, missing, the_intent, is_full
+        the_order, the_version, the_payment, the_collection, the_digits,
+        the_capture, the_missing, the_intent, the_whole
     );
     if the_news is not null then
 {schedule_jobs};

@@ -15,7 +15,7 @@ as $function$
 #variable_conflict use_column
 declare
     the_key bigint;
-    ended bigint;
+    the_ended bigint;
 begin
     foreach the_key in array the_keys loop
         if not (
@@ -40,7 +40,7 @@ begin
         return false;
     end if;
 {end_well}
-    into ended;
+    into the_ended;
     return true;
 end
 $function$

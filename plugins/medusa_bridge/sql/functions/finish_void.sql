@@ -13,14 +13,14 @@ set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
 declare
-    ended bigint;
+    the_ended bigint;
 begin
     if not exists (select from {lock_order}(the_order) as o where o.mark = the_mark) then
         return false;
     end if;
 {end_well}
-    into ended;
-    if ended is null then
+    into the_ended;
+    if the_ended is null then
         return false;
     end if;
 {record_void};
