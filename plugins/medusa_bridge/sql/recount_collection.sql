@@ -22,7 +22,8 @@ set captured_amount = s.captured,
             and not exists (
                 select
                 from pg_constraint as k
-                where k.conname = 'payment_collection_status_check'
+                where k.conrelid = 'payment_collection'::regclass
+                    and k.conname = 'payment_collection_status_check'
                     and pg_get_constraintdef(k.oid) not like '%''completed''%'
             )
             then 'completed'
