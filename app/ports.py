@@ -56,7 +56,7 @@ class Database(Protocol):
         ...
 
     def read(self, name: str) -> AbstractAsyncContextManager[Connection]:
-        """A connection for a look that decides nothing: each statement sees what is committed when it begins.
+        """A connection for looks that lock nothing: each statement sees what is committed when it begins.
 
         As a transaction without its round trips, for two seconds at most. Raises ``Unavailable`` as that does.
         """
@@ -220,7 +220,8 @@ class Commerce(Protocol):
         ...
 
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
-        """The order without any lock: good for showing, not for deciding."""
+        """The order without any lock: what is decided from it must be written by something that makes sure, as
+        ``cancel_as_seen`` does."""
         ...
 
     async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
@@ -308,7 +309,7 @@ class Commerce(Protocol):
 
     async def finish_release(self, conn: Connection, job: Job, reservations: Sequence[Reservation]) -> bool:
         """``lock_stock``, ``release_stock`` and the end of the job, in one statement; ``False`` when that is not all,
-        or the shop's locks are busy: then the job goes on."""
+        or the shop's locks are busy: then the job goes on, and what was released by then stays released."""
         ...
 
     async def release_stock(

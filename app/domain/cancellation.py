@@ -75,6 +75,9 @@ def decide_cancel(
 ) -> Decision:
     """Decide a cancel from facts that were read under the order's and the payments' row locks.
 
+    Or without them, where a yes is then written only if, behind those locks, the order still is as it was read
+    (``Commerce.cancel_as_seen``).
+
     ``captures`` are the order's capture jobs. One that is running, or whose call to Stripe ended without
     an answer, is the point of no return. What tells the shopper most comes first: a captured order is
     "processed" even when the grace period is over as well.

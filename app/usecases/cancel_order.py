@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import structlog
@@ -30,6 +30,10 @@ from app.usecases.crowds import Crowds
 log = structlog.get_logger()
 
 _crowds = Crowds()
+
+PATIENCE: Final = 7.0
+"""Seconds after its receipt in which a request may begin to write. From then on it waits for a connection, the order's
+lock and its payments', 2 s each at most: in all less than ``CAPTURE_DELAY_SECONDS`` is to be."""
 
 Aftermath: TypeAlias = list[tuple[JobKind, str]]
 """Kind and subject of the jobs that a cancellation leaves to be done."""
@@ -64,7 +68,7 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     """Cancel the order, or say why not. A refusal changed nothing.
 
     Raises ``Unavailable`` when the database does not answer or the order stays locked; then, too, nothing
-    was changed. Raises ``CommitUnknown`` when it went away during the commit and cannot be asked either.
+    was changed. Raises ``CommitUnknown`` when it went away during the commit, which may have been made or may yet be.
     """
     left: Aftermath = []
     try:
@@ -94,6 +98,7 @@ async def _write_as_seen(services: Services, request: CancelRequest) -> tuple[Ca
     if order is None or _is_strange(order, request) or not isinstance(_decide(services, request, order, ()), Cancel):
         return None
     left = _aftermath(services.policy, order)
+    _be_in_time(request)
     async with services.db.single("cancel") as conn:
         written = await services.commerce.cancel_as_seen(conn, order, _cancellation(services, request, left))
     return (Cancel(), left) if written else None
@@ -103,6 +108,7 @@ async def _decide_and_write(
     services: Services, request: CancelRequest
 ) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound, Aftermath]:
     """Under the locks, step by step: whatever the order is like, this has the answer."""
+    _be_in_time(request)
     async with services.db.transaction("cancel") as conn:
         if request.customer_id is not None:
             # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
@@ -119,6 +125,14 @@ async def _decide_and_write(
         await services.commerce.cancel_order(conn, order)
         await cancellations.write(conn, order.id, _cancellation(services, request, left))
         return decision, left
+
+
+def _be_in_time(request: CancelRequest) -> None:
+    """Raise ``Unavailable`` for who has waited so long that a capture of ours could be ahead of him."""
+    waited = time.monotonic() - request.received_at
+    if waited > PATIENCE:
+        message = f"its turn came after {waited:.1f} s"
+        raise Unavailable(message)
 
 
 def _is_strange(order: Order, request: CancelRequest) -> bool:
@@ -149,9 +163,8 @@ def _aftermath(policy: Policy, order: Order) -> Aftermath:
 
 
 async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnknown) -> None:
-    """Return when the commit whose answer was lost was made; else raise what is known of it.
-
-    Behind the order's row lock, since the lost transaction may still be at its commit.
+    """Return when the commit whose answer was lost was made; else raise that it is unknown: the order's row lock keeps
+    out one that is under way, but a statement that has not come that far may still be run after us.
     """
     try:
         async with services.db.transaction("cancel.confirm") as conn:
@@ -160,5 +173,4 @@ async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnk
     except Unavailable as error:
         raise lost from error
     if not made:
-        message = f"the commit was not made: {lost}"
-        raise Unavailable(message) from lost
+        raise lost

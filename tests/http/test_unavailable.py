@@ -132,7 +132,7 @@ async def test_database_that_only_reads(shop: Shop, api: Api) -> None:
 
 
 async def test_connection_lost_in_the_commit(shop: Shop, api: Api) -> None:
-    """The server dies while it commits: the API looks again, and finds nothing done."""
+    """The server dies while it commits: the API looks again, finds nothing done, and cannot know that it never will."""
     order = await shop.place()
     await shop.conn.execute("""
         create function die() returns trigger language plpgsql as
@@ -142,7 +142,7 @@ async def test_connection_lost_in_the_commit(shop: Shop, api: Api) -> None:
     """)
     before = await everything(shop.conn)
 
-    assert_unavailable(await api.cancel(order.id))
+    assert_unavailable(await api.cancel(order.id), UNCONFIRMED)
 
     assert await everything(shop.conn) == before
     await shop.conn.execute("drop trigger dies_in_the_commit on grace.cancellations")
@@ -150,11 +150,13 @@ async def test_connection_lost_in_the_commit(shop: Shop, api: Api) -> None:
 
 
 class AnswerLost:
-    """A database that commits the cancel, but the answer never comes; ``for_good`` when it cannot be asked later."""
+    """A database that commits the cancel, but the answer never comes; ``for_good`` when it cannot be asked later.
+    ``under_way``: it has not even begun yet, as where a proxy lost us and the server knows nothing of it."""
 
-    def __init__(self, inner: Database, *, for_good: bool) -> None:
+    def __init__(self, inner: Database, *, for_good: bool = False, under_way: bool = False) -> None:
         self._inner = inner
         self._for_good = for_good
+        self._under_way = under_way
         self.crowded = False
 
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
@@ -165,6 +167,8 @@ class AnswerLost:
 
     @asynccontextmanager
     async def single(self, name: str) -> AsyncIterator[Connection]:
+        if self._under_way:
+            raise CommitUnknown(name)
         async with self._inner.single(name) as conn:
             yield conn
         if name == "cancel":
@@ -213,12 +217,12 @@ async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, s
 
 
 @asynccontextmanager
-async def losing_answers(settings: Settings, shop: Shop, *, for_good: bool) -> AsyncIterator[Api]:
+async def losing_answers(settings: Settings, shop: Shop, **how: bool) -> AsyncIterator[Api]:
     """The API, on a database that loses its connection at the worst moment."""
     app = build_app(settings)
     async with app.lifespan():
         desk: Desk = app.state.desk
-        app.state.desk = _on(desk, AnswerLost(desk.services.db, for_good=for_good))
+        app.state.desk = _on(desk, AnswerLost(desk.services.db, **how))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             yield Api(client, shop.key)
@@ -227,7 +231,7 @@ async def losing_answers(settings: Settings, shop: Shop, *, for_good: bool) -> A
 async def test_answer_of_the_commit_lost(shop: Shop, settings: Settings) -> None:
     """The cancel was made: the API looks again, and knows it for its own."""
     order = await shop.place()
-    async with losing_answers(settings, shop, for_good=False) as api:
+    async with losing_answers(settings, shop) as api:
         answer = await api.cancel(order.id)
     body = {"order_id": order.id, "status": "canceled", "payment_action": "void_pending"}
     assert_answer(answer, 200, body)
@@ -236,7 +240,7 @@ async def test_answer_of_the_commit_lost(shop: Shop, settings: Settings) -> None
 async def test_an_earlier_cancel_is_not_taken_for_this_one(shop: Shop, api: Api, settings: Settings) -> None:
     order = await shop.place()
     await api.cancel(order.id)
-    async with losing_answers(settings, shop, for_good=False) as unlucky:
+    async with losing_answers(settings, shop) as unlucky:
         answer = await unlucky.cancel(order.id)
     assert answer.status_code == 503
     assert (await api.cancel(order.id)).json()["message"] == "Already canceled"
@@ -248,3 +252,11 @@ async def test_nothing_is_claimed_of_a_commit_that_nobody_can_ask_about(shop: Sh
         answer = await api.cancel(order.id)
     assert_unavailable(answer, UNCONFIRMED)
     assert await shop.status(order) == "canceled"
+
+
+async def test_nothing_is_claimed_of_a_statement_that_may_still_be_run(shop: Shop, settings: Settings) -> None:
+    """It holds no lock yet, so that nothing is seen of it; and then it cancels the order."""
+    order = await shop.place()
+    async with losing_answers(settings, shop, under_way=True) as api:
+        answer = await api.cancel(order.id)
+    assert_unavailable(answer, UNCONFIRMED)

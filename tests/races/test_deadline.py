@@ -146,7 +146,8 @@ class Ground:
 
 @pytest.fixture
 def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
-    """Five seconds from the deadline to the capture, the least that the README allows; nobody is rate limited."""
+    """Five seconds from the deadline to the capture, longer than anybody here waits for a lock; nobody is rate
+    limited."""
     changes = {
         "GRACE_PERIOD_SECONDS": str(GRACE.seconds),
         "CAPTURE_DELAY_SECONDS": "5",
