@@ -48,6 +48,21 @@ def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_p
     assert "old" not in text
 
 
+def test_no_figure_has_more_digits_than_its_runs_agree_in(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(MARKS))
+    made = {"a second": 43.7503, "bound": 53.3}
+    into_readme(readme, [Figure("c", "captures, 1 worker", (1351.4,), made_of=made)])
+    assert "| 1350 x |" in readme.read_text()
+    assert "about 160,000 by 1 worker." in readme.read_text()
+
+
+def test_the_table_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.benchmarks", "--readme", str(tmp_path / "README.md"), "a"]
+    done = subprocess.run(argv, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "--readme" in done.stderr) == (2, True)
+
+
 def test_pgbenchs_pace_is_that_of_the_time_in_which_all_its_clients_work_with_their_plans() -> None:
     """Two clients, a transaction of 10 ms each; the first takes a second to prepare and begins five seconds late."""
     late = [(0, 1_000_000, 6.0), *((0, 10_000, 6.0 + n / 100) for n in range(1, 101))]
