@@ -23,8 +23,9 @@ class Scale:
     b_clients: tuple[int, ...] = (1, 8)
     b_stripe_ms: tuple[int, ...] = (0, 150)
     b_least: int = 60
-    """A client; Medusa, which takes long, gets fewer."""
+    """A client."""
     b_medusa_least: int = 15
+    """Medusa, which takes long, gets so many of one client, and six times as many of several together."""
     repetitions_b: int = 3
     c_jobs: int = 10_000
     c_workers: tuple[int, ...] = (1, 2, 4)
