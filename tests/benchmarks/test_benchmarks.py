@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import subprocess
 import sys
+import threading
+from collections import Counter
 from pathlib import Path
 
+from app.embedded.processes import HOST
+from tests.benchmarks.crowd import Storm
 from tests.benchmarks.figures import MARKS, Figure, into_readme
 from tests.benchmarks.statements import _timing
 
@@ -61,6 +66,29 @@ def test_the_table_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "tests.benchmarks", "--readme", str(tmp_path / "README.md"), "a"]
     done = subprocess.run(argv, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "--readme" in done.stderr) == (2, True)
+
+
+def test_who_is_refused_comes_back_with_his_own_request_and_the_crowd_stays_as_large() -> None:
+    asked = Counter[bytes]()
+
+    class Door(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked[request := self.rfile.readline()] += 1
+            answer = b"200 OK" if asked[request] == 3 else b"503 Later\r\nretry-after: 0.05"
+            self.wfile.write(b"HTTP/1.1 " + answer + b"\r\ncontent-length: 0\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer((HOST, 0), Door) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            requests = [f"{number}\r\n".encode() for number in range(2000)]
+            seen = Storm(server.server_address[1], requests, 0.6).rage(20)
+        finally:
+            server.shutdown()
+    assert not seen.lost
+    assert seen.count(200) == sum(times == 3 for times in asked.values())
+    assert seen.count(503) == asked.total() - seen.count(200)
+    assert 0 < seen.served_meanwhile <= seen.count(200)
+    assert seen.unused == 2000 - len(asked) == 2000 - 20 - seen.served_meanwhile
 
 
 def test_pgbenchs_pace_is_that_of_the_time_in_which_all_its_clients_work_with_their_plans() -> None:
