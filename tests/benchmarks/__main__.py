@@ -1,4 +1,4 @@
-"""Measure how fast medusa-grace is, as ratios between things that run side by side in the same run.
+"""Measure how fast medusa-grace is, as ratios between things that take turns in the same run, where there are two.
 
 parts:
   a  cancels to the committed answer, against pgbench running the same statements at 1, 8 and 32 clients
@@ -32,10 +32,12 @@ def main() -> int:
     parser.add_argument("--quick", dest="scale", action="store_const", const="quick", help="a third of the time")
     parser.add_argument("--smoke", dest="scale", action="store_const", const="smoke", help="only whether it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
-    parser.add_argument("--readme", type=Path, metavar="README", help="put the table between its two marks there")
+    parser.add_argument("--readme", type=Path, metavar="README", help="put the table of all parts between its marks")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(PARTS)}")
+    if given.readme and set(given.parts or PARTS) != set(PARTS):
+        parser.error("--readme replaces the whole table: it goes with all parts or none named")
     scale = _SCALES[given.scale or "full"]
     figures: list[Figure] = []
     with Ground(scale.kinds) as ground:

@@ -1,9 +1,13 @@
 """(a) A cancel to the committed answer, against pgbench running the same statements on orders of the same kind.
 
-Fair, since pgbench sends what the product sent (recorded from it), in as many round trips, prepared, as the same role,
-to the same server with the same durable settings, from as many clients, in turns with the product in the same run; and
-it neither reads HTTP nor checks a token nor asks Redis for the rate limits, all of which are switched on for the
-product. The load generator's share of the machine counts against the product.
+Fair, since pgbench sends what the product sent (recorded from it), prepared, as the same role, to the same server with
+the same durable settings, from as many clients, in turns with the product in the same run, in an order that moves on
+from repetition to repetition; and it neither reads HTTP nor checks a token nor asks Redis for the rate limits, all of
+which are switched on for the product. The load generator's share of the machine counts against the product.
+
+Round trips differ, and the table tells both numbers. The target is against the statements one by one in a transaction
+of their own: more round trips than the product makes, which has them in a function. pgbench "in the product's calls"
+makes exactly the product's.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from tests.benchmarks.ground import GRACE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.statements import Sent, Timing, as_script, one_by_one, pgbench, record_cancel, yardstick
+from tests.benchmarks.statements import Timing, as_script, one_by_one, pgbench, record_cancel, yardstick
 
 PGBENCH = ("same", "calls", "yardstick")
 """The same statements one by one; the very calls that the product makes; four statements that are always the same."""
@@ -93,37 +97,41 @@ class _Contest:
     def __init__(self, ground: Ground, orders: Orders, folder: Path, scale: Scale) -> None:
         self._ground, self._orders, self._folder, self._scale = ground, orders, folder, scale
         self._series: dict[tuple[str, int], Series] = {}
+        self._trips: dict[str, int] = {}
         self._client_us: list[float] = []
         self._by_yardstick: set[str] = set()
         self._canceled = 0
 
     def run(self) -> list[Figure]:
         scale, ground = self._scale, self._ground
-        sent = asyncio.run(self._scripts())
+        asyncio.run(self._scripts())
         for name in PGBENCH:
             self._prove(name)
-        say(f"a: one cancel is {len(sent)} round trips to Postgres")
+        say(f"a: one cancel is so many round trips to Postgres: {self._trips}")
         with ExitStack() as stack:
             ports = {
-                processes: stack.enter_context(ground.serve(processes, VOID_WAIT_SECONDS="0")).port
+                f"serve x{processes}": stack.enter_context(ground.serve(processes, VOID_WAIT_SECONDS="0")).port
                 for processes in scale.a_processes
             }
             live = load.run(next(iter(ports.values())), load.plain("/health/live", scale.a_least * 4), 8)
             for port in ports.values():
                 self._product(port, 8, scale.a_least, keep=None)  # statements get prepared, pools grow
+            contestants = [*PGBENCH, *ports]
             for repetition in range(scale.repetitions):
                 for clients in scale.a_clients:
-                    for name in PGBENCH:
-                        self._pgbench(name, clients)
-                    for processes, port in ports.items():
-                        series = self._series.setdefault((f"serve x{processes}", clients), Series())
-                        self._product(port, clients, self._aim(series, clients), keep=series)
+                    for name in contestants:
+                        series = self._series.setdefault((name, clients), Series())
+                        if name in ports:
+                            self._product(ports[name], clients, self._aim(series, clients), keep=series)
+                        else:
+                            self._pgbench(name, clients, series)
                     told = {k[0]: f"{v.rates[-1]:.0f}/s" for k, v in self._series.items() if k[1] == clients}
                     say(f"a: {repetition + 1}/{scale.repetitions}, {clients} clients: {told}")
+                contestants.append(contestants.pop(0))  # whoever is first finds the disk as nobody else does
         canceled = asyncio.run(_counts(ground))["orders"]
         assert canceled == self._canceled + WARM_CANCELS, f"{canceled} orders canceled by {self._canceled} cancels"
         asyncio.run(prove(ground, with_stripe=False, but=NO_WORKERS, but_orders=frozenset(self._by_yardstick)))
-        return [*self._figures(sent), Figure(
+        return [*self._figures(), Figure(
             "a", "client's own cost, against a cancel at 8 clients", (median(self._client_us) * self._rate() / 1e6,),
             unit="of a core", made_of={"us a request": median(self._client_us), "health/live a second": live.rate},
         )]  # fmt: skip
@@ -132,18 +140,18 @@ class _Contest:
         name = f"serve x{self._scale.a_processes[0]}"
         return median(self._series[name, 8 if 8 in self._scale.a_clients else self._scale.a_clients[0]].rates)
 
-    async def _scripts(self) -> list[Sent]:
+    async def _scripts(self) -> None:
         numbers = list(self._orders.take(WARM_CANCELS))
         batch = self._orders.batch
         sent = await record_cancel(self._ground, batch, numbers)
         conn = await asyncpg.connect(self._ground.role_dsn())
         try:
             for name, trips in (("calls", sent), ("same", one_by_one(sent))):
+                self._trips[name] = len(trips)
                 (self._folder / f"{name}.sql").write_text(await as_script(conn, trips, batch, numbers[-1]))
             (self._folder / "yardstick.sql").write_text(yardstick(batch))
         finally:
             await conn.close()
-        return sent
 
     def _prove(self, name: str) -> None:
         """A script that cancels nothing, or something else, would be a false yardstick."""
@@ -163,8 +171,7 @@ class _Contest:
         if name == "yardstick":
             self._by_yardstick |= {self._orders.batch.order_id(number) for number in numbers}
 
-    def _pgbench(self, name: str, clients: int) -> None:
-        series = self._series.setdefault((name, clients), Series())
+    def _pgbench(self, name: str, clients: int, series: Series) -> None:
         each = max(self._aim(series, clients) // clients, 10)
         numbers = self._orders.take(each * clients)
         script = self._folder / f"{name}.sql"
@@ -189,7 +196,7 @@ class _Contest:
             keep.medians.append(done.median_ms)
             self._client_us.append(done.client_us)
 
-    def _figures(self, sent: list[Sent]) -> list[Figure]:
+    def _figures(self) -> list[Figure]:
         made = []
         for processes in self._scale.a_processes:
             for clients in self._scale.a_clients:
@@ -202,7 +209,8 @@ class _Contest:
                     "its yardstick": median(yard.rates),
                     "median ms": median(ours.medians),
                     "of pgbench": median(same.medians),
-                    "round trips": len(sent),
+                    "round trips": self._trips["calls"],
+                    "round trips of pgbench": self._trips["same"],
                 }
                 label = f"{clients} client{'s' * (clients > 1)}, {processes} API process{'es' * (processes > 1)}"
                 target = ">= 0.5" if clients in (8, 32) else ""

@@ -1,8 +1,10 @@
 """Far more clients than can be served: each comes on a connection of its own, asks once, hangs up and comes again.
 
 That is what a flash sale's shoppers are to a server, with a proxy in between or without: no connection is kept, so that
-nobody holds a place that he does not use. Who is turned away comes again when ``Retry-After`` says. Patience counts
-from the first packet, the wait to be let in included.
+nobody holds a place that he does not use. Who is turned away comes again, with the request that changed nothing, when
+``Retry-After`` says; whoever is served, or lost, makes room for somebody new. So the crowd stays as large as it is till
+its time is over. From then on nobody comes any more, and those within are waited for. Patience counts from the first
+packet, the wait to be let in included.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import errno
 import selectors
 import socket
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 from app.embedded.processes import HOST
@@ -27,8 +31,15 @@ class Crowd:
     """What became of them."""
 
     seconds: float = 0.0
+    """How long they came."""
+    cpu_seconds: float = 0.0
+    """What they took of a core themselves in that time: it is the server's that they take it from."""
+    served_meanwhile: int = 0
+    """Answers 200 within those seconds."""
+    unused: int = 0
+    """Requests that nobody was left to send. Without one the crowd had shrunk before its time."""
     latencies: dict[int, list[float]] = field(default_factory=dict)
-    """Of answers, by status."""
+    """Of all answers, by status: those after the last newcomer, too."""
     lost: Counter[str] = field(default_factory=Counter)
     """Those who got no answer, by what they saw instead."""
     without_hint: int = 0
@@ -78,38 +89,55 @@ class _Client:
         return False
 
 
-def storm(port: int, requests: list[bytes], clients: int, seconds: float) -> Crowd:
-    """Keep ``clients`` at the door for so long, each with a request that nobody else has."""
-    return _Storm(port, requests, seconds).rage(clients)
+class Storm:
+    """Keeps clients at the door for so long, each with a request that nobody else has."""
 
-
-class _Storm:
     def __init__(self, port: int, requests: list[bytes], seconds: float) -> None:
         self._port, self._seconds = port, seconds
         self._left: Iterator[bytes] = iter(requests)
         self._seen = Crowd()
-        self._away: list[float] = []
-        """When those who were turned away come back; in order, since all are told the same."""
+        self._away: deque[tuple[float, bytes]] = deque()
+        """When those who were turned away come back, and what with; in order, since all are told the same."""
         self._selector = selectors.DefaultSelector()
-        self._began = self._now = time.perf_counter()
+        self._began = self._now = self._cpu = 0.0
+        self.over = threading.Event()
+        """Nobody new is sent any more."""
 
     def rage(self, clients: int) -> Crowd:
-        with self._selector:
-            for _ in range(clients):
-                self._enter()
-            while self._selector.get_map() or self._away:
-                for key, events in self._selector.select(0.05):
-                    self._serve(key.data, events)
-                self._now = time.perf_counter()
-                while self._away and self._away[0] <= self._now:
-                    self._away.pop(0)
-                    self._enter()
-                self._lose_patience()
-            self._seen.seconds = self._now - self._began
-            return self._seen
+        """So many of them. Returns once the last has his answer or has lost patience."""
+        self._began, self._cpu = time.perf_counter(), time.thread_time()
+        self._now = self._began
+        try:
+            with self._selector:
+                for _ in range(clients):
+                    self._welcome()
+                while self._selector.get_map() or not self.over.is_set():
+                    for key, events in self._selector.select(0.05):
+                        self._serve(key.data, events)
+                    self._now = time.perf_counter()
+                    if not self.over.is_set() and self._now - self._began >= self._seconds:
+                        self._end()
+                    while self._away and self._away[0][0] <= self._now:
+                        self._enter(self._away.popleft()[1])
+                    self._lose_patience()
+                return self._seen
+        finally:
+            self.over.set()
 
-    def _enter(self) -> None:
-        if self._now - self._began < self._seconds and (request := next(self._left, None)) is not None:
+    def _end(self) -> None:
+        self._seen.seconds = self._now - self._began
+        self._seen.cpu_seconds = time.thread_time() - self._cpu
+        self._seen.served_meanwhile = self._seen.count(200)
+        self._seen.unused = sum(1 for _ in self._left)
+        self.over.set()
+
+    def _welcome(self) -> None:
+        """Somebody new."""
+        if (request := next(self._left, None)) is not None:
+            self._enter(request)
+
+    def _enter(self, request: bytes) -> None:
+        if not self.over.is_set():
             client = _Client(self._port, request)
             self._selector.register(client.socket, selectors.EVENT_WRITE, client)
 
@@ -119,15 +147,15 @@ class _Storm:
         except OSError as error:
             self._leave(client)
             self._seen.lost[errno.errorcode.get(error.errno or 0, str(error))] += 1
-            self._enter()
+            self._welcome()
             return
         if whole:
             self._leave(client)
             later = _note(self._seen, client)
-            if later:
-                self._away.append(time.perf_counter() + later)
+            if later is not None:
+                self._away.append((time.perf_counter() + later, client.request))
             else:
-                self._enter()
+                self._welcome()
         elif events & selectors.EVENT_WRITE:
             self._selector.modify(client.socket, selectors.EVENT_READ, client)
 
@@ -136,11 +164,11 @@ class _Storm:
         client.socket.close()
 
     def _lose_patience(self) -> None:
-        late = [k.data for k in self._selector.get_map().values() if self._now - k.data.began > PATIENCE]
-        for client in late:
+        keys = self._selector.get_map().values()  # in the order in which they came
+        for client in [k.data for k in takewhile(lambda k: self._now - k.data.began > PATIENCE, keys)]:
             self._seen.lost["no answer" if _let_in(client) else "not let in"] += 1
             self._leave(client)
-            self._enter()
+            self._welcome()
 
 
 def _let_in(client: _Client) -> bool:
@@ -151,10 +179,10 @@ def _let_in(client: _Client) -> bool:
     return True
 
 
-def _note(seen: Crowd, client: _Client) -> float:
-    """Seconds until this client comes again."""
+def _note(seen: Crowd, client: _Client) -> float | None:
+    """Seconds until this client comes again; ``None`` when he has what he came for."""
     status = int(client.answer[9:12])
     seen.latencies.setdefault(status, []).append(time.perf_counter() - client.began)
     _, hint, rest = client.answer.lower().partition(b"\r\nretry-after:")
     seen.without_hint += status == 503 and not hint
-    return float(rest.split(b"\r\n")[0]) if hint else 0.0
+    return float(rest.split(b"\r\n")[0]) if hint else None

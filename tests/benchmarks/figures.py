@@ -15,11 +15,12 @@ from typing import Any, Final
 
 MARKS: Final = ("<!-- benchmarks: begin -->", "<!-- benchmarks: end -->")
 _BEGAN: Final = time.monotonic()
+_LOAD: Final = os.getloadavg()[0]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: the median of ratios that were each taken side by side."""
+    """One line of the table: the median over repetitions of a ratio of two that took turns, or of what has no other."""
 
     part: str
     what: str
@@ -56,7 +57,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end"
+        f"Python {platform.python_version()}, load {_LOAD:.1f} at the start and {os.getloadavg()[0]:.1f} at the end"
     )
 
 
@@ -99,12 +100,12 @@ def into_readme(readme: Path, figures: Sequence[Figure]) -> None:
 
 def _in_words(figures: Sequence[Figure]) -> list[str]:
     """What the ratios of c come to in a shop."""
-    told = []
-    for figure in figures:
-        if figure.part == "c" and "bound" in figure.made_of:
-            rate = float(figure.made_of["a second"])
-            told.append(f"{figure.what.rpartition(', ')[2]}, Stripe at 150 ms: {rate * 3600:,.0f} orders an hour.")
-    return [" ".join(["Captured by", *told])] if told else []
+    told = [
+        f"{_rounded(float(figure.made_of['a second']) * 3600, 2):,.0f} by {figure.what.rpartition(', ')[2]}"
+        for figure in figures
+        if figure.part == "c" and "bound" in figure.made_of
+    ]
+    return [f"Captured in an hour with Stripe at 150 ms: about {', '.join(told)}."] if told else []
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
@@ -113,8 +114,13 @@ def _cells(figure: Figure) -> tuple[str, ...]:
     return figure.part, figure.what, f"{_number(figure.value)} {figure.unit}", spread, figure.target, met
 
 
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
 def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    """Three digits: runs differ in the second."""
+    return f"{_rounded(value, 3):.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _made_of(figure: Figure) -> str:

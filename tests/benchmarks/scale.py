@@ -23,8 +23,9 @@ class Scale:
     b_clients: tuple[int, ...] = (1, 8)
     b_stripe_ms: tuple[int, ...] = (0, 150)
     b_least: int = 60
-    """A client; Medusa, which takes long, gets fewer."""
+    """A client."""
     b_medusa_least: int = 15
+    """Medusa, which takes long, gets so many of one client, and six times as many of several together."""
     repetitions_b: int = 3
     c_jobs: int = 10_000
     c_workers: tuple[int, ...] = (1, 2, 4)
@@ -40,6 +41,8 @@ class Scale:
     d_polls: int = 40
     e_waiting: int = 100_000
     e_seconds: float = 15.0
+    e_storm: float = 15.0
+    """Seconds that the crowd is there."""
     e_turns: int = 3
     e_overload: int = 3_000
     e_orders: int = 100_000
@@ -48,7 +51,7 @@ class Scale:
 FULL: Final = Scale()
 QUICK: Final = Scale(
     repetitions=2, a_orders=60_000, a_processes=(1,), a_seconds=1.5, c_jobs=3_000, c_workers=(1, 2), c_seconds=8,
-    c_repetitions=1, c_limit=15, d_large=100_000, d_rounds=6, e_waiting=20_000, e_seconds=6, e_orders=30_000,
+    c_repetitions=1, c_limit=15, d_large=100_000, d_rounds=6, e_waiting=20_000, e_seconds=6, e_storm=6, e_orders=30_000,
     e_overload=1_500, b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1,
 )  # fmt: skip
 SMOKE: Final = Scale(
@@ -56,5 +59,5 @@ SMOKE: Final = Scale(
     c_workers=(1,), c_seconds=0.5, c_repetitions=1, b_medusa=False, b_orders=200, b_stripe_ms=(0,), b_least=5,
     repetitions_b=1,
     c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=3_000, e_seconds=0.8,
-    e_turns=1, e_overload=150, e_orders=4_000,
+    e_storm=4.0, e_turns=1, e_overload=150, e_orders=8_000,
 )  # fmt: skip

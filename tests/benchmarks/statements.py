@@ -3,7 +3,8 @@
 Nothing is written down by hand here, so the comparison follows the product: each log line is one round trip, a line of
 several statements becomes a pipeline (one round trip too), parameters are the recorded ones, and where they name the
 order they are made from pgbench's own order number. The order's mark is passed on from the look to the write,
-as the product passes it on. What the product sends in one function call, ``one_by_one`` takes apart again.
+as the product passes it on. What the product sends in one function call, ``one_by_one`` takes apart again, into more
+round trips than the product makes.
 """
 
 from __future__ import annotations

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import subprocess
 import sys
+import threading
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from app.embedded.processes import HOST
+from tests.benchmarks.crowd import Storm
 from tests.benchmarks.figures import MARKS, Figure, into_readme
+from tests.benchmarks.plans import Plan, long_reads
 from tests.benchmarks.statements import _timing
 
 _ROOT = Path(__file__).parents[2]
@@ -24,7 +31,7 @@ def test_every_figure_comes_out_of_a_small_run_that_keeps_the_promises(tmp_path:
     assert done.returncode == 0, "what it said is below"
     figures = json.loads(written.read_text())["figures"]
     assert {figure["part"] for figure in figures} == {"a", "b", "c", "d", "e"}
-    scans = [figure for figure in figures if figure["what"].startswith("sequential scans")]
+    scans = [figure for figure in figures if figure["what"].startswith("reads of a long")]
     assert [figure["median"] for figure in scans] == [0]
     assert all(figure["median"] > 0 for figure in figures if figure not in scans)
     assert sum(bool(figure["target"]) for figure in figures) > 10
@@ -46,6 +53,63 @@ def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_p
     assert text.endswith(f"{MARKS[1]}\nafter\n")
     assert "| a | ratio | 0.60 x | 0.40 to 0.70 | >= 0.5 met |" in text
     assert "old" not in text
+
+
+def test_no_figure_has_more_digits_than_its_runs_agree_in(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(MARKS))
+    made = {"a second": 43.7503, "bound": 53.3}
+    into_readme(readme, [Figure("c", "captures, 1 worker", (1351.4,), made_of=made)])
+    assert "| 1350 x |" in readme.read_text()
+    assert "about 160,000 by 1 worker." in readme.read_text()
+
+
+def test_the_table_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.benchmarks", "--readme", str(tmp_path / "README.md"), "a"]
+    done = subprocess.run(argv, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "--readme" in done.stderr) == (2, True)
+
+
+def test_who_is_refused_comes_back_with_his_own_request_and_the_crowd_stays_as_large() -> None:
+    asked = Counter[bytes]()
+
+    class Door(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked[request := self.rfile.readline()] += 1
+            answer = b"200 OK" if asked[request] == 3 else b"503 Later\r\nretry-after: 0.05"
+            self.wfile.write(b"HTTP/1.1 " + answer + b"\r\ncontent-length: 0\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer((HOST, 0), Door) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            requests = [f"{number}\r\n".encode() for number in range(2000)]
+            seen = Storm(server.server_address[1], requests, 0.6).rage(20)
+        finally:
+            server.shutdown()
+    assert not seen.lost
+    assert seen.count(200) == sum(times == 3 for times in asked.values())
+    assert seen.count(503) == asked.total() - seen.count(200)
+    assert 0 < seen.served_meanwhile <= seen.count(200)
+    assert seen.unused == 2000 - len(asked) == 2000 - 20 - seen.served_meanwhile
+
+
+def test_an_index_that_is_gone_through_from_end_to_end_is_a_table_read_whole() -> None:
+    def scan(kind: str, rows: int, loops: int = 1, **more: str) -> dict[str, Any]:
+        node = {"Node Type": kind, "Relation Name": "jobs", "Actual Rows": 0, "Actual Loops": loops}
+        return node | {"Rows Removed by Filter": rows} | {key.replace("_", " "): value for key, value in more.items()}
+
+    length = {"jobs": 1_000_000, "jobs_pkey": 1_000_000, "jobs_queued": 300}
+    for node, bad, short in (
+        (scan("Seq Scan", 0, loops=0), 1, set()),
+        (scan("Index Scan", 1_000_000, Index_Name="jobs_pkey"), 1, set()),
+        (scan("Index Scan", 0, loops=0, Index_Name="jobs_pkey"), 1, set()),
+        (scan("Index Scan", 1_000_000, Index_Name="jobs_pkey", Index_Cond="(id > 0)"), 1, set()),
+        (scan("Index Scan", 2, Index_Name="jobs_pkey", Index_Cond="(id = 1)"), 0, set()),
+        (scan("Index Only Scan", 1, Index_Name="jobs_pkey"), 0, set()),
+        (scan("Index Scan", 300, Index_Name="jobs_queued"), 0, {"jobs_queued"}),
+    ):
+        found = long_reads([Plan("select", (node,))], length)
+        assert (len(found[0]), found[1]) == (bad, short), node
 
 
 def test_pgbenchs_pace_is_that_of_the_time_in_which_all_its_clients_work_with_their_plans() -> None:
