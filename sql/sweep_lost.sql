@@ -1,9 +1,11 @@
 -- $1 age after which a queued message is taken for lost
 -- Puts back what a flushed Redis or a killed worker left behind. in_doubt stays: a running job may have
 -- reached Stripe, so its next attempt looks there first, and a cancel is refused until it did.
+-- By arrays: with "in (...) or in (...)" all jobs that there ever were would be read, every second.
 update grace.jobs
 set state = 'scheduled', lease_until = null, updated_at = now()
-where id in (
+where id = any (
+    array(
         select id
         from grace.jobs
         where state = 'queued' and updated_at < now() - $1::interval
@@ -11,7 +13,7 @@ where id in (
         limit 500
         for update skip locked
     )
-    or id in (
+    || array(
         select id
         from grace.jobs
         where state = 'running' and lease_until < now()
@@ -19,4 +21,5 @@ where id in (
         limit 500
         for update skip locked
     )
+)
 returning id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,6 +117,19 @@ async def test_a_snooze_is_no_failure_and_keeps_them(conn: asyncpg.Connection) -
     await jobs.snooze(conn, await _take_again(conn), timedelta(0), in_doubt=True)
     again = await _take_again(conn)
     assert (again.failures, again.key_number, again.in_doubt) == (1, 2, True)
+
+
+async def test_a_sweep_reads_the_jobs_that_may_be_lost_and_not_all_there_ever_were(conn: asyncpg.Connection) -> None:
+    """It comes every second."""
+    await conn.execute("set session_replication_role = replica")
+    await conn.execute(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at) "
+        "select 'capture', 'order_' || i, 'pay_' || i, 'done', now() from generate_series(1, 20000) as i"
+    )
+    await conn.execute("analyze grace.jobs")
+    plan = "\n".join(row[0] for row in await conn.fetch(f"explain (analyze) {jobs._SWEEP}", LOST_AFTER))
+    assert "Seq Scan" not in plan, plan
+    assert not re.search(r"Rows Removed by Filter: \d{3}", plan), plan
 
 
 @pytest.mark.parametrize("verb", ["finish", "fail", "snooze"])
