@@ -30,6 +30,10 @@ class Unavailable(Exception):
     """Something that is needed did not answer in time. Nothing was changed; try again."""
 
 
+class TurnedAway(Unavailable):
+    """Too many are being served. Nothing was begun."""
+
+
 class StockBusy(Unavailable):
     """The shop is at work on the stock that is to be released. Nothing was locked."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -11,8 +12,11 @@ from ulid import ULID
 
 from app.http import errors
 from app.http.desk import Desk
-from app.ports import TokenRejected, Unavailable
+from app.ports import TokenRejected, TurnedAway
 
+TURNED_AWAY_AFTER: Final = 0.5
+"""Seconds. Long enough that most of the machine is left to those who are served, short enough that a crowd behind the
+door gets its answers too."""
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -20,14 +24,14 @@ async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> s
     """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
     request_id = request.state[errors.REQUEST_ID] = str(ULID())
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
-    _turn_away(desk)  # ahead of all work: under a flood even refusals must be cheap
+    await _turn_away(desk)  # ahead of all work: under a flood even refusals must be cheap
     try:
         customer_id = _identify(desk, request, order_id)
         stranger = None
     except errors.Problem as problem:
         customer_id, stranger = None, problem
     await _count(desk, request, None if stranger else f"order:{order_id[:128]}:{customer_id or 'token'}")
-    _turn_away(desk)  # again: a crowd that came in at once has passed the first
+    await _turn_away(desk)  # again: a crowd that came in at once has passed the first
     await _check_key(desk, request)
     if stranger is not None:
         raise stranger
@@ -36,10 +40,12 @@ async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> s
     return customer_id
 
 
-def _turn_away(desk: Desk) -> None:
-    """Raise ``Unavailable`` while a crowd waits for the database."""
+async def _turn_away(desk: Desk) -> None:
+    """Raise ``TurnedAway`` while a crowd waits for the database, but not at once: whoever is told at once makes room
+    for the next to be told, which takes the time that those would need who are being served."""
     if desk.services.db.crowded:
-        raise Unavailable("too many requests wait for a connection")
+        await asyncio.sleep(TURNED_AWAY_AFTER)
+        raise TurnedAway("too many requests wait for a connection")
 
 
 async def _count(desk: Desk, request: Request[Any, Any, Any], of_order: str | None) -> None:

@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from app.domain.cancellation import Refusal
-from app.ports import CommitUnknown, Unavailable
+from app.ports import CommitUnknown, TurnedAway, Unavailable
 from app.usecases.read_receipt import Lack
 
 log = structlog.get_logger()
@@ -157,7 +157,8 @@ def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Respons
 
 def answer_unavailable(request: Request[Any, Any, Any], error: Unavailable) -> Response[bytes]:
     """503 when the database does not answer or the order stays locked."""
-    log.warning("request.unavailable", path=request.url.path, error=str(error))
+    tell = log.debug if isinstance(error, TurnedAway) else log.warning  # a crowd would fill the disk
+    tell("request.unavailable", path=request.url.path, error=str(error))
     if request.url.path.endswith("/cancellation"):  # "could not be canceled" would frighten who has canceled
         return answer_problem(request, receipt_unavailable())
     return answer_problem(request, service_unavailable(unconfirmed=isinstance(error, CommitUnknown)))

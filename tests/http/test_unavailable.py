@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from app.embedded.postgres import Postgres
+from app.http.admission import TURNED_AWAY_AFTER
 from app.http.desk import Desk
 from app.main import build_app
 from app.ports import CommitUnknown, Connection, Database, Unavailable
@@ -211,7 +212,9 @@ async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, s
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             api = Api(client, shop.key)
             app.state.desk = _on(desk, Crowded(after=after))
+            began = time.monotonic()
             assert_unavailable(await api.cancel(order.id))
+            assert time.monotonic() - began >= TURNED_AWAY_AFTER, "else a crowd takes all the time to be told so"
             app.state.desk = desk
             assert (await api.cancel(order.id)).status_code == 200
 
