@@ -19,18 +19,21 @@ log = structlog.get_logger()
 class RedisWakeup:
     """``app.ports.WorkerWakeup``, and the other side of the door."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, pause: float = 0.02) -> None:
+        """``pause``: seconds from one knock to the next. Each has every worker look for jobs once."""
         self._redis = redis
+        self._pause = pause
         self._knocking = self._again = False
         self._rest: asyncio.Task[None] | None = None
+        self._quiet_until = 0.0
 
     async def wake(self) -> None:
-        """See ``app.ports.WorkerWakeup``. Who comes while somebody knocks leaves it to one more knock afterwards."""
-        if self._knocking:
+        """See ``app.ports.WorkerWakeup``. Who comes during a knock, or soon after, leaves it to one more afterwards."""
+        if not self._knocking and self._wait() <= 0:
+            await self._knock()
+        else:
             self._again = True
-            return
-        await self._knock()
-        if self._again and (self._rest is None or self._rest.done()):
+        if self._again and not self._knocking and (self._rest is None or self._rest.done()):
             self._rest = asyncio.create_task(self._knock_again())
 
     async def close(self) -> None:
@@ -40,7 +43,11 @@ class RedisWakeup:
 
     async def _knock_again(self) -> None:
         while self._again and not self._knocking:
+            await asyncio.sleep(self._wait())
             await self._knock()
+
+    def _wait(self) -> float:
+        return self._quiet_until - asyncio.get_running_loop().time()
 
     async def _knock(self) -> None:
         self._knocking, self._again = True, False
@@ -50,6 +57,7 @@ class RedisWakeup:
             log.warning("redis.wakeup_skipped", error=type(error).__name__)
         finally:
             self._knocking = False
+            self._quiet_until = asyncio.get_running_loop().time() + self._pause
 
     async def listen(self, knock: asyncio.Event) -> None:
         """Set ``knock`` at every knock, for ever. While Redis is away the event is simply not set."""

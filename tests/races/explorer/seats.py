@@ -60,7 +60,7 @@ class Seat:
             commerce=self.bridge,
             gateway=self._gateway,
             locks=RedisOrderLocks(ours),
-            wakeup=RedisWakeup(ours),
+            wakeup=RedisWakeup(ours, pause=0),
             policy=Policy(),
         )
         self.services = self._services
