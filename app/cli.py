@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         help="answer POST /store/orders/{id}/cancel",
         description="Answers the store route and Stripe's webhooks. Needs DATABASE_URL, REDIS_URL and "
         "MODIFICATION_TOKEN_SECRET (or MODIFICATION_TOKEN_PUBLIC_KEY). Stops on SIGTERM when requests have ended.",
+        epilog="Each of --processes serves from one core, on DATABASE_POOL_SIZE connections (16). All settings, and "
+        "what else is answered, are in the README.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     serve.add_argument("--port", type=_port, default=9100, help="port to listen on (default %(default)s)")
@@ -104,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Does what orders and cancellations have left to do. Run as many as you like, anywhere. Needs "
         "DATABASE_URL, REDIS_URL, STRIPE_API_KEY, MEDUSA_LOCKING and what that asks for. "
         "Ends its running jobs on SIGTERM.",
+        epilog="One process does WORKER_THREADS jobs at once (8), on DATABASE_POOL_SIZE connections (16). For more, "
+        "raise the first or start another worker. METRICS_LISTEN answers probes. All settings are in the README.",
     )
     worker.set_defaults(run=_worker)
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks import cancels, captures, growth, house, voids
-from tests.benchmarks.figures import Figure, as_json, into_readme, say, table
+from tests.benchmarks.figures import MARKS, Figure, as_json, into_readme, say, table
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.scale import FULL, QUICK, SMOKE
 
@@ -38,6 +38,12 @@ def main() -> int:
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(PARTS)}")
     if given.readme and set(given.parts or PARTS) != set(PARTS):
         parser.error("--readme replaces the whole table: it goes with all parts or none named")
+    if given.readme and given.scale == "smoke":
+        parser.error("--readme is for figures, which --smoke has none of")
+    if given.readme and not (given.readme.is_file() and MARKS[0] in given.readme.read_text()):
+        parser.error(f"--readme: {given.readme} is not there, or has no line {MARKS[0]}")
+    if given.json and not given.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {given.json.parent}")
     scale = _SCALES[given.scale or "full"]
     figures: list[Figure] = []
     with Ground(scale.kinds) as ground:
