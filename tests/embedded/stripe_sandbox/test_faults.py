@@ -118,7 +118,7 @@ async def test_delayed_work_is_done_though_nobody_waits_for_it(account: Sandbox,
 async def test_two_at_once_on_one_object_meet_its_lock(account: Sandbox, payments: PaymentIntentService) -> None:
     held = await account.authorize(1000, "eur")
     other = await account.authorize(1000, "eur")
-    await account.fault("payment_intents.capture", "delay", seconds=0.5)
+    await account.fault("payment_intents.capture", "delay", seconds=2)
     capture = asyncio.create_task(payments.capture_async(held["id"]))
     await asyncio.sleep(0.2)
     with pytest.raises(stripe.RateLimitError) as refused:
