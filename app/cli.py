@@ -42,7 +42,7 @@ log = structlog.get_logger()
 _LONGEST_TOKEN: Final = 366 * 86400
 _LINGER: Final = 1.0
 """Seconds between the last connection that is let in and the end of those that ask nothing."""
-_LONGEST_ANSWER: Final = 15
+_LONGEST_ANSWER: Final = 30
 """Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -31,9 +32,8 @@ log = structlog.get_logger()
 
 _crowds = Crowds()
 
-PATIENCE: Final = 7.0
-"""Seconds after its receipt in which a request may begin to write. From then on it waits for a connection, the order's
-lock and its payments', 2 s each at most: in all less than ``CAPTURE_DELAY_SECONDS`` is to be."""
+_SURE_WITHIN: Final = 3.0
+"""Seconds in which a lost commit is looked for: the shopper has waited ten for it already."""
 
 Aftermath: TypeAlias = list[tuple[JobKind, str]]
 """Kind and subject of the jobs that a cancellation leaves to be done."""
@@ -98,7 +98,6 @@ async def _write_as_seen(services: Services, request: CancelRequest) -> tuple[Ca
     if order is None or _is_strange(order, request) or not isinstance(_decide(services, request, order, ()), Cancel):
         return None
     left = _aftermath(services.policy, order)
-    _be_in_time(request)
     async with services.db.single("cancel") as conn:
         written = await services.commerce.cancel_as_seen(conn, order, _cancellation(services, request, left))
     return (Cancel(), left) if written else None
@@ -108,7 +107,6 @@ async def _decide_and_write(
     services: Services, request: CancelRequest
 ) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound, Aftermath]:
     """Under the locks, step by step: whatever the order is like, this has the answer."""
-    _be_in_time(request)
     async with services.db.transaction("cancel") as conn:
         if request.customer_id is not None:
             # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
@@ -125,14 +123,6 @@ async def _decide_and_write(
         await services.commerce.cancel_order(conn, order)
         await cancellations.write(conn, order.id, _cancellation(services, request, left))
         return decision, left
-
-
-def _be_in_time(request: CancelRequest) -> None:
-    """Raise ``Unavailable`` for who has waited so long that a capture of ours could be ahead of him."""
-    waited = time.monotonic() - request.received_at
-    if waited > PATIENCE:
-        message = f"its turn came after {waited:.1f} s"
-        raise Unavailable(message)
 
 
 def _is_strange(order: Order, request: CancelRequest) -> bool:
@@ -167,10 +157,10 @@ async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnk
     out one that is under way, but a statement that has not come that far may still be run after us.
     """
     try:
-        async with services.db.transaction("cancel.confirm") as conn:
+        async with asyncio.timeout(_SURE_WITHIN), services.db.transaction("cancel.confirm") as conn:
             await services.commerce.lock_order(conn, request.order_id)
             made = await cancellations.made_by_request(conn, request.order_id, request.request_id)
-    except Unavailable as error:
+    except (Unavailable, TimeoutError) as error:
         raise lost from error
     if not made:
         raise lost

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from ulid import ULID
+
+_BEHIND: Final = timedelta(minutes=10)
 
 
 def new_id(prefix: str) -> str:
@@ -35,9 +38,9 @@ def earlier(payment_id: str, by: timedelta, not_after: datetime) -> str:
 
 
 def passed(newest: str | None, now: datetime) -> str | None:
-    """How far a look went that left nothing: to the newest id, or till now where that is no ULID and tells no time.
-    It may stay the newest for ever, and the cursor must not stay with it."""
-    return newest if newest is None or made_at(newest) is not None else payment_id_at(now)
+    """How far a look went that left nothing: to the newest id; to a little before now, as hosts' clocks may run behind,
+    where that is no ULID and tells no time: it may stay the newest for ever, and the cursor must not stay with it."""
+    return newest if newest is None or made_at(newest) is not None else payment_id_at(now - _BEHIND)
 
 
 def later(cursor: str, newest: str | None, now: datetime) -> str:

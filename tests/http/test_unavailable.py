@@ -154,10 +154,13 @@ class AnswerLost:
     """A database that commits the cancel, but the answer never comes; ``for_good`` when it cannot be asked later.
     ``under_way``: it has not even begun yet, as where a proxy lost us and the server knows nothing of it."""
 
-    def __init__(self, inner: Database, *, for_good: bool = False, under_way: bool = False) -> None:
+    def __init__(
+        self, inner: Database, *, for_good: bool = False, under_way: bool = False, frozen: bool = False
+    ) -> None:
         self._inner = inner
         self._for_good = for_good
         self._under_way = under_way
+        self._frozen = frozen
         self.crowded = False
 
     def transaction(self, name: str) -> AbstractAsyncContextManager[Connection]:
@@ -179,6 +182,8 @@ class AnswerLost:
     async def _transaction(self, name: str) -> AsyncIterator[Connection]:
         if name == "cancel.confirm" and self._for_good:
             raise Unavailable(name)
+        if name == "cancel.confirm" and self._frozen:
+            await asyncio.sleep(60)
         async with self._inner.transaction(name) as conn:
             yield conn
         if name == "cancel":
@@ -263,3 +268,13 @@ async def test_nothing_is_claimed_of_a_statement_that_may_still_be_run(shop: Sho
     async with losing_answers(settings, shop, under_way=True) as api:
         answer = await api.cancel(order.id)
     assert_unavailable(answer, UNCONFIRMED)
+
+
+async def test_nobody_waits_long_to_be_told_that_a_database_that_froze_says_nothing(
+    shop: Shop, settings: Settings
+) -> None:
+    order = await shop.place()
+    async with losing_answers(settings, shop, frozen=True) as api:
+        began = time.monotonic()
+        assert_unavailable(await api.cancel(order.id), UNCONFIRMED)
+    assert time.monotonic() - began < 8

@@ -79,11 +79,10 @@ class Hand:
 
         return self.before(name, die)
 
-    async def cancel(self, order: PlacedOrder, *, waited: float = 0.0) -> Canceled | Refused | NotFound:
-        """Cancel as the shopper, who has ``waited`` seconds for his turn already."""
-        received_at = time.monotonic() - waited
+    async def cancel(self, order: PlacedOrder) -> Canceled | Refused | NotFound:
+        """Cancel as the shopper."""
         request = CancelRequest(
-            order_id=order.id, request_id="test", canceled_by="token", received_at=received_at, reason=None
+            order_id=order.id, request_id="test", canceled_by="token", received_at=time.monotonic(), reason=None
         )
         return await cancel_order(self.services, request)
 

@@ -19,9 +19,8 @@ from app.embedded.shop_acts import (
     open_order_change,
 )
 from app.embedded.shop_parcels import fulfill
-from app.ports import Unavailable
 from app.store import jobs
-from app.usecases.cancel_order import PATIENCE, Canceled
+from app.usecases.cancel_order import Canceled
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -154,18 +153,6 @@ async def test_a_job_that_a_colleague_has_meanwhile_is_not_ended(hand: Hand, sho
     payment = await shop.payment(order)
     assert payment["captured_at"] is None
     assert '"requires_capture"' in payment["data"]
-
-
-@pytest.mark.parametrize("edited", [False, True], ids=["at once", "step by step"])
-async def test_who_waited_too_long_for_his_turn_may_write_no_more(hand: Hand, shop: Shop, edited: bool) -> None:
-    """With a wait for each lock on top, a capture of ours that falls due meanwhile could be ahead of him."""
-    order = await shop.place()
-    if edited:
-        await open_order_change(shop.conn, order)
-    with pytest.raises(Unavailable, match="its turn came after 7"):
-        await hand.cancel(order, waited=PATIENCE + 0.01)
-    assert await shop.status(order) == "pending"
-    assert isinstance(await hand.cancel(order, waited=PATIENCE - 2), Refused if edited else Canceled)
 
 
 @pytest.mark.parametrize("kind", [JobKind.CAPTURE, JobKind.VOID])
