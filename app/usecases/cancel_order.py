@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 _crowds = Crowds()
 
-_SURE_WITHIN: Final = 3.0
+SURE_WITHIN: Final = 3.0
 """Seconds in which a lost commit is looked for: the shopper has waited ten for it already."""
 
 Aftermath: TypeAlias = list[tuple[JobKind, str]]
@@ -157,7 +157,7 @@ async def _make_sure(services: Services, request: CancelRequest, lost: CommitUnk
     out one that is under way, but a statement that has not come that far may still be run after us.
     """
     try:
-        async with asyncio.timeout(_SURE_WITHIN), services.db.transaction("cancel.confirm") as conn:
+        async with asyncio.timeout(SURE_WITHIN), services.db.transaction("cancel.confirm") as conn:
             await services.commerce.lock_order(conn, request.order_id)
             made = await cancellations.made_by_request(conn, request.order_id, request.request_id)
     except (Unavailable, TimeoutError) as error:

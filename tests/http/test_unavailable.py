@@ -19,6 +19,7 @@ from app.http.desk import Desk
 from app.main import build_app
 from app.ports import CommitUnknown, Connection, Database, Unavailable
 from app.settings import Settings
+from app.usecases import cancel_order
 from tests.http.helpers import assert_answer, everything
 from tests.world import Api, Shop, eventually
 
@@ -271,10 +272,11 @@ async def test_nothing_is_claimed_of_a_statement_that_may_still_be_run(shop: Sho
 
 
 async def test_nobody_waits_long_to_be_told_that_a_database_that_froze_says_nothing(
-    shop: Shop, settings: Settings
+    shop: Shop, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cancel_order, "SURE_WITHIN", 1.0)
     order = await shop.place()
     async with losing_answers(settings, shop, frozen=True) as api:
         began = time.monotonic()
         assert_unavailable(await api.cancel(order.id), UNCONFIRMED)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 6
