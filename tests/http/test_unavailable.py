@@ -153,7 +153,8 @@ async def test_connection_lost_in_the_commit(shop: Shop, api: Api) -> None:
 
 class AnswerLost:
     """A database that commits the cancel, but the answer never comes; ``for_good`` when it cannot be asked later.
-    ``under_way``: it has not even begun yet, as where a proxy lost us and the server knows nothing of it."""
+    ``under_way``: it has not even begun yet, as where a proxy lost us and the server knows nothing of it;
+    ``frozen``: whoever asks later waits."""
 
     def __init__(
         self, inner: Database, *, for_good: bool = False, under_way: bool = False, frozen: bool = False

@@ -142,6 +142,21 @@ async def _collections(shop: Shop, order: PlacedOrder) -> list[Any]:
     return list(await shop.conn.fetch("select * from payment_collection where id = any($1)", order.collection_ids))
 
 
+async def test_a_copy_of_an_older_shop_beside_it_decides_nothing(hand: Hand, shop: Shop) -> None:
+    """A backup in a schema of its own may not know the word "completed"."""
+    await shop.conn.execute("""
+        create schema of_old;
+        create table of_old.payment_collection (
+            status text constraint payment_collection_status_check check (status in ('not_paid', 'authorized'))
+        )
+    """)
+    order = await shop.place()
+    await hand.schedule(order, JobKind.CAPTURE)
+    await hand.run(order, JobKind.CAPTURE)
+    collection = await shop.row("select status from payment_collection where id = $1", order.collection_ids[0])
+    assert collection["status"] == "completed"
+
+
 async def test_where_medusa_does_not_know_the_word_completed(hand: Hand, shop: Shop) -> None:
     """2.0.0 leaves the status as it was, and its check refuses the word."""
     await shop.conn.execute(
