@@ -19,7 +19,10 @@ from app.logs import configure_logs
 from app.settings import Settings
 from app.store.migrate import migrate
 from plugins.medusa_bridge import FUNCTIONS, grant_role
+from tests.leftovers import connected, no_leftovers, pytest_collection_modifyitems, pytest_runtest_call
 from tests.world import ROLE, ROLE_PASSWORD, Api, Shop, serving, settings_for
+
+__all__ = ["no_leftovers", "pytest_collection_modifyitems", "pytest_runtest_call"]
 
 configure_logs("INFO")
 
@@ -74,16 +77,17 @@ async def database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]
     """A shop's database for one test, by its DSN: commits are real, and nobody else sees them."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {shop_template}")
-    yield postgres.dsn(name)
-    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield postgres.dsn(name)
+    finally:
+        await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 async def conn(database: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to this test's database."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close(timeout=5)
+    async with connected(database) as connection:
+        yield connection
 
 
 @pytest.fixture

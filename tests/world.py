@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -58,6 +58,14 @@ def as_role(dsn: str, role: str = ROLE, password: str = ROLE_PASSWORD) -> str:
     return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
 
 
+class Fetches(Protocol):
+    """A connection, or a pool of them."""
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class Shop:
     """A small shop with its Stripe account."""
@@ -82,9 +90,7 @@ class Shop:
 
     async def row(self, query: str, *arguments: object) -> asyncpg.Record:
         """Exactly one row."""
-        rows = await self.conn.fetch(query, *arguments)
-        assert len(rows) == 1, f"{len(rows)} rows for {query}"
-        return rows[0]
+        return await fetch_one(self.conn, query, *arguments)
 
     async def status(self, order: PlacedOrder) -> str:
         """Medusa's ``order.status``."""
@@ -120,6 +126,13 @@ class Shop:
         """What Stripe was asked about the order's intents, by operation (``cancel``, ``capture``, ...)."""
         requests = await self.sandbox.requests(f"payment_intents.{op}")
         return [request for request in requests if request["object_id"] in order.intent_ids]
+
+
+async def fetch_one(conn: Fetches, query: str, *arguments: object) -> asyncpg.Record:
+    """Exactly one row."""
+    rows = await conn.fetch(query, *arguments)
+    assert len(rows) == 1, f"{len(rows)} rows for {query}"
+    return rows[0]
 
 
 class Api:
@@ -203,7 +216,7 @@ async def working(
 async def serving(settings: Settings, key: str) -> AsyncIterator[Api]:
     """The HTTP application, on this event loop."""
     app = build_app(settings)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.7", 40_000))
+    transport = transport_to(app, client=("203.0.113.7", 40_000))
     started, stop = asyncio.Event(), asyncio.Event()
 
     async def live() -> None:
@@ -223,6 +236,11 @@ async def serving(settings: Settings, key: str) -> AsyncIterator[Api]:
     finally:
         stop.set()
         await life
+
+
+def transport_to(app: Any, *, client: tuple[str, int] = ("127.0.0.1", 123)) -> httpx.ASGITransport:
+    """Requests go to the application without a socket. Litestar's types of ASGI are not httpx's."""
+    return httpx.ASGITransport(app, raise_app_exceptions=False, client=client)
 
 
 async def eventually(

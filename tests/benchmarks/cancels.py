@@ -233,6 +233,7 @@ async def _counts(ground: Ground) -> dict[str, int]:
             "(select count(*) from grace.jobs where kind <> 'capture') as jobs, "
             "(select count(*) from grace.jobs where kind = 'capture' and state = 'scheduled') as \"captures waiting\""
         )
+        assert row is not None
         return dict(row)
     finally:
         await conn.close()

@@ -33,6 +33,7 @@ from tests.benchmarks.noop import QUEUES, declare, make_broker
 from tests.benchmarks.orders import Batch, copy_orders, make_holds, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
+from tests.world import fetch_one
 
 SLOW = 0.15
 _UNDER_WAY = (
@@ -180,7 +181,7 @@ async def _drained(conn: asyncpg.Connection, batch: Batch, due: datetime, limit:
             await conn.execute(_CALL_OFF, first, last)
             deadline = float("inf")  # those under way end by themselves
         await asyncio.sleep(0.1)
-    row = await conn.fetchrow(_DONE, first, due, last)
+    row = await fetch_one(conn, _DONE, first, due, last)
     payments = batch.id("pay", batch.first), batch.id("pay", batch.first + batch.count)
     captured = await conn.fetchval(_CAPTURED, *payments)
     assert row["done"] == captured, f"{row['done']} done, {captured} captured of {batch.count}"

@@ -63,7 +63,7 @@ def machine() -> str:
 
 def table(figures: Sequence[Figure]) -> str:
     """For a terminal."""
-    rows = [("part", "figure", "median", "spread", "target", "")]
+    rows: list[tuple[str, ...]] = [("part", "figure", "median", "spread", "target", "")]
     rows += [_cells(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

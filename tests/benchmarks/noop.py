@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from typing import Any
 
 import dramatiq
 from dramatiq import Actor, Worker
@@ -16,7 +17,9 @@ QUEUES = {"async": "noop-async", "sync": "noop-sync"}
 
 def make_broker(redis_url: str) -> RedisBroker:
     """As ours is made, without what ours does differently."""
-    return RedisBroker(url=redis_url, middleware=[AsyncIO()], namespace="grace", heartbeat_timeout=15_000)
+    make: Any = RedisBroker  # untyped
+    broker: RedisBroker = make(url=redis_url, middleware=[AsyncIO()], namespace="grace", heartbeat_timeout=15_000)
+    return broker
 
 
 def declare(broker: dramatiq.Broker) -> dict[str, Actor[..., object]]:
@@ -29,7 +32,7 @@ def declare(broker: dramatiq.Broker) -> dict[str, Actor[..., object]]:
         return None
 
     return {
-        kind: dramatiq.actor(actor_name=queue, queue_name=queue, broker=broker)(function)  # type: ignore[type-var]
+        kind: dramatiq.actor(actor_name=queue, queue_name=queue, broker=broker)(function)
         for (kind, queue), function in zip(QUEUES.items(), (nothing_async, nothing_sync), strict=True)
     }
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import asyncpg
 
@@ -87,7 +88,7 @@ class _Contest:
         scale = self._scale
         batch, bearer = asyncio.run(self._furnish())
         orders = Orders(batch)
-        settings = {"VOID_WAIT_SECONDS": "20", "MEDUSA_EVENTS": "redis"}
+        settings: dict[str, Any] = {"VOID_WAIT_SECONDS": "20", "MEDUSA_EVENTS": "redis"}
         with (
             self._ground.serve(database=self._database, **settings) as api,
             self._ground.workers(database=self._database, **settings),

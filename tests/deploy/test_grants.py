@@ -11,6 +11,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
+from app.embedded.postgres import Postgres
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store import turns
@@ -137,6 +138,7 @@ async def test_what_an_earlier_version_granted_is_revoked(database: str, conn: a
         "has_column_privilege($1, 'payment', 'canceled_at', 'update') as canceled_at",
         role,
     )
+    assert held is not None
     assert tuple(held) == (False, False, True)
 
 
@@ -240,7 +242,7 @@ class Undone:
 
 
 @pytest.fixture(scope="module")
-async def shared(postgres, shop_template: str) -> AsyncIterator[asyncpg.Connection]:
+async def shared(postgres: Postgres, shop_template: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection for tests that leave no trace."""
     name = f"of_grants_{os.getpid()}"
     admin = await asyncpg.connect(postgres.dsn())

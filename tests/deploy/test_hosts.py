@@ -6,8 +6,9 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -111,7 +112,7 @@ async def test_a_host_that_is_cut_off_at_work_loses_and_doubles_nothing(
     for op in ("payment_intents.capture", "payment_intents.cancel"):
         await shop.sandbox.fault(op, "delay", seconds=0.5, times=200)
     for order in kept:
-        await eventually(lambda order=order: shop.job(order, JobKind.CAPTURE), within=60)
+        await eventually(partial(shop.job, order, JobKind.CAPTURE), within=60)
     await shop.conn.execute(
         "update grace.jobs set run_at = now() where kind = 'capture' and state = 'scheduled' and order_id = any($1)",
         [order.id for order in kept],
@@ -149,7 +150,7 @@ def _ip(line: str) -> None:
     subprocess.run(["ip", *line.split()], check=True, capture_output=True)
 
 
-def _passed_on(port: int):
+def _passed_on(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     """A server that passes everything on to a port of the loopback."""
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import asyncpg
 import pytest
@@ -48,7 +49,7 @@ async def test_cancel_void_capture_and_release(shop: Shop, settings: Settings, b
     kept, canceled = orders[: ORDERS // 3], orders[ORDERS // 3 :]
     async with serving(settings, shop.key) as one, serving(settings, shop.key) as other, working(settings):
         for order in kept:
-            await eventually(lambda order=order: shop.job(order, JobKind.CAPTURE), within=60)
+            await eventually(partial(shop.job, order, JobKind.CAPTURE), within=60)
             await make_due(shop, order)
         answers = await asyncio.gather(
             *((one, other)[number % 2].cancel(order.id) for number, order in enumerate(canceled * 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -83,7 +84,7 @@ async def test_workers_that_are_replaced_all_the_time_lose_and_double_nothing(
     with running(settings, tmp_path, "worker", **changes) as worker:
         worker.await_words("worker.ready")
         for so_far in (3, 10):
-            await eventually(lambda so_far=so_far: _at_least(shop, done, so_far), within=60)
+            await eventually(partial(_at_least, shop, done, so_far), within=60)
             worker.terminate()
             stopped.append(worker)
             worker = Program(settings, tmp_path, "worker", **changes)

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.store.grants import as_sql, own_rights
 from plugins.medusa_bridge.grants import medusa_rights
 from tests.doctor.ground import PASSWORD, Clinic
+from tests.leftovers import connected
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop, as_role, settings_for
 
@@ -58,6 +59,5 @@ def dsn(database: str, role: str) -> str:
 @pytest.fixture
 async def reader(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that could not write if it wanted to."""
-    connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close(timeout=5)
+    async with connected(dsn) as connection:
+        yield connection

@@ -81,8 +81,7 @@ async def partly_captured_with_incident(clinic: Clinic) -> PlacedOrder:
 
 async def void_fails_with_incident(clinic: Clinic) -> PlacedOrder:
     order = await clinic.canceled()
-    fault = {"times": None, "object_id": order.intent_ids[0]}
-    await clinic.shop.sandbox.fault("payment_intents.cancel", "error", **fault)
+    await clinic.shop.sandbox.fault("payment_intents.cancel", "error", times=None, object_id=order.intent_ids[0])
     for _ in range(3):
         await clinic.hand.run(order, JobKind.VOID)
     await clinic.hand.run(order, JobKind.RELEASE)

@@ -52,7 +52,8 @@ class Doctor:
     async def report(self, **options: Any) -> dict[str, Any]:
         """What ``--json`` prints."""
         await self(as_json=True, **options)
-        return json.loads(self.out)
+        report: dict[str, Any] = json.loads(self.out)
+        return report
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ async def test_a_stripe_that_does_not_answer_is_no_clean_bill(
         ({"STRIPE_API_BASE": "sandbox"}, "STRIPE_API_BASE is not a URL"),
     ],
 )
-async def test_it_could_not_look(doctor: Doctor, changes: dict[str, str], said: str) -> None:
+async def test_it_could_not_look(doctor: Doctor, changes: dict[str, Any], said: str) -> None:
     assert await doctor(**changes) == 2
     assert said in doctor.err
     assert doctor.out == ""

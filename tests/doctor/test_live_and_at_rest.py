@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import pytest
@@ -139,7 +140,7 @@ async def test_one_snapshot(clinic: Clinic, reader: asyncpg.Connection, monkeypa
     bridge = MedusaBridge(BridgeConfig(), None, None)
     look = bridge.find_defects
 
-    async def meanwhile(conn: asyncpg.Connection, *, at_rest: bool) -> list:
+    async def meanwhile(conn: asyncpg.Connection, *, at_rest: bool) -> list[Any]:
         await clinic.conn.execute("update order_transaction set reference_id = 'capt_x'")
         assert await conn.fetchval("show transaction_isolation") == "repeatable read"
         assert await conn.fetchval("show transaction_read_only") == "on"

@@ -169,7 +169,7 @@ def test_sums_are_compared_as_stripe_rounds_them(currency: str, amount: str, cap
 
 @pytest.mark.parametrize("counts", [{"captures": 2}, {"voids": 2}, {"refunds": 2}])
 def test_what_was_done_twice_has_no_excuse(counts: dict[str, int]) -> None:
-    facts = IntentFacts(state="captured", received=2974, refunded=0, **counts)
+    facts = msgspec.structs.replace(IntentFacts(state="captured", received=2974, refunded=0), **counts)
     excused = examined(CAPTURED, incidents=frozenset(IncidentKind), at_work=frozenset(JobKind))
     assert verdict(excused, facts) == [Defect.DONE_TWICE]
     once = IntentFacts(state="captured", received=2974, refunded=0, captures=1, voids=0, refunds=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,8 @@ def test_idempotency_key() -> None:
     "changed", [{"attempts": 7}, {"generation": 9}, {"failures": 3}, {"in_doubt": True}, {"id": 5}]
 )
 def test_the_same_key_as_long_as_the_outcome_is_unknown(changed: dict[str, int]) -> None:
-    facts = {"id": 4, "kind": JobKind.VOID, "order_id": "order_1", "subject": "pay_01", "state": JobState.RUNNING}
+    facts: dict[str, Any] = {"id": 4, "kind": JobKind.VOID, "order_id": "order_1", "subject": "pay_01"}
+    facts["state"] = JobState.RUNNING
     job = Job(**facts)
     assert Job(**{**facts, **changed}).idempotency_key == job.idempotency_key
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import schemathesis
@@ -46,7 +47,7 @@ def _try(server: Served, shop: Shop, path: str, method: str, examples: int, *, s
         print_blob=True,
     )
     @given(case=st.one_of(*(SCHEMA[path][method].as_strategy(generation_mode=mode) for mode in GenerationMode)))
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         number = next(numbers)
         if number % 4 == 3 and path in (CANCEL, RECEIPT):
             case.path_parameters["order_id"] = "order_1"

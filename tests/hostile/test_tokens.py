@@ -61,7 +61,8 @@ def _forged(claims: dict[str, Any], secret: str, algorithm: str, kid: str) -> st
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-            return jwt.encode(claims, None if algorithm == "none" else secret or "x", algorithm, {"kid": kid})
+            key: Any = None if algorithm == "none" else secret or "x"
+            return jwt.encode(claims, key, algorithm, {"kid": kid})
     except (TypeError, ValueError, jwt.PyJWTError, OverflowError):
         return "unsignable"
 

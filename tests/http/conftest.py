@@ -9,6 +9,7 @@ import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
+from tests.leftovers import connected
 from tests.world import settings_for
 
 pytest.register_assert_rewrite("tests.http.helpers")
@@ -23,6 +24,5 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 @pytest.fixture
 async def rival(database: str) -> AsyncIterator[asyncpg.Connection]:
     """Somebody else in the same database: Medusa, or its admin."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close(timeout=5)
+    async with connected(database) as connection:
+        yield connection

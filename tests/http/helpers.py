@@ -19,6 +19,7 @@ import pytest
 
 from app.embedded.postgres import Postgres
 from app.embedded.shop import PlacedOrder
+from tests.leftovers import connected
 from tests.world import JWT_SECRET, SECRET, Api, Shop, eventually
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -39,11 +40,10 @@ def one_database_a_file() -> Any:
     @pytest.fixture(scope="module")
     async def database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]:
         name = f"file_{os.getpid()}_{next(_numbers)}"
-        admin = await asyncpg.connect(postgres.dsn())
-        await admin.execute(f"create database {name} template {shop_template}")
-        yield postgres.dsn(name)
-        await admin.execute(f"drop database {name} with (force)")
-        await admin.close()
+        async with connected(postgres.dsn()) as admin:
+            await admin.execute(f"create database {name} template {shop_template}")
+            yield postgres.dsn(name)
+            await admin.execute(f"drop database {name} with (force)")
 
     return database
 

@@ -125,7 +125,7 @@ async def test_what_the_rows_say(hand: Hand, shop: Shop, scraper: Scraper) -> No
     order = await shop.place()
     await hand.cancel(order)
     await incidents.open_(shop.conn, order.id, IncidentKind.VOID_FAILED, "")
-    watched = msgspec.structs.replace(hand.services, alert_channels={"webhook": None})  # type: ignore[dict-item]
+    watched = msgspec.structs.replace(hand.services, alert_channels={"webhook": None})
     await announce_incidents(watched)
     await beat(hand.services)
     samples = await scraper.samples()

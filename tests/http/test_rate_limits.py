@@ -87,7 +87,8 @@ async def test_per_address(shop: Shop, limited: Any) -> None:
 
         async def ask(forwarded_for: str | None) -> httpx.Response:
             headers = {} if forwarded_for is None else {"x-forwarded-for": forwarded_for}
-            return await api.cancel(order.id, headers=headers)
+            answer: httpx.Response = await api.cancel(order.id, headers=headers)
+            return answer
 
         assert (await ask("198.51.100.1")).status_code == 200
         assert (await ask("192.0.2.2, 198.51.100.1")).status_code == 200

@@ -128,7 +128,9 @@ async def test_an_event_counts_once(shop: Shop, api: Api) -> None:
     told = await event(shop, order, "payment_intent.canceled")
     answers = [(await post(api, told)).status_code for _ in range(3)]
     assert answers == [200, 200, 200]
-    assert (await shop.job(order, JobKind.LOOK))["state"] == "scheduled"
+    job = await shop.job(order, JobKind.LOOK)
+    assert job is not None
+    assert job["state"] == "scheduled"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from app.ports import CommitUnknown, Connection, Database, Unavailable
 from app.settings import Settings
 from app.usecases import cancel_order
 from tests.http.helpers import assert_answer, everything
-from tests.world import Api, Shop, eventually
+from tests.world import Api, Shop, eventually, transport_to
 
 UNAVAILABLE = {
     "code": "service_unavailable",
@@ -215,7 +215,7 @@ async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, s
     app = build_app(settings)
     async with app.lifespan():
         desk: Desk = app.state.desk
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = transport_to(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             api = Api(client, shop.key)
             app.state.desk = _on(desk, Crowded(after=after))
@@ -233,7 +233,7 @@ async def losing_answers(settings: Settings, shop: Shop, **how: bool) -> AsyncIt
     async with app.lifespan():
         desk: Desk = app.state.desk
         app.state.desk = _on(desk, AnswerLost(desk.services.db, **how))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = transport_to(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://grace.test") as client:
             yield Api(client, shop.key)
 

@@ -154,7 +154,7 @@ class TestCustomer:
 
     async def test_second_factor_given(self, shop: Shop, api: Api) -> None:
         order = await shop.place(account=True)
-        claims = {"mfa_enabled": True, "mfa_challenge_completed_at": "2026-11-22T20:00:00.000Z"}
+        claims: dict[str, Any] = {"mfa_enabled": True, "mfa_challenge_completed_at": "2026-11-22T20:00:00.000Z"}
         answer = await api.cancel(order.id, token=None, headers=bearer(customer_token(order, **claims)))
         assert answer.status_code == 200
 

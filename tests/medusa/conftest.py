@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
@@ -100,7 +100,7 @@ class Sidecars:
             self.stop()
             self._started += 1
             starting = running_sidecar(
-                self._lab, redis=self._redis, directory=self._directory / str(self._started), **settings
+                self._lab, redis=self._redis, directory=self._directory / str(self._started), settings=settings
             )
             self._current, self._settings = self._stack.enter_context(starting), settings
         return self._current
@@ -140,7 +140,7 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ch
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failed test what Medusa and the sidecar had to say."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):

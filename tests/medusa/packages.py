@@ -108,7 +108,7 @@ def _of_one_release(directory: Path) -> None:
     version = manifest["dependencies"]["@medusajs/medusa"]
     if version == _DEFAULT:
         return
-    parts = {}
+    parts: dict[str, str] = {}
     for package in _ROOTS:
         argv = ["npm", "view", f"@medusajs/{package}@{version}", "dependencies", "--json"]
         needs = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)

@@ -57,10 +57,12 @@ def token(order_id: str, **claims: Any) -> str:
 
 
 @contextmanager
-def running_sidecar(lab: Lab, *, redis: str, directory: Path, workers: int = 2, **settings: str) -> Iterator[Sidecar]:
+def running_sidecar(
+    lab: Lab, *, redis: str, directory: Path, workers: int = 2, settings: Mapping[str, str]
+) -> Iterator[Sidecar]:
     """Start it and wait until it is ready. ``redis`` is its own; ``settings`` override the environment below."""
     directory.mkdir(parents=True, exist_ok=True)
-    env = environment(**_settings(lab, redis) | settings)
+    env = environment(**{**_settings(lab, redis), **settings})
     program = str(Path(sys.executable).with_name("medusa-grace"))
     granting = env | {"MIGRATION_DATABASE_URL": lab.surroundings.database, "GRACE_ROLE_PASSWORD": ROLE_PASSWORD}
     migrate = [program, "migrate", "--grants", ROLE]

@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import pytest
@@ -244,7 +244,7 @@ def _skew(monkeypatch: pytest.MonkeyPatch, of_api: float, of_worker: float) -> N
 
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
+        def now(cls, tz: tzinfo | None = None) -> Self:
             return cls.fromtimestamp(real() + wrong(), tz)
 
     monkeypatch.setattr(time, "time", lambda: real() + wrong())

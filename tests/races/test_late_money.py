@@ -29,7 +29,7 @@ from tests.promises import broken_promises
 from tests.races.late.medusa import MINOR
 from tests.races.late.race import Ground, Race
 from tests.usecases.ground import Hand, opened
-from tests.world import Shop, settings_for
+from tests.world import Shop, fetch_one, settings_for
 
 AT_ONCE = 24
 NOTICED_BY = ("void", "webhook", "sweep", "anything")
@@ -161,7 +161,7 @@ async def _judge(ground: Ground, policy: LateMoney, race: Race, line: LedgerLine
         ground.seen[f"late, first seen by {race.noticed_by}"] += 1
     told, still_told = await ground.incidents(race, open_only=False), await ground.incidents(race)
     refund = policy is LateMoney.REFUND
-    rows = await ground.medusa.fetchrow(_ROWS, race.order.payment_ids[0])
+    rows = await fetch_one(ground.medusa, _ROWS, race.order.payment_ids[0])
     in_rows = tuple(to_minor_units(rows[name], "eur") for name in ("captured", "refunded"))
     kept = 0 if refund or not late else MINOR
     checks = {

@@ -41,7 +41,9 @@ async def test_photo_finish(shop: Shop, api: Api, settings: Settings) -> None:
     assert answer.json() == {"order_id": order.id, "status": "canceled", "payment_action": "voided"}
     canceled_at = await shop.conn.fetchval('select canceled_at from "order" where id = $1', order.id)
     assert canceled_at < claims[0], "the cancel did not come before the claim"
-    assert (await shop.job(order, JobKind.CAPTURE))["state"] == "removed"
+    job = await shop.job(order, JobKind.CAPTURE)
+    assert job is not None
+    assert job["state"] == "removed"
     assert await shop.calls(order, "capture") == []
     assert (await shop.sandbox.intent(order.intent_ids[0]))["status"] == "canceled"
     assert await shop.status(order) == "canceled"

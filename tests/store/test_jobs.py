@@ -11,6 +11,7 @@ import pytest
 
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.store import jobs
+from tests.world import fetch_one
 
 KINDS = list(JobKind)
 LOST_AFTER = timedelta(seconds=10)
@@ -64,7 +65,7 @@ async def test_only_the_message_of_the_last_dispatch_takes_the_job(conn: asyncpg
     assert job is not None
     assert (job.state, job.attempts, job.in_doubt) == (JobState.RUNNING, 1, False)
     assert await jobs.take(conn, ref) is None, "the same message twice"
-    row = await conn.fetchrow("select *, lease_until - now() as lease from grace.jobs")
+    row = await fetch_one(conn, "select *, lease_until - now() as lease from grace.jobs")
     assert row["in_doubt"], "from here on Stripe may have been asked"
     assert LEASE - timedelta(seconds=2) < row["lease"] <= LEASE
 
@@ -91,7 +92,7 @@ async def test_the_next_attempt_knows_that_the_last_one_is_in_doubt(conn: asyncp
 async def test_a_failure_waits_and_remembers_since_when(conn: asyncpg.Connection) -> None:
     job = await _taken(conn)
     await jobs.fail(conn, job, delay=timedelta(minutes=3), error="x" * 5000, in_doubt=False, new_key=False)
-    row = await conn.fetchrow("select *, run_at - now() as wait from grace.jobs")
+    row = await fetch_one(conn, "select *, run_at - now() as wait from grace.jobs")
     assert (row["state"], row["lease_until"], len(row["last_error"])) == ("scheduled", None, 2000)
     assert timedelta(minutes=2, seconds=58) < row["wait"] <= timedelta(minutes=3)
     since = row["failing_since"]
@@ -106,7 +107,7 @@ async def test_finishing_ends_doubt_and_failures(conn: asyncpg.Connection) -> No
     job = await _taken(conn)
     await jobs.fail(conn, job, delay=timedelta(0), error="no answer", in_doubt=True, new_key=False)
     await jobs.finish(conn, await _take_again(conn))
-    row = await conn.fetchrow("select * from grace.jobs")
+    row = await fetch_one(conn, "select * from grace.jobs")
     assert (row["state"], row["in_doubt"], row["failures"], row["failing_since"]) == ("done", False, 0, None)
     assert row["last_error"] == "no answer", "what it was is kept"
 
@@ -172,7 +173,7 @@ async def test_a_sweep_puts_back_lost_messages_and_lapsed_leases_and_nothing_els
         "at work": "running",
         "done": "done",
     }
-    crashed = await conn.fetchrow("select * from grace.jobs where subject = 'crashed'")
+    crashed = await fetch_one(conn, "select * from grace.jobs where subject = 'crashed'")
     assert (crashed["in_doubt"], crashed["lease_until"], crashed["failures"]) == (True, None, 2)
     assert await jobs.sweep_lost(conn, queued_for=LOST_AFTER) == 0
 

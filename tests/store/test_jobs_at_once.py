@@ -10,6 +10,7 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobRef
 from app.store import cursors, incidents, jobs
 from tests.store.conftest import Connect
@@ -119,7 +120,7 @@ async def test_a_cursor_is_one_workers_at_a_time(conn: asyncpg.Connection, conne
 
 
 async def test_an_incident_is_announced_by_one_worker(conn: asyncpg.Connection, connect: Connect) -> None:
-    kind = incidents.IncidentKind.VOID_FAILED
+    kind = IncidentKind.VOID_FAILED
     for _ in range(2):
         await incidents.open_(conn, "order_1", kind, "once")
     other = await connect()

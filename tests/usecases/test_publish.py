@@ -52,7 +52,7 @@ async def test_the_job_lands_among_the_prioritized_where_medusas_workers_look(
     order = await _canceled(hand, shop)
     await hand.run(order, JobKind.PUBLISH)
     (waiting,) = await bus.zrange(f"{QUEUE}:prioritized", 0, -1)
-    assert await bus.exists(f"{QUEUE}:{waiting}", f"{QUEUE}:marker", f"{QUEUE}:meta", f"{QUEUE}:pc") == 4
+    assert await bus.exists(f"{QUEUE}:{waiting!s}", f"{QUEUE}:marker", f"{QUEUE}:meta", f"{QUEUE}:pc") == 4
     assert ":" not in waiting, "BullMQ takes no colon in a job's id"
 
 
@@ -127,4 +127,5 @@ async def _canceled(hand: Hand, shop: Shop) -> PlacedOrder:
 
 async def _jobs(bus: Redis) -> list[dict[str, Any]]:
     ids = await bus.zrange(f"{QUEUE}:prioritized", 0, -1)
-    return [await bus.hgetall(f"{QUEUE}:{id_}") for id_ in ids]
+    found = [await bus.hgetall(f"{QUEUE}:{id_!s}") for id_ in ids]
+    return [{str(name): value for name, value in job.items()} for job in found]

@@ -61,7 +61,7 @@ async def test_the_lock_is_taken_as_medusa_takes_it_and_held_over_the_commit(
 
     async def look() -> None:
         for key in await redis.keys("medusa_lock:*"):
-            seen[key] = (await redis.get(key), await redis.ttl(key))
+            seen[str(key)] = (str(await redis.get(key)), await redis.ttl(key))
 
     assert (await hand.before("release.record", look).run(order, JobKind.RELEASE))["state"] == "done"
     assert sorted(seen) == sorted(f"medusa_lock:{item}" for item in order.inventory_item_ids)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import asyncpg
 import pytest
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import Line, PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
+from tests.leftovers import connected
 from tests.usecases.ground import Hand, opened
 from tests.usecases.medusa_api import HANG, SECRET_KEY, MedusaApi, medusa_api
 from tests.world import Shop, settings_for
@@ -21,10 +21,8 @@ from tests.world import Shop, settings_for
 async def medusa(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MedusaApi]:
     """Medusa's admin API, and half a second for it to answer."""
     monkeypatch.setattr("plugins.medusa_bridge.bridge._HTTP_PATIENCE", 0.5)
-    conn = await asyncpg.connect(database)
-    async with medusa_api(conn) as api:
+    async with connected(database) as conn, medusa_api(conn) as api:
         yield api
-    await conn.close()
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ async def test_the_look_reads_what_is_new_and_searches_the_jobs_once(shop: Shop)
     )
     start = payment_id_at(datetime.now(UTC) - timedelta(minutes=2))
     async with shop.conn.transaction():
-        newest = await shop.conn.fetchrow(statement("newest_payment"))
+        newest = await shop.row(statement("newest_payment"))
         await shop.conn.execute(f"prepare look (text, int, text) as {statement('new_authorizations')}")
         look = f"execute look ('{start}', 500, '{newest['id']}')"
         found = [row["payment_id"] for row in await shop.conn.fetch(look)]

@@ -67,7 +67,7 @@ def test_a_worker_that_runs_dry_asks_for_more_without_waiting(broker: RedisBroke
 
 
 def test_messages_are_sent_and_acknowledged_once_by_a_redis_that_has_lost_the_script(broker: JobBroker) -> None:
-    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(pytest.fail)
+    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(_never_run)
     broker.client.script_flush()
     broker.enqueue_all([actor.message(number) for number in range(3)])
     consumer = broker.consume("bells", prefetch=3)
@@ -82,7 +82,7 @@ def test_messages_are_sent_and_acknowledged_once_by_a_redis_that_has_lost_the_sc
 
 def test_a_consumer_that_ends_gives_back_what_it_fetched_and_never_handed_on(broker: RedisBroker) -> None:
     """dramatiq's own would keep it until this worker's heartbeat lapses."""
-    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(pytest.fail)
+    actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(_never_run)
     for number in range(5):
         actor.send(number)
     first = broker.consume("bells", prefetch=5)
@@ -108,3 +108,7 @@ def test_a_shopper_comes_first_and_news_last(broker: RedisBroker) -> None:
     order = sorted(JobKind, key=lambda kind: actors[kind].priority)
     assert order[:2] == [JobKind.VOID, JobKind.CAPTURE]
     assert order[-1] == JobKind.PUBLISH
+
+
+def _never_run(number: int) -> None:
+    pytest.fail(f"{number} was run")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ async def test_two_relays_share_the_work(shop: Shop, settings: Settings) -> None
     async with _relay_elsewhere(settings) as services, working(settings):
         hand = Hand(services, shop)
         for order in orders[:10]:
-            await eventually(lambda order=order: shop.job(order, JobKind.CAPTURE))
+            await eventually(partial(shop.job, order, JobKind.CAPTURE))
             await make_due(shop, order)
         for order in orders[10:]:
             await hand.cancel(order)

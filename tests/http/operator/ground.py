@@ -48,7 +48,7 @@ class FakeMedusa:
         return httpx.Response(200, json={"user": user})
 
     def _who(self, request: httpx.Request) -> str | None:
-        bearer = request.headers.get("authorization", "")
+        bearer = str(request.headers.get("authorization", ""))
         if bearer.startswith("Bearer jwt-"):
             return bearer.removeprefix("Bearer jwt-")
         return self.sessions.get(request.headers.get("cookie", "").removeprefix("connect.sid="))

@@ -62,8 +62,8 @@ async def _replay(postgres: Postgres, name: str, mutant: str | None) -> int:
     else:
         with MUTANTS[mutant].applied():
             record = await replay(dsn, parse(name))
-    for letter, actor in zip(record.plan.letters, record.plan.actors, strict=True):
-        _say(f"{letter} is {actor}")
+    for letter, name in zip(record.plan.letters, record.plan.actors, strict=True):
+        _say(f"{letter} is {name}")
     for number, step in enumerate(record.played.steps):
         _say(f"{number:4} {step}")
     for actor in record.actors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ from app.usecases.take_hint import take_hint
 from tests.races.explorer.cases import Case
 from tests.races.explorer.seats import Seat
 
-Act = Callable[[Seat, Case, str], Awaitable[Any]]
+Act = Callable[[Seat, Case, str], Coroutine[Any, Any, Any]]
 
 
 async def _cancel(seat: Seat, case: Case, letter: str) -> Any:

@@ -51,8 +51,8 @@ from inventory_level as l
 async def judge(conn: asyncpg.Connection, examination: Examination, records: Sequence[Record]) -> None:
     """Write down what is wrong with each record."""
     ids = [record.case.order_id for record in records]
-    rows = {row["id"]: row for row in await conn.fetch(_STATE, ids)}
-    stock = {row["item_id"]: row for row in await conn.fetch(_STOCK)}
+    rows = {row["id"]: dict(row) for row in await conn.fetch(_STATE, ids)}
+    stock = {row["item_id"]: dict(row) for row in await conn.fetch(_STOCK)}
     facts: dict[str, IntentFacts] = {}
     for record in records:
         facts |= record.case.account.facts()
@@ -61,9 +61,9 @@ async def judge(conn: asyncpg.Connection, examination: Examination, records: Seq
         record.findings += _at_rest(record, rows[record.case.order_id], stock[record.case.item_id], facts)
     by_order = {record.case.order_id: record for record in records}
     for finding in await check_promises(conn, examination, stripe=facts, at_rest=True):
-        record = by_order.get(finding.order_id or "")
-        if record is not None and not _excused(record, finding.defect):
-            record.findings.append(f"{finding.defect.value}: {finding.detail}")
+        found = by_order.get(finding.order_id or "")
+        if found is not None and not _excused(found, finding.defect):
+            found.findings.append(f"{finding.defect.value}: {finding.detail}")
 
 
 def _excused(record: Record, defect: Defect) -> bool:

@@ -243,8 +243,9 @@ class Medusa:
                 case.order_id,
                 order["version"],
             )
-            booked = [(payment_id, amount)]
-            if amount is None:
+            if amount is not None:
+                booked = [(payment_id, amount)]
+            else:
                 booked = [(row["id"], row["amount"]) for row in await conn.fetch(_UNBOOKED, case.order_id, payment_id)]
             totals = json.loads(summary["totals"], parse_float=Decimal)
             for reference_id, sum_ in booked:

@@ -31,7 +31,9 @@ class RedisLine:
 
     def get_encoder(self) -> Encoder:
         """As a connection pool."""
-        return Encoder("utf-8", "strict", decode_responses=False)
+        make: Any = Encoder  # untyped
+        encoder: Encoder = make("utf-8", "strict", decode_responses=False)
+        return encoder
 
     def register_script(self, text: str) -> AsyncScript:
         """The lock's scripts."""

@@ -32,7 +32,7 @@ class _Bridge(MedusaBridge):
     def __init__(self, redis: Any) -> None:
         super().__init__(BridgeConfig(locking=Locking.REDIS), redis, None)
 
-    async def publish(self, event: Event, order_id: str) -> None:
+    async def publish(self, event: Event) -> None:
         """Nobody listens."""
 
 

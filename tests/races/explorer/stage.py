@@ -152,8 +152,8 @@ class Stage:
             await self._take(turn)
         order = list(dict.fromkeys([turn.letter for turn in turns] + list(self._actors)))
         while any(not actor.done for actor in self._actors.values()):
-            actor = next((self._actors[letter] for letter in order if self._actors[letter].may_move), None)
-            if actor is None:
+            movable = next((self._actors[letter] for letter in order if self._actors[letter].may_move), None)
+            if movable is None:
                 await self._untie()
                 continue
             while actor.may_move:
@@ -176,7 +176,7 @@ class Stage:
         self.played.cut.append(None)
 
     async def _move(self, actor: Actor, fate: Fate | None) -> None:
-        step = Step(actor.letter, actor.at or "", _NOTES.get(fate, ""))
+        step = Step(actor.letter, actor.at or "", _NOTES[fate] if fate else "")
         self.played.steps.append(step)
         actor.go(fate)
         await self._settle(actor)

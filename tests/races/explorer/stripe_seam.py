@@ -84,7 +84,8 @@ class StripeLine(stripe.HTTPClient):
         body = post_data.encode() if isinstance(post_data, str) else post_data or b""
         reply = await self.send(method.upper(), parts.path, headers, body, parts.query)
         if reply is None:
-            raise stripe.APIConnectionError("the line dropped", should_retry=False)
+            dropped: Any = stripe.APIConnectionError  # untyped
+            raise dropped("the line dropped", should_retry=False)
         return reply.body, reply.status, reply.headers
 
     async def send(

@@ -22,6 +22,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import drop_capture
 from app.embedded.shop_rows import insert, new_id, now_ms, raw, twins
 from app.ports import Answered, PaymentGateway
+from tests.world import fetch_one
 
 MINOR = 2974
 
@@ -67,8 +68,8 @@ class Medusa:
 
     async def _capture(self, taken: Callable[[], object], amount: Decimal | None) -> None:
         (payment_id,) = self.order.payment_ids
-        payment = await self.pool.fetchrow(
-            "select amount, canceled_at, captured_at from payment where id = $1", payment_id
+        payment = await fetch_one(
+            self.pool, "select amount, canceled_at, captured_at from payment where id = $1", payment_id
         )
         if payment["canceled_at"]:
             self.fate = "refused"
@@ -142,7 +143,7 @@ class Medusa:
 
     async def _sum_up(self) -> None:
         (collection_id,) = self.order.collection_ids
-        sums = await self.pool.fetchrow(_SUMS, collection_id)
+        sums = await fetch_one(self.pool, _SUMS, collection_id)
         await self.pause(self.dice.choice((0, 5, 40)))
         await self.pool.execute(
             "update payment_collection set captured_amount = $2, raw_captured_amount = $3::text::jsonb, "
@@ -164,7 +165,8 @@ class Medusa:
         moment = now_ms()
         async with self.pool.acquire() as conn, conn.transaction():
             version = await conn.fetchval('select version from "order" where id = $1', order_id)
-            summary = await conn.fetchrow(
+            summary = await fetch_one(
+                conn,
                 "select id, totals::text as totals from order_summary where order_id = $1 and version = $2",
                 order_id,
                 version,
