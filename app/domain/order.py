@@ -57,11 +57,23 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """When the newest refund row was written. Medusa writes it before it asks, and deletes it when it is refused."""
     last_captured_at: datetime | None = None
     """When the newest capture row was written; tells a capture in flight from one that was left behind."""
+    unbooked: Decimal = Decimal(0)
+    """Of ``captured``, what no order transaction names yet: Medusa books a capture last, once it is over."""
+    is_capturing: bool = False
+    """A capture job of ours runs, or may have reached Stripe without its answer being recorded."""
 
     @property
     def taken(self) -> Decimal:
-        """What was captured; all of it where ``captured_at`` says so and its row is missing."""
-        return max(self.captured, self.amount) if self.captured_at is not None else self.captured
+        """What was captured; all of it where ``captured_at`` says so and no row says how much.
+
+        A final capture below the authorization has ``captured_at`` too: the rest was released with it.
+        """
+        return self.amount if self.captured_at is not None and self.captured == 0 else self.captured
+
+    @property
+    def is_open(self) -> bool:
+        """Whether money can still be captured with it, by Medusa's rows."""
+        return self.captured_at is None and self.canceled_at is None
 
     @property
     def state(self) -> PaymentState:
@@ -85,12 +97,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     read_at: datetime
     """The database's clock at the time of reading: the one clock that every deadline is measured by."""
     customer_id: str | None = None
+    total: Decimal | None = None
+    """What the order's current version comes to, credit lines subtracted, in major units and not rounded; ``None``
+    where no row of the shop's says."""
+    paid: Decimal = Decimal(0)
+    """What was captured for the order less what was refunded, captures in flight included."""
     payments: tuple[Payment, ...] = ()
     live_fulfillments: int = 0
     open_changes: int = 0
     """Edits, transfers and the like that are pending or requested."""
     mark: str = ""
     """The same for the same facts, save ``read_at``: whether they still are what a decision was made from."""
+
+    @property
+    def owed(self) -> Decimal:
+        """What is still to be paid for the current version, never below zero; all that is held without a total."""
+        if self.total is None:
+            return sum((payment.amount - payment.taken for payment in self.payments if payment.is_open), Decimal(0))
+        return max(self.total - self.paid, Decimal(0))
 
     def payment(self, payment_id: str) -> Payment | None:
         """The payment of that id, or ``None`` when it no longer belongs to the order."""

@@ -90,9 +90,21 @@ async def refund_by_medusa(conn: Connection, order: PlacedOrder, payment_id: str
     moment = now_ms()
     async with conn.transaction():
         refund_id, given = await _refund(conn, order, payment_id, amount, moment)
+        overpaid = await conn.fetchval(
+            "SELECT greatest(-(s.totals -> 'raw_pending_difference' ->> 'value')::numeric, 0) FROM order_summary s "
+            'JOIN "order" o ON o.id = s.order_id AND o.version = s.version WHERE o.id = $1',
+            order.id,
+        )
         await add_transaction(conn, order.id, -given, "refund", refund_id, moment)
-        await _credit(conn, order, given, moment)
+        if given > overpaid:
+            await _credit(conn, order, given - overpaid, moment)
     return refund_id
+
+
+async def add_credit_line(conn: Connection, order: PlacedOrder, amount: Decimal) -> None:
+    """What ``POST /admin/orders/:id/credit-lines`` does: the order owes so much less, its payments stay as they are."""
+    async with conn.transaction():
+        await _credit(conn, order, amount, now_ms())
 
 
 async def cancel_by_medusa(conn: Connection, order: PlacedOrder, *, void_succeeded: bool = True) -> None:

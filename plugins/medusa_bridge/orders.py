@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 import asyncpg
+from msgspec import structs
 
 from app.domain.order import Order, OrderState, Payment, Provider
 from app.domain.receipt import OrderLine, OrderSheet
@@ -43,6 +44,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
     if not rows:
         return None
     row = rows[0]
+    payments = tuple(_payment_of_order(row) for row in rows if row["id"] is not None)
     return Order(
         id=row["order_id"],
         state=_state(row["status"], row["order_canceled_at"]),
@@ -51,7 +53,9 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         placed_at=row["created_at"],
         read_at=row["read_at"],
         customer_id=row["customer_id"],
-        payments=tuple(payment_of(row) for row in rows if row["id"] is not None),
+        total=row["total"],
+        paid=_paid(row["booked"], payments),
+        payments=payments,
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
         mark=row["mark"],
@@ -91,6 +95,17 @@ def _state(status: str, canceled_at: datetime | None) -> OrderState:
     if status == "canceled" or canceled_at is not None:
         return OrderState.CANCELED
     return OrderState.COMPLETED if status == "completed" else OrderState.OPEN
+
+
+def _paid(booked: Decimal, payments: Sequence[Payment]) -> Decimal:
+    """By the order's transactions, which know of money beside its payments, or by its payments, whichever is more."""
+    zero = Decimal(0)
+    unbooked = sum((payment.unbooked for payment in payments), zero)
+    return max(booked + unbooked, sum((payment.taken - payment.refunded for payment in payments), zero))
+
+
+def _payment_of_order(row: asyncpg.Record) -> Payment:
+    return structs.replace(payment_of(row), unbooked=row["unbooked"], is_capturing=row["is_capturing"])
 
 
 def payment_of(row: asyncpg.Record) -> Payment:
