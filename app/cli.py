@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import gc
 import os
 import signal
 import socket
 import sys
 import tempfile
 import threading
-import time
 from datetime import timedelta
 from typing import Final
 
 import asyncpg
 import structlog
-from granian import Granian
-from granian.constants import Interfaces
 
 from app.doctor import run_doctor
 from app.embedded.demo import run_demo
@@ -28,10 +23,11 @@ from app.embedded.up import run_up
 from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
-from app.main import check_database, let_servers_be_stopped
+from app.main import check_database
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady
-from app.settings import MIN_SECRET, Role, Settings, SettingsError, read_migration_settings, read_settings
+from app.server import listen
+from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate
 from plugins.medusa_bridge import FUNCTIONS, NoShop, SchemaMismatch, check_shop, grant_role, print_grants
@@ -40,10 +36,6 @@ from workers.main import run_worker
 log = structlog.get_logger()
 
 _LONGEST_TOKEN: Final = 366 * 86400
-_LINGER: Final = 1.0
-"""Seconds between the last connection that is let in and the end of those that ask nothing."""
-_LONGEST_ANSWER: Final = 30
-"""Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
 
 class CommandError(Exception):
@@ -214,40 +206,10 @@ def _serve(options: argparse.Namespace) -> int:
             with tempfile.TemporaryDirectory(prefix="grace-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 count_across_processes()
-                return _listen(options, settings)
-    return _listen(options, settings)
-
-
-def _listen(options: argparse.Namespace, settings: Settings) -> int:
-    let_servers_be_stopped()
-    gc.freeze()  # a server that went through what it was forked with, for rubbish, would copy every page of it
-    _Server(
-        "app.main:create_app",
-        factory=True,
-        interface=Interfaces.ASGI,
-        address=options.host,
-        port=options.port,
-        workers=options.processes,
-        websockets=False,
-        log_enabled=False,
-        workers_kill_timeout=_LONGEST_ANSWER + round(settings.policy.void_wait.total_seconds()),
-        respawn_failed_workers=True,
-        respawn_interval=1.0,
-    ).serve()
+                listen(options.host, options.port, options.processes, settings)
+                return 0
+    listen(options.host, options.port, options.processes, settings)
     return 0
-
-
-class _Server(Granian):  # type: ignore[misc, valid-type]
-    """Granian closes connections that have not sent their request when it is told to stop: a shopper who came just
-    before would get no answer. So nobody new is let in, and those who are in have a moment to ask."""
-
-    def shutdown(self, exit_code: int = 0) -> None:
-        """Called once, in the process that a SIGTERM reaches."""
-        if self._sso is not None:
-            with contextlib.suppress(OSError):
-                self._sso.shutdown(socket.SHUT_RD)  # on a socket that listens: connections are refused from now on
-                time.sleep(_LINGER)
-        super().shutdown(exit_code)
 
 
 def _end_quietly() -> None:

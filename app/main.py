@@ -21,6 +21,7 @@ from app.gateways.receipt_keys import Ed25519Receipts
 from app.gateways.stripe_hints import StripeHints
 from app.http import errors, health, receipts, store_orders, stripe_webhook
 from app.http.api_docs import api_docs
+from app.http.body_limits import BodyLimitMiddleware
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
 from app.http.metrics import request_meter
@@ -164,7 +165,10 @@ def build_app(settings: Settings) -> Litestar:
         lifespan=[lifespan],
         before_request=begin_request,
         before_send=[end_request],
-        middleware=[TracingMiddleware(lambda: app.state.services.tracing)] if settings.watch.traces else [],
+        middleware=[
+            BodyLimitMiddleware(),
+            *([TracingMiddleware(lambda: app.state.services.tracing)] if settings.watch.traces else []),
+        ],
         plugins=[MedusaPlugin(config), *([OperatorPlugin()] if settings.operator_session_secrets else [])],
         request_max_body_size=LARGEST_BODY,
         logging_config=None,

@@ -461,6 +461,11 @@ class Hints(Protocol):
         """Whether webhooks are taken at all."""
         ...
 
+    def check_signature(self, headers: Sequence[str]) -> str:
+        """Return the one signature header if its form and time are right, before the body is received. Raises
+        ``HintRejected``."""
+        ...
+
     def read(self, body: bytes, signature: str) -> Hint | None:
         """The hint of a webhook, ``None`` when it is about nothing of ours. Raises ``HintRejected``."""
         ...

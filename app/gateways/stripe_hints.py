@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,7 +13,14 @@ import stripe
 from app.ports import Hint, HintRejected
 
 TOLERANCE: Final = 300
-"""Seconds between Stripe's signature and our clock. Source: docs.stripe.com/webhooks/signature."""
+"""Seconds between Stripe's signature and our clock, either way. Source: docs.stripe.com/webhooks/signature."""
+
+_SIGNATURE: Final = re.compile(r"t=([0-9]{1,12})(?:,v[0-9]+=[0-9a-f]{64}){1,16}")
+"""Stripe sends one ``v1`` for each secret of a rotation, and a ``v0`` in test mode."""
+_EVENT_ID: Final = re.compile(r"evt_[A-Za-z0-9_]{1,251}")
+_EVENT_TYPE: Final = re.compile(r"[a-z0-9_.]{1,128}")
+_INTENT_ID: Final = re.compile(r"pi_[A-Za-z0-9_]{1,252}")
+_SESSION_ID: Final = re.compile(r"[\x21-\x7e]{0,255}")
 
 _ABOUT_INTENTS: Final = frozenset({"payment_intent.canceled", "payment_intent.succeeded"})
 _ABOUT_CHARGES: Final = frozenset({"charge.refunded"})
@@ -27,6 +36,17 @@ class StripeHints:
     def expected(self) -> bool:
         """See ``app.ports.Hints``."""
         return bool(self._secrets)
+
+    def check_signature(self, headers: Sequence[str]) -> str:
+        """See ``app.ports.Hints``."""
+        if len(headers) != 1:
+            raise HintRejected(f"expected one Stripe-Signature header, got {len(headers)}")
+        form = _SIGNATURE.fullmatch(headers[0])
+        if form is None:
+            raise HintRejected("the Stripe-Signature header is not of the form t=TIME,v1=SIGNATURE")
+        if abs(time.time() - int(form[1])) > TOLERANCE:
+            raise HintRejected(f"the signature's time is more than {TOLERANCE} s from ours")
+        return headers[0]
 
     def read(self, body: bytes, signature: str) -> Hint | None:
         """See ``app.ports.Hints``."""
@@ -54,7 +74,9 @@ class StripeHints:
 
 def _hint(event: dict[str, Any]) -> Hint | None:
     """``None`` for events that cannot concern a hold of ours."""
-    type_, object_ = event["type"], event["data"]["object"]
+    id_, type_, object_ = event["id"], event["type"], event["data"]["object"]
+    if not _matches(_EVENT_ID, id_) or not _matches(_EVENT_TYPE, type_):
+        raise HintRejected("the event's id or type is not of Stripe's form")
     if type_ in _ABOUT_INTENTS:
         intent_id = object_["id"]
     elif type_ in _ABOUT_CHARGES:
@@ -62,7 +84,10 @@ def _hint(event: dict[str, Any]) -> Hint | None:
     else:
         return None
     session = (object_.get("metadata") or {}).get("session_id", "")
-    values = (event["id"], type_, intent_id, session)
-    if not all(isinstance(value, str) and "\x00" not in value for value in values):
+    if not _matches(_INTENT_ID, intent_id) or not _matches(_SESSION_ID, session):
         return None
-    return Hint(id=event["id"], type=type_, intent_id=intent_id, session=session)
+    return Hint(id=id_, type=type_, intent_id=intent_id, session=session)
+
+
+def _matches(form: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None

@@ -60,6 +60,16 @@ async def _count(desk: Desk, request: Request[Any, Any, Any], of_order: str | No
         raise errors.rate_limited(seconds)
 
 
+async def count_webhook(desk: Desk, request: Request[Any, Any, Any], limit: int) -> None:
+    """Count a webhook against its address, apart from a shopper's requests. No limit where addresses have none."""
+    address = _address(desk, request)
+    if address is None or not desk.per_address:
+        return
+    seconds = await desk.limits.exceeded((f"webhooks:{address}", limit))
+    if seconds is not None:
+        raise errors.rate_limited(seconds)
+
+
 def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
     peer = request.client.host if request.client else None
     return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))

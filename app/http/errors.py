@@ -107,6 +107,12 @@ def cancel_refused(reason: Refusal) -> Problem:
             return Problem(422, ErrorBody(code="partial_capture", type="not_allowed", message=message))
 
 
+def request_timeout() -> Problem:
+    """408: the body did not arrive in time."""
+    message = "The request did not arrive completely. Please try again."
+    return Problem(408, ErrorBody(code="request_timeout", type="not_allowed", message=message))
+
+
 def rate_limited(seconds: int) -> Problem:
     """429: too many requests of this address or for this order."""
     message = "Too many requests. Please try again in a moment."
@@ -179,6 +185,8 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 def _refused_by_litestar(error: HTTPException) -> Problem:
     if error.status_code == 404:
         return no_such_route()
+    if error.status_code == 408:
+        return request_timeout()
     body = ErrorBody(code="not_allowed", type="not_allowed", message=error.detail)
     return Problem(error.status_code, body)
 

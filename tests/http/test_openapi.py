@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import re
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from litestar.routes import HTTPRoute
 from app.domain.cancellation import PaymentAction, Refusal
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.receipt_keys import new_key
+from app.http import body_limits, stripe_webhook
 from app.http.contract import build_document
 from app.main import build_app
 from app.ports import Unavailable
@@ -206,6 +209,7 @@ async def test_the_document_and_the_answers_are_the_same(
     await _admission(provoked)
     await _outcomes(provoked)
     await _hooks(provoked)
+    await _half_bodies(provoked, monkeypatch)
     await provoked.ask(("get", KEYS))
     await _limits_and_no_hooks(provoked, settings_for(database, redis_url, sandbox, RATE_LIMIT_PER_ORDER="1"))
     await shop.conn.execute("alter table api_key rename to lost")
@@ -275,6 +279,21 @@ def _hook(secret: str = HOOK_SECRET) -> dict[str, Any]:
 async def _hooks(provoked: Provoked) -> None:
     assert (await provoked.ask(("post", HOOK), **_hook())).status_code == 200
     assert (await provoked.ask(("post", HOOK), **_hook("another"))).status_code == 400
+
+
+async def _half_bodies(provoked: Provoked, monkeypatch: Any) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(30)
+        yield b"}"
+
+    order = await provoked.shop.place()
+    with monkeypatch.context() as patch:
+        patch.setattr(body_limits, "BODY_TIMEOUT", 0.1)
+        assert (await provoked.ask(("post", CANCEL), order.id, content=half())).status_code == 408
+        assert (await provoked.ask(("post", HOOK), **(_hook() | {"content": half()}))).status_code == 408
+        patch.setattr(stripe_webhook, "EVENTS_PER_ADDRESS", 1)
+        assert 429 in [(await provoked.ask(("post", HOOK), **_hook())).status_code for _ in range(4)]
 
 
 async def _failing_hook(provoked: Provoked, monkeypatch: Any) -> None:

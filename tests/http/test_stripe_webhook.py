@@ -15,6 +15,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.shop_acts import cancel_by_medusa
 from app.embedded.stripe_sandbox.client import Sandbox
+from app.http import stripe_webhook
 from app.settings import Settings
 from tests.world import Api, Shop, eventually, serving, settings_for, working
 
@@ -134,7 +135,9 @@ async def test_an_event_counts_once(shop: Shop, api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "at"), [("whsec_wrong", 0), (SECRET, -400), ("", 0)], ids=["forged", "old", "empty secret"]
+    ("secret", "at"),
+    [("whsec_wrong", 0), (SECRET, -400), (SECRET, 400), (SECRET, 86_400_000), ("", 0)],
+    ids=["forged", "old", "of the future", "of a far future", "empty secret"],
 )
 async def test_an_unsigned_event_changes_nothing(shop: Shop, api: Api, secret: str, at: float) -> None:
     order = await placed(shop)
@@ -150,6 +153,89 @@ async def test_both_secrets_of_a_rotation_are_good(shop: Shop, api: Api) -> None
     assert answer.status_code == 200
 
 
+def _signed(raw: bytes, secret: str = SECRET, *, at: float = 0) -> tuple[int, str]:
+    stamp = int(time.time() + at)
+    return stamp, stripe.WebhookSignature._compute_signature(f"{stamp}.{raw.decode()}", secret)
+
+
+FORMS = {
+    "a v0 beside": ("t={t},v1={v1},v0={other}", 200),
+    "both secrets": ("t={t},v1={other},v1={v1}", 200),
+    "sixteen": ("t={t}" + ",v1={other}" * 15 + ",v1={v1}", 200),
+    "a thousand": ("t={t}" + ",v1={other}" * 1000 + ",v1={v1}", 400),
+    "none": ("", 400),
+    "no time": ("v1={v1}", 400),
+    "two times": ("t=1,t={t},v1={v1}", 400),
+    "another scheme alone": ("t={t},v0={v1}", 400),
+    "a time with a sign": ("t=+{t},v1={v1}", 400),
+    "a time in other digits": ("t={arabic},v1={v1}", 400),
+    "blanks": ("t={t}, v1={v1}", 400),
+    "a third part": ("t={t}=1,v1={v1}", 400),
+}
+
+
+@pytest.mark.parametrize(("form", "status"), FORMS.values(), ids=FORMS.keys())
+async def test_forms_of_the_signature_header(shop: Shop, api: Api, form: str, status: int) -> None:
+    order = await placed(shop)
+    raw = json.dumps(await event(shop, order, "payment_intent.canceled")).encode()
+    stamp, signature = _signed(raw)
+    arabic = str(stamp).translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
+    header = form.format(t=stamp, v1=signature, other="0" * 64, arabic=arabic)
+    headers = {b"stripe-signature": header.encode()}
+    answer = await api.client.post("/hooks/stripe", content=raw, headers=headers)
+    assert answer.status_code == status
+    assert (await shop.job(order, JobKind.LOOK) is not None) == (status == 200)
+
+
+async def test_two_signature_headers_are_refused(shop: Shop, api: Api) -> None:
+    order = await placed(shop)
+    raw = json.dumps(await event(shop, order, "payment_intent.canceled")).encode()
+    stamp, signature = _signed(raw)
+    header = f"t={stamp},v1={signature}"
+    for other in (header, "t=1,v1=0", ""):
+        for pair in ([header, other], [other, header]):
+            answer = await api.client.post(
+                "/hooks/stripe", content=raw, headers=[("stripe-signature", one) for one in pair]
+            )
+            assert answer.status_code == 400, pair
+    assert await shop.job(order, JobKind.LOOK) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "evt_" + "x" * 100_000),
+        ("id", "evt_" + "x" * 252),
+        ("id", ""),
+        ("id", "evt_1:payment.captured"),
+        ("id", "evt_\u202e1"),
+        ("id", "evt_1\n"),
+        ("id", 1),
+        ("id", None),
+        ("type", "payment_intent.canceled\n"),
+        ("type", "x" * 100_000),
+        ("type", ["payment_intent.canceled"]),
+    ],
+)
+async def test_an_event_whose_id_or_type_is_not_of_stripes_form(shop: Shop, api: Api, field: str, value: Any) -> None:
+    order = await placed(shop)
+    told = await event(shop, order, "payment_intent.canceled")
+    answer = await post(api, told | {field: value})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_data"
+    assert await shop.job(order, JobKind.LOOK) is None
+
+
+async def test_more_webhooks_of_an_address_than_stripe_sends_are_refused_unread(
+    api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripe_webhook, "EVENTS_PER_ADDRESS", 5)
+    answers = [await api.client.post("/hooks/stripe", content=b"{}") for _ in range(12)]  # two windows at most
+    assert {answer.status_code for answer in answers} == {400, 429}
+    order = await shop.place()
+    assert (await api.cancel(order.id)).status_code == 200, "a shopper's requests are counted apart"
+
+
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'{"id":"e"}', b'{"type":"payment_intent.canceled"}', b"\xff"])
 async def test_a_signed_body_that_is_no_event(api: Api, body: bytes) -> None:
     assert (await post(api, body)).status_code == 400
@@ -162,6 +248,9 @@ async def test_a_signed_body_that_is_no_event(api: Api, body: bytes) -> None:
         {"id": None},
         {"id": 7, "metadata": {"session_id": []}},
         {"id": "pi\x00", "metadata": {}},
+        {"id": "pi_" + "x" * 100_000, "metadata": {}},
+        {"id": "pi_1", "metadata": {"session_id": "payses_" + "x" * 100_000}},
+        {"id": "pi_1", "metadata": {"session_id": "payses_\u202e"}},
     ],
 )
 async def test_an_event_of_somebody_else_is_taken_and_forgotten(shop: Shop, api: Api, object_: dict[str, Any]) -> None:

@@ -83,6 +83,8 @@ _UNAVAILABLE: Final = _refused(
     "service_unavailable", "the database does not answer, or the order stays locked", errors.service_unavailable()
 )
 
+_TIMEOUT: Final = _refused("request_timeout", "the body did not arrive in time", errors.request_timeout())
+
 _REFUSALS: Final = {
     Refusal.CAPTURED: "the money is captured",
     Refusal.COMPLETED: "the order is completed",
@@ -107,6 +109,7 @@ CANCEL: Final = (
     _refused(
         "invalid_data", "a wrong body", errors.invalid_data("Invalid request: reason must not contain NUL characters")
     ),
+    _TIMEOUT,
     *(_refused(reason.value, when, errors.cancel_refused(reason)) for reason, when in _REFUSALS.items()),
     _UNAVAILABLE,
     _refused(
@@ -212,9 +215,11 @@ HOOK: Final = (
     Answer(status=200, name="received", when="taken in", example={"received": True}, schema="Received"),
     _refused(
         "invalid_data",
-        "not signed by Stripe, too old, or unreadable",
-        errors.invalid_data("Invalid webhook: no signature"),
+        "not signed by Stripe, too old or of the future, or unreadable",
+        errors.invalid_data("Invalid webhook: the signature does not fit the body"),
     ),
+    _TIMEOUT,
+    _refused("rate_limited", "too many webhooks of an address", errors.rate_limited(50)),
     _refused("not_found", "STRIPE_WEBHOOK_SECRET is not set", errors.no_such_route()),
     _refused(
         "service_unavailable", "the database does not answer: Stripe sends it again", errors.service_unavailable()
