@@ -40,7 +40,7 @@ HOMES = {
         "plugins.medusa_bridge.storefront",
     },
     "jinja2": {"app.http.operator.views"},
-    "granian": {"app.cli", "app.embedded"},
+    "granian": {"app.embedded", "app.server"},
     "app.embedded": {"app.cli", "app.embedded"},
     "prometheus_client": {"app.gateways.prometheus_meters"},
     "sentry_sdk": {"app.gateways.sentry_channel"},
