@@ -1,0 +1,295 @@
+"""Medusa deletes softly: to every statement of the bridge, a row with ``deleted_at`` is as good as gone.
+
+Each statement runs on a shop where rows of one table are deleted softly, and on the same shop without those rows: both
+must come to the same. Each ``deleted_at is null`` is then taken out once, and must be missed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from app.embedded.shop import Line, PlacedOrder, create_publishable_key
+from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
+from app.embedded.shop_parcels import fulfill
+from app.embedded.stripe_sandbox.client import Sandbox
+from app.embedded.valkey import Valkey
+from app.gateways.stripe_gateway import StripeGateway
+from plugins.medusa_bridge.sqlfile import FOLDER
+from tests.doctor.ground import SYSTEM, Clinic
+from tests.doctor.healthy import HEALTHY
+from tests.doctor.seeds import SEEDS
+from tests.http.helpers import one_database_a_file
+from tests.leftovers import connected
+from tests.usecases.ground import Hand, opened
+from tests.world import Shop, settings_for
+
+STATEMENTS: Final = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.sql"))}
+PREDICATE: Final = re.compile(r"(?:to_jsonb\(\w+\) ->> '|(?<!\w)(?:\w+\.)?)deleted_at'? is null")
+GUARDS: Final = [(name, n) for name, text in STATEMENTS.items() for n, _ in enumerate(PREDICATE.finditer(text))]
+ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
+    ("cancel_order", "order"): "by the id of an order that lock_order has just read",
+    ("cancel_order", "payment"): "by the ids of payments that lock_order has just read",
+    ("canceled_elsewhere", "order"): "lock_order has the last word on each",
+    ("captures_without_transaction", "payment"): "by the id of a payment that lock_order has just read",
+    ("drift_of_payment", "payment"): "by the id of a payment that lock_order has just read",
+    ("drift_of_payment", "payment_collection"): "by the id of a payment that lock_order has just read",
+    ("drift_of_payment", "order"): "by the id of an order that lock_order has just read",
+    ("find_drifted_levels", "order_item"): "names the order of a line of any version, those that an edit replaced too",
+    ("find_drifted_levels", "reservation_item"): "names the order that once reserved there",
+    ("find_numbers_unlike_raw", "order"): "rows of a deleted order are compared as well",
+    ("find_numbers_unlike_raw", "payment"): "captures of a deleted payment are compared as well",
+    (
+        "find_numbers_unlike_raw",
+        "order_item",
+    ): "names the order of a line of any version, those that an edit replaced too",
+    ("find_orphan_reservations", "order_item"): "a line of any version, those that an edit replaced too",
+    ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
+    ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
+    ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
+    ("touched_after_cancel", "order"): "lock_order has the last word on each",
+}
+"""Tables whose softly deleted rows a statement reads as well, and why."""
+
+REDUNDANT: Final[Mapping[tuple[str, int], str]] = {}
+"""Predicates that nothing can tell from none, and why they stay."""
+
+NOT_A_SHOP: Final = {"column_dropped", "index_dropped", "never_noticed"}
+WRITES: Final = re.compile(r"^\s*(update|insert|delete)\b", re.MULTILINE)
+
+PARAMETERS: Final[Mapping[str, Any]] = {
+    "order_id": lambda row: row["order_id"],
+    "payment_id": lambda row: row["payment_id"],
+    "payment_collection_id": lambda row: row["collection_id"],
+    "payment_session_id": lambda row: row["session_id"],
+    "intent_id": lambda row: row["intent_id"],
+    "version": lambda row: row["version"],
+    "token": lambda row: row["token"],
+    "an id of an order, payment or PaymentIntent": lambda row: row["payment_id"],
+    "order_ids": lambda row: row["order_ids"],
+    "ids of the payments": lambda row: row["payment_ids"],
+    "reservation_ids": lambda row: row["reservation_ids"],
+    "intent ids": lambda row: row["intent_ids"],
+    "whether": lambda row: True,
+    "how far back": lambda row: timedelta(days=1),
+    "how long": lambda row: timedelta(0),
+    "window": lambda row: 10_000,
+    "limit": lambda row: 10_000,
+    "last job looked at": lambda row: 0,
+    "decimal digits": lambda row: 2,
+    "paid": lambda row: 5,
+    "refunded": lambda row: 3,
+    "the same as a display number": lambda row: None,
+    "payment id to start after": lambda row: "pay_",
+    "newest payment id": lambda row: "pay_z",
+}
+"""What a statement's parameter is, by how its first line begins to explain it; ``row`` is a payment with its order."""
+
+_ROWS: Final = """
+select o.id as order_id, o.version, p.id as payment_id, p.payment_collection_id as collection_id,
+    p.payment_session_id as session_id, p.data ->> 'id' as intent_id,
+    (select array_agg(id) from "order") as order_ids, (select array_agg(id) from payment) as payment_ids,
+    (select array_agg(id) from reservation_item) as reservation_ids,
+    (select array_agg(data ->> 'id') from payment) as intent_ids,
+    (select token from api_key limit 1) as token
+from "order" as o
+join order_payment_collection as l on l.order_id = o.id
+join payment as p on p.payment_collection_id = l.payment_collection_id
+where o.id = any($1::text[])
+order by p.id
+"""
+_SOFT_TABLES: Final = (
+    "select table_name from information_schema.columns where table_schema = 'public' and column_name = 'deleted_at'"
+)
+_CHOSEN: Final = {"all of them": "true", "every other one": "rank % 2 = 0", "the others": "rank % 2 = 1"}
+
+database = one_database_a_file()
+
+
+@pytest.fixture(scope="module")
+async def scene(database: str, sandbox_url: str, valkey: Valkey) -> AsyncIterator[Scene]:
+    """A shop with an order in every state, sound or not."""
+    sandbox = Sandbox(sandbox_url, "sk_test_of_soft_deletes")
+    settings = settings_for(database, valkey.url(9), sandbox, VOID_WAIT_SECONDS="0")
+    gateway = StripeGateway.open(sandbox.key, sandbox.url)
+    async with connected(database) as conn, opened(settings) as services:
+        shop = Shop(conn, sandbox, await create_publishable_key(conn))
+        clinic = Clinic(shop, Hand(services, shop), gateway)
+        for name, act in {**HEALTHY, **SEEDS}.items():
+            if name not in NOT_A_SHOP:
+                await act(clinic)
+        focus = await _focus(clinic)
+        await clinic.let_an_hour_pass()
+        await conn.execute("set session_replication_role = replica")  # rows may go without those that refer to them
+        tables = {row["table_name"] for row in await conn.fetch(_SOFT_TABLES)}
+        rows = [dict(row) for row in await conn.fetch(_ROWS, focus)]
+        async with conn.transaction():  # of which every now() is the same
+            yield Scene(conn, tables, rows)
+    await gateway.close()
+
+
+async def _focus(clinic: Clinic) -> list[str]:
+    """Orders that statements about one order are tried on: something of everything hangs on each."""
+    orders = [await clinic.canceled(amounts=("20", "9.7381"), lines=[Line(quantity=2), Line()])]
+    orders += [await clinic.watched(lines=[Line(), Line(quantity=3)]), await clinic.captured()]
+    orders.append(await clinic.place(payments=SYSTEM))
+    await capture_by_medusa(clinic.conn, orders[-1], orders[-1].payment_ids[0], in_flight=True)
+    orders.append(await HEALTHY["partly_refunded"](clinic))
+    orders += [await _refund_failed(clinic), await _void_waits(clinic)]
+    orders.append(await clinic.place(amounts=("20", "9.7381"), same_collection=False))
+    for order in orders[1:3]:
+        await fulfill(clinic.conn, order)
+        await open_order_change(clinic.conn, order)
+    return [order.id for order in orders]
+
+
+async def _refund_failed(clinic: Clinic) -> PlacedOrder:
+    """Captured by us, canceled by Medusa, which only logs that its refund failed."""
+    order = await clinic.watched()
+    await clinic.finish(order)
+    await clinic.mark_canceled(order)
+    return order
+
+
+async def _void_waits(clinic: Clinic) -> PlacedOrder:
+    """Captured and given back in part, canceled, and not voided yet."""
+    order = await clinic.place(payments=SYSTEM)
+    await capture_by_medusa(clinic.conn, order, order.payment_ids[0], Decimal(10))
+    await refund_by_medusa(clinic.conn, order, order.payment_ids[0], Decimal(4))
+    await clinic.mark_canceled(order)
+    await clinic.job(order, "void", order.payment_ids[0], "scheduled")
+    return order
+
+
+class Scene:
+    """The shop, and what statements come to in it."""
+
+    def __init__(self, conn: asyncpg.Connection, tables: set[str], rows: list[dict[str, Any]]) -> None:
+        self._conn = conn
+        self._rows = rows
+        self.tables = tables
+        self._known: dict[tuple[str, str, str], Any] = {}
+
+    def tables_of(self, text: str) -> list[str]:
+        """Tables that the statement names and whose rows are deleted softly."""
+        return sorted(self.tables & set(re.findall(r"\b(?:from|join|update)\s+\"?(\w+)\"?", text)))
+
+    async def after(self, text: str, table: str, chosen: str, *, soft: bool) -> Any:
+        """What the statement comes to when these rows are deleted."""
+        async with self._undone():
+            ranked = f'select id, row_number() over (order by id) as rank from "{table}"'
+            found = await self._conn.fetch(f"select id from ({ranked}) as r where {_CHOSEN[chosen]}")
+            doomed = [row["id"] for row in found]
+            act = f'update "{table}" set deleted_at = now()' if soft else f'delete from "{table}"'
+            await self._conn.execute(f"{act} where id = any($1::text[])", doomed)
+            return await self._outcome(text, table, set(doomed))
+
+    async def gone(self, name: str, table: str, chosen: str) -> Any:
+        """What it comes to when the rows are no longer there."""
+        key = (name, table, chosen)
+        if key not in self._known:
+            self._known[key] = await self.after(STATEMENTS[name], table, chosen, soft=False)
+        return self._known[key]
+
+    async def _outcome(self, text: str, table: str, doomed: set[str]) -> Any:
+        outcomes = []
+        for arguments in self._arguments(text):
+            async with self._undone():
+                rows = await self._conn.fetch(text, *arguments)
+                outcomes.append(sorted(_comparable(row) for row in rows))
+                if WRITES.search(text):
+                    outcomes.append(await self._written(table, doomed))
+        return outcomes
+
+    async def _written(self, table: str, doomed: set[str]) -> list[str]:
+        """All rows, save those that are to be gone: a change of these is shown."""
+        parts = [f"select '{name}', id, to_jsonb(t)::text from \"{name}\" as t" for name in sorted(self.tables)]
+        rows = [tuple(row) for row in await self._conn.fetch(" union all ".join(parts))]
+        untouched = (
+            f"select id from \"{table}\" where id = any($1::text[]) and updated_at < now() - interval '1 minute'"
+        )
+        same = {row["id"] for row in await self._conn.fetch(untouched, list(doomed))}
+        return sorted(str(row) for row in rows if row[0] != table or row[1] not in same)
+
+    def _arguments(self, text: str) -> list[tuple[Any, ...]]:
+        named = _parameters(text)
+        if not named:
+            return [()]
+        found: dict[str, tuple[Any, ...]] = {}
+        for row in self._rows:
+            arguments = tuple(PARAMETERS[name](row) for name in named)
+            found.setdefault(repr(arguments), arguments)
+        return list(found.values())
+
+    @asynccontextmanager
+    async def _undone(self) -> AsyncIterator[None]:
+        transaction = self._conn.transaction()
+        await transaction.start()
+        try:
+            yield
+        finally:
+            await transaction.rollback()
+
+
+def _parameters(text: str) -> list[str]:
+    """Names of ``PARAMETERS``, in the order of ``$1``, ``$2``, as the statement's first lines explain them."""
+    comments = " ".join(line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--"))
+    count = max((int(number) for number in re.findall(r"\$(\d)", text)), default=0)
+    names = []
+    for number in range(1, count + 1):
+        explained = re.search(rf"\${number} ([^$]+)", comments)
+        assert explained, f"what is ${number}? Say so in the statement's first line: {text}"
+        fitting = [name for name in PARAMETERS if re.match(rf"{re.escape(name)}\b", explained[1])]
+        assert fitting, f"PARAMETERS does not know {explained[1]!r} (${number}) of: {text}"
+        names.append(max(fitting, key=len))
+    return names
+
+
+def _comparable(row: asyncpg.Record) -> str:
+    """Without the moments at which it was read."""
+    return repr([(name, value) for name, value in row.items() if name != "read_at"])
+
+
+def _without(text: str, number: int) -> str:
+    """The statement, which has lost its predicate of that number."""
+    found = list(PREDICATE.finditer(text))[number]
+    return f"{text[: found.start()]}true{text[found.end() :]}"
+
+
+def _cases(scene: Scene, text: str) -> Iterator[tuple[str, str]]:
+    return ((table, chosen) for table in scene.tables_of(text) for chosen in _CHOSEN)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in GUARDS}))
+async def test_a_row_that_is_deleted_softly_is_as_good_as_gone(scene: Scene, name: str) -> None:
+    text = STATEMENTS[name]
+    for table, chosen in _cases(scene, text):
+        if (name, table) in ON_PURPOSE:
+            continue
+        seen = await scene.after(text, table, chosen, soft=True)
+        assert seen == await scene.gone(name, table, chosen), f"{chosen} of {table}"
+
+
+@pytest.mark.parametrize(("name", "number"), GUARDS)
+async def test_each_predicate_would_be_missed(scene: Scene, name: str, number: int) -> None:
+    text = _without(STATEMENTS[name], number)
+    missed = False
+    for table, chosen in _cases(scene, text):
+        if await scene.after(text, table, chosen, soft=True) != await scene.gone(name, table, chosen):
+            missed = True
+            break
+    assert missed != ((name, number) in REDUNDANT), STATEMENTS[name]
+
+
+def test_what_is_read_on_purpose_is_named_by_its_statement() -> None:
+    assert len(GUARDS) > 100
+    for name, table in ON_PURPOSE:
+        assert re.search(rf"\b{table}\b", STATEMENTS[name]), f"{name} does not name {table} any more"
+    assert set(REDUNDANT) <= set(GUARDS)
