@@ -9,7 +9,8 @@ from enum import StrEnum
 import msgspec
 
 from app.domain.jobs import Job, JobKind, JobState
-from app.domain.order import Order, OrderState, PaymentState
+from app.domain.money import covers, to_minor_units
+from app.domain.order import Order, OrderState, PaymentState, SessionState
 
 
 class Refusal(StrEnum):
@@ -22,6 +23,7 @@ class Refusal(StrEnum):
     CAPTURE_IN_FLIGHT = "capture_in_flight"
     GRACE_PERIOD_OVER = "grace_period_over"
     ORDER_CHANGE_PENDING = "order_change_pending"
+    PAYMENT_UNKNOWN = "payment_unknown"
 
 
 class PaymentAction(StrEnum):
@@ -87,7 +89,8 @@ def decide_cancel(
     if order.state is OrderState.COMPLETED:
         return Refused(Refusal.COMPLETED)
     states = {payment.state for payment in order.payments}
-    taken = states & {PaymentState.CAPTURED, PaymentState.PARTIALLY_CAPTURED}
+    paid = any(session.state is SessionState.TAKEN for session in order.sessions)
+    taken = paid or states & {PaymentState.CAPTURED, PaymentState.PARTIALLY_CAPTURED}
     if PaymentState.PARTIALLY_CAPTURED in states or (taken and states & {PaymentState.HELD}):
         return Refused(Refusal.PARTIAL_CAPTURE)
     if taken:
@@ -100,7 +103,20 @@ def decide_cancel(
         return Refused(Refusal.GRACE_PERIOD_OVER)
     if order.open_changes:
         return Refused(Refusal.ORDER_CHANGE_PENDING)
+    if _is_payment_unknown(order):
+        return Refused(Refusal.PAYMENT_UNKNOWN)
     return Cancel()
+
+
+def _is_payment_unknown(order: Order) -> bool:
+    """Whether the order owes money and its own links do not lead to who pays it.
+
+    Marketplaces split a cart's order into several that are linked to no payment collection. A hold that lapsed or was
+    canceled is known: the order can be canceled.
+    """
+    if to_minor_units(order.owed, order.currency) <= 0:
+        return False
+    return not order.payment_known or (order.money_in_cart and not covers(order.live, order.owed, order.currency))
 
 
 def in_flight(capture: Job) -> bool:
@@ -114,12 +130,17 @@ def payment_action(order: Order, voids: Iterable[Job], *, trouble: bool) -> Paym
     """What to tell the shopper about the money of a canceled order.
 
     ``voids`` are the order's void jobs, ``trouble`` says that an incident about its money is open.
-    Payments without a void job were canceled by Medusa, and are judged by their rows.
+    Payments without a void job were canceled by Medusa, and are judged by their rows. The job of a session stands for
+    the payment that was made of it since.
     """
-    by_payment = {job.subject: job for job in voids}
-    if trouble or any(job.state is JobState.DEAD for job in by_payment.values()):
+    by_subject = {job.subject: job for job in voids}
+    if trouble or any(job.state is JobState.DEAD for job in by_subject.values()):
         return PaymentAction.VOID_FAILED
-    states = [_void_state(payment.state, by_payment.get(payment.id)) for payment in order.payments]
+    states = [
+        _void_state(payment.state, by_subject.get(payment.id) or by_subject.get(payment.session_id or ""))
+        for payment in order.payments
+    ]
+    states += [_session_state(session.state, by_subject.get(session.id)) for session in order.sessions]
     for worst in (PaymentAction.VOID_FAILED, PaymentAction.VOID_PENDING, PaymentAction.VOIDED):
         if worst in states:
             return worst
@@ -136,3 +157,9 @@ def _void_state(state: PaymentState, job: Job | None) -> PaymentAction:
             return PaymentAction.VOID_PENDING
         case PaymentState.CAPTURED | PaymentState.PARTIALLY_CAPTURED | PaymentState.CAPTURE_IN_FLIGHT:
             return PaymentAction.NONE
+
+
+def _session_state(state: SessionState, job: Job | None) -> PaymentAction:
+    if state is SessionState.OPEN or (job is not None and job.state is not JobState.DONE):
+        return PaymentAction.VOID_PENDING
+    return PaymentAction.VOIDED if state is SessionState.CANCELED and job is not None else PaymentAction.NONE

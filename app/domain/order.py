@@ -51,6 +51,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     captured: Decimal = Decimal(0)
     refunded: Decimal = Decimal(0)
     intent_id: str | None = None
+    session_id: str | None = None
+    """The payment session that it came from."""
     captured_at: datetime | None = None
     canceled_at: datetime | None = None
     last_refunded_at: datetime | None = None
@@ -86,6 +88,50 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return PaymentState.HELD if self.canceled_at is None else PaymentState.CANCELED
 
 
+class SessionState(StrEnum):
+    """Where a payment session without a payment stands, by the shop's last word about its intent."""
+
+    OPEN = "open"
+    """The intent can still be paid, or is being paid."""
+    TAKEN = "taken"
+    CANCELED = "canceled"
+
+
+class PaymentSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A PaymentIntent that the shop has no payment for (yet), in major units of ``currency``.
+
+    Deferred methods (SEPA, bank transfer) leave an order with a session alone: the payment is inserted days later.
+    """
+
+    id: str
+    collection_id: str
+    provider: Provider
+    provider_id: str
+    currency: str
+    amount: Decimal
+    intent_id: str
+    intent_status: str | None = None
+    """Stripe's own word for it, as recorded."""
+    refunded: Decimal = Decimal(0)
+    """What was given back of a session that was paid after the cancel, as recorded."""
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands; a status that is not known counts as open."""
+        match self.intent_status:
+            case "canceled":
+                return SessionState.CANCELED
+            case "succeeded":
+                return SessionState.TAKEN
+            case _:
+                return SessionState.OPEN
+
+    @property
+    def taken(self) -> Decimal:
+        """What was paid."""
+        return self.amount if self.state is SessionState.TAKEN else Decimal(0)
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order and its payments. Drafts and deleted orders are nobody's: they are never read as an order."""
 
@@ -103,6 +149,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     paid: Decimal = Decimal(0)
     """What was captured for the order less what was refunded, captures in flight included."""
     payments: tuple[Payment, ...] = ()
+    sessions: tuple[PaymentSession, ...] = ()
+    """Sessions at Stripe that no payment was made of."""
+    payment_known: bool = True
+    """A payment or a payment session of any provider, in any state, is linked to the order."""
+    money_in_cart: bool = False
+    """Money that is held or taken, or a session that may be paid, is reached through the order's cart alone."""
     live_fulfillments: int = 0
     open_changes: int = 0
     """Edits, transfers and the like that are pending or requested."""
@@ -116,6 +168,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             return sum((payment.amount - payment.taken for payment in self.payments if payment.is_open), Decimal(0))
         return max(self.total - self.paid, Decimal(0))
 
-    def payment(self, payment_id: str) -> Payment | None:
-        """The payment of that id, or ``None`` when it no longer belongs to the order."""
-        return next((payment for payment in self.payments if payment.id == payment_id), None)
+    def payment(self, subject: str) -> Payment | None:
+        """The payment of that id, or the one made of the session of that id; ``None`` when the order has neither."""
+        return next((payment for payment in self.payments if subject in (payment.id, payment.session_id)), None)
+
+    def session(self, session_id: str) -> PaymentSession | None:
+        """The session of that id, while no payment was made of it."""
+        return next((session for session in self.sessions if session.id == session_id), None)
+
+    @property
+    def live(self) -> Decimal:
+        """What is held and not captured, and what open sessions may still bring."""
+        holds = (payment.amount for payment in self.payments if payment.state is PaymentState.HELD)
+        coming = (session.amount for session in self.sessions if session.state is SessionState.OPEN)
+        return sum(holds, Decimal(0)) + sum(coming, Decimal(0))

@@ -134,18 +134,20 @@ async def place_order(
     is_draft: bool = False,
     placed_ago: timedelta = timedelta(0),
     now: datetime | None = None,
+    total: Decimal | None = None,
 ) -> PlacedOrder:
     """Write what Medusa has written when a checkout is complete, ``placed_ago`` before ``now``.
 
-    The order's total is the sum of the payments where all of them have an amount, else lines, shipping and tax.
+    ``total`` is the sum of the payments where all of them have an amount, else lines, shipping and tax.
     ``same_collection=False`` gives each payment a payment collection of its own.
     """
     moment = in_ms(now or now_ms()) - placed_ago
     written = _Written(moment, {"created_at": moment, "updated_at": moment})
-    total = (sum((line.unit_price * line.quantity for line in lines), Decimal(0)) + SHIPPING) * TAX
     given = [payment.amount for payment in payments if payment.amount is not None]
-    if len(given) == len(payments) > 0:
+    if total is None and len(given) == len(payments) > 0:
         total = sum(given, Decimal(0))
+    if total is None:
+        total = (sum((line.unit_price * line.quantity for line in lines), Decimal(0)) + SHIPPING) * TAX
     async with conn.transaction():
         customer, address = await _customer(conn, written, customer_id, email, account=account)
         order_id = written.new("order")
@@ -277,7 +279,12 @@ async def _write_payments(
             {"id": written.new("pay_col"), "currency_code": currency, **sums, "status": "authorized", **written.stamps}
         )
     await insert(conn, "payment_collection", *collections)
+    cart = {"order_id": order_id, "cart_id": written.new("cart"), "id": new_id("ordercart", written.moment)}
+    await insert(conn, "order_cart", {**cart, **written.stamps})
     for collection in collections:
+        of_cart = {"cart_id": cart["cart_id"], "payment_collection_id": collection["id"]}
+        paid = {**of_cart, "id": new_id("capaycol", written.moment), **written.stamps}
+        await insert(conn, "cart_payment_collection", paid)
         link = {"order_id": order_id, "payment_collection_id": collection["id"], "id": new_id("ordpay", written.moment)}
         await insert(conn, "order_payment_collection", {**link, **written.stamps})
     for number, (payment, amount) in enumerate(zip(payments, amounts, strict=True)):

@@ -102,6 +102,11 @@ def cancel_refused(reason: Refusal) -> Problem:
         case Refusal.ORDER_CHANGE_PENDING:
             message = "Order is being changed. Please try again when the change is settled, or contact support."
             return _conflict("order_change_pending", message, reason)
+        case Refusal.PAYMENT_UNKNOWN:
+            message = (
+                "This order cannot be canceled online because its payment could not be found. Please contact support."
+            )
+            return _conflict("payment_unknown", message, reason)
         case Refusal.PARTIAL_CAPTURE:
             message = "Cannot cancel partially captured order"
             return Problem(422, ErrorBody(code="partial_capture", type="not_allowed", message=message))

@@ -13,9 +13,11 @@ from app.store.grants import Right, as_sql, grant, own_rights, rights
 READ: Final = (
     "api_key",
     "capture",
+    "cart_payment_collection",
     "fulfillment",
     "inventory_level",
     "order",
+    "order_cart",
     "order_change",
     "order_fulfillment",
     "order_item",
@@ -25,6 +27,7 @@ READ: Final = (
     "order_transaction",
     "payment",
     "payment_collection",
+    "payment_session",
     "refund",
     "reservation_item",
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
+import msgspec
 from msgspec import structs
 
-from app.domain.order import Order, OrderState, Payment, Provider
+from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderLine, OrderSheet
 from app.ports import Connection
 from app.store.functions import Function
@@ -56,6 +57,9 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         total=row["total"],
         paid=_paid(row["booked"], payments),
         payments=payments,
+        sessions=tuple(map(session_of, msgspec.json.decode(row["sessions"]))),
+        payment_known=row["payment_known"],
+        money_in_cart=row["money_in_cart"],
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
         mark=row["mark"],
@@ -120,10 +124,26 @@ def payment_of(row: asyncpg.Record) -> Payment:
         captured=row["captured"],
         refunded=row["refunded"],
         intent_id=row["intent_id"],
+        session_id=row["payment_session_id"],
         captured_at=row["captured_at"],
         canceled_at=row["canceled_at"],
         last_captured_at=row["last_captured_at"],
         last_refunded_at=row["last_refunded_at"],
+    )
+
+
+def session_of(facts: Mapping[str, Any]) -> PaymentSession:
+    """A payment session; sums come as text, so that none becomes a float."""
+    return PaymentSession(
+        id=facts["id"],
+        collection_id=facts["payment_collection_id"],
+        provider=provider_of(facts["provider_id"]),
+        provider_id=facts["provider_id"],
+        currency=facts["currency_code"],
+        amount=Decimal(facts["amount"]),
+        intent_id=facts["intent_id"],
+        intent_status=facts["intent_status"],
+        refunded=Decimal(facts["refunded"] or 0),
     )
 
 

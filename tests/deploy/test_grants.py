@@ -15,7 +15,7 @@ from app.embedded.postgres import Postgres
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store import turns
-from app.store.examine import gaps
+from app.store.examine import gaps, plan
 from app.store.grants import GrantError, Right, grant, own_rights
 from app.store.sql import SQL, statements
 from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
@@ -266,7 +266,7 @@ async def _refused(conn: asyncpg.Connection) -> set[str]:
                 await conn.execute("savepoint asking")
                 try:
                     prepared = await conn.prepare(text)
-                    await prepared.explain(*[None] * len(prepared.get_parameters()))
+                    await plan(conn, text, len(prepared.get_parameters()))
                 except asyncpg.InsufficientPrivilegeError:
                     refused.add(name)
                 await conn.execute("rollback to savepoint asking")

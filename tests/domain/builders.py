@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.domain.jobs import Job, JobKind, JobState
-from app.domain.order import Order, OrderState, Payment, Provider
+from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
 
 PLACED_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GRACE_PERIOD = timedelta(hours=1)
@@ -67,6 +67,22 @@ def in_flight(**facts: Any) -> Payment:
 def canceled(**facts: Any) -> Payment:
     """Let go of."""
     return payment(canceled_at=PLACED_AT, **facts)
+
+
+def session(status: str | None = "processing", **facts: Any) -> PaymentSession:
+    """A session of 10.00 EUR at Stripe without a payment."""
+    number = next(_numbers)
+    defaults: dict[str, Any] = {
+        "id": f"payses_{number}",
+        "collection_id": "pay_col_1",
+        "provider": Provider.STRIPE,
+        "provider_id": "pp_stripe_stripe",
+        "currency": "eur",
+        "amount": TEN,
+        "intent_id": f"pi_{number}",
+        "intent_status": status,
+    }
+    return PaymentSession(**{**defaults, **facts})
 
 
 def job(kind: JobKind, state: JobState, subject: str = "pay_1", **facts: Any) -> Job:

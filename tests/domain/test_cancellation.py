@@ -42,6 +42,17 @@ CANCELABLE = {
     "no payment": a.order(),
     "a payment that was let go of": a.order(a.canceled()),
     "a hold and a payment that was let go of": a.order(a.held(), a.canceled()),
+    "a session that is being paid": a.order(sessions=(a.session(),), total=a.TEN),
+    "a session that was never paid": a.order(sessions=(a.session("requires_payment_method"),), total=a.TEN),
+    "a session that was canceled": a.order(sessions=(a.session("canceled"),), total=a.TEN),
+    "nothing owed and nothing linked": a.order(payment_known=False),
+    "owed less than the smallest unit": a.order(payment_known=False, total=Decimal("0.004")),
+    "owed less than a yen": a.order(payment_known=False, total=Decimal("0.4"), currency="jpy"),
+    "a hold that lapsed, and nothing in the cart": a.order(a.canceled(), total=a.TEN),
+    "a hold, and more in the cart": a.order(a.held(), total=a.TEN, money_in_cart=True),
+    "a session, and more in the cart": a.order(sessions=(a.session(),), total=a.TEN, money_in_cart=True),
+    "nothing owed, and money in the cart": a.order(a.canceled(), money_in_cart=True),
+    "rounded, the hold is enough": a.order(a.held(), total=Decimal("10.004"), money_in_cart=True),
 }
 
 
@@ -69,6 +80,20 @@ REFUSED = {
     "Medusa is capturing": (a.order(a.in_flight()), Refusal.CAPTURE_IN_FLIGHT),
     "Medusa is capturing one of two": (a.order(a.held(), a.in_flight()), Refusal.CAPTURE_IN_FLIGHT),
     "rounded, it is all": (a.order(a.in_flight(captured=Decimal("9.996"))), Refusal.CAPTURE_IN_FLIGHT),
+    "a session that was paid": (a.order(sessions=(a.session("succeeded"),)), Refusal.CAPTURED),
+    "a paid session beside a hold": (a.order(a.held(), sessions=(a.session("succeeded"),)), Refusal.PARTIAL_CAPTURE),
+    "captured beside an open session": (a.order(a.captured(), sessions=(a.session(),)), Refusal.CAPTURED),
+    "owed, and nothing linked": (a.order(payment_known=False, total=a.TEN), Refusal.PAYMENT_UNKNOWN),
+    "a cent owed": (a.order(payment_known=False, total=Decimal("0.01")), Refusal.PAYMENT_UNKNOWN),
+    "a yen owed": (a.order(payment_known=False, total=Decimal("0.5"), currency="jpy"), Refusal.PAYMENT_UNKNOWN),
+    "a hold of too little, and more in the cart": (
+        a.order(a.held(), total=Decimal("10.01"), money_in_cart=True),
+        Refusal.PAYMENT_UNKNOWN,
+    ),
+    "a lapsed hold, and money in the cart": (
+        a.order(a.canceled(), sessions=(a.session("canceled"),), total=a.TEN, money_in_cart=True),
+        Refusal.PAYMENT_UNKNOWN,
+    ),
     "an open change": (a.order(a.held(), open_changes=1), Refusal.ORDER_CHANGE_PENDING),
 }
 

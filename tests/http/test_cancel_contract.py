@@ -20,6 +20,8 @@ from app.embedded.shop_acts import (
     soft_delete,
 )
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
+from app.embedded.shop_rows import new_id, next_version, now_ms
+from app.embedded.shop_sessions import book_session, open_session
 from tests.http.helpers import (
     add_capture_job,
     assert_answer,
@@ -39,6 +41,8 @@ Act = Callable[[Shop, PlacedOrder], Awaitable[Any]]
 PROCESSED = "Order already processed"
 BEING_PROCESSED = "Order is already being processed. Please contact support for a refund."
 CHANGING = "Order is being changed. Please try again when the change is settled, or contact support."
+NOT_FOUND = "This order cannot be canceled online because its payment could not be found. Please contact support."
+UNKNOWN = conflict("payment_unknown", NOT_FOUND, "payment_unknown")
 PARTIAL = {"code": "partial_capture", "type": "not_allowed", "message": "Cannot cancel partially captured order"}
 
 
@@ -110,6 +114,36 @@ def change_ended(status: str) -> Act:
     return act
 
 
+def with_session(status: str, amount: str = "29.7381", **options: Any) -> Act:
+    """A payment session in a collection of its own, whose intent Stripe said to be in this state."""
+
+    async def act(shop: Shop, order: PlacedOrder) -> None:
+        intent = {"id": new_id("pi", order.created_at), "object": "payment_intent", "status": status}
+        await open_session(shop.conn, order, intent, amount=Decimal(amount), **options)
+
+    return act
+
+
+async def a_hold_in_the_cart(shop: Shop, order: PlacedOrder) -> None:
+    """A marketplace: the cart's hold of 90 pays for three orders, and none of them is linked to it."""
+    intent = {"id": new_id("pi", order.created_at), "object": "payment_intent", "status": "requires_capture"}
+    session = await open_session(shop.conn, order, intent, amount=Decimal(90), through_cart=True)
+    await book_session(shop.conn, order, session, intent)
+
+
+async def collection_detached(shop: Shop, order: PlacedOrder) -> None:
+    await shop.conn.execute("update order_payment_collection set deleted_at = now() where order_id = $1", order.id)
+
+
+async def hold_lapsed(shop: Shop, order: PlacedOrder) -> None:
+    await shop.conn.execute("update payment set canceled_at = now() where id = $1", order.payment_ids[0])
+
+
+async def fully_credited(shop: Shop, order: PlacedOrder) -> None:
+    collection_id = new_id("pay_col", order.created_at)
+    await next_version(shop.conn, order.id, now_ms(), credit=order.total, collection_id=collection_id)
+
+
 TWO = {"amounts": ("10", "19.7381")}
 LATE = {"placed_ago": timedelta(hours=1, seconds=1)}
 
@@ -155,6 +189,17 @@ REFUSED: dict[str, tuple[Situation, int, dict[str, str]]] = {
         409,
         conflict("order_change_pending", CHANGING, "order_change_pending"),
     ),
+    "nothing linked": (after(payments=()), 409, UNKNOWN),
+    "a hold in the cart alone": (after(a_hold_in_the_cart, payments=()), 409, UNKNOWN),
+    "a session in the cart alone": (after(with_session("processing", through_cart=True), payments=()), 409, UNKNOWN),
+    "its link was removed": (after(collection_detached), 409, UNKNOWN),
+    "half of it in the cart": (after(a_hold_in_the_cart, amounts=("20",), total=Decimal(30)), 409, UNKNOWN),
+    "its hold lapsed, and the cart has one": (after(hold_lapsed, a_hold_in_the_cart), 409, UNKNOWN),
+    "its session was paid": (
+        after(with_session("succeeded"), payments=()),
+        409,
+        conflict("late_cancel", PROCESSED, "captured"),
+    ),
     "partly captured": (after(captured(amount="5")), 422, PARTIAL),
     "being captured in part": (after(captured(amount="5", in_flight=True)), 422, PARTIAL),
     "one of two captured": (after(captured(1), **TWO), 422, PARTIAL),
@@ -181,7 +226,11 @@ ACCEPTED: dict[str, tuple[Situation, str]] = {
     "Stripe refused Medusa's capture": (after(capture_refused_by_stripe), "void_pending"),
     "Stripe refused our capture": (after(with_capture_job("scheduled", failures=1)), "void_pending"),
     "capture is queued": (after(with_capture_job("queued")), "void_pending"),
-    "nothing to pay": (after(payments=()), "none"),
+    "nothing to pay": (after(payments=(), total=Decimal(0)), "none"),
+    "fully credited, and the cart has a hold": (after(fully_credited, a_hold_in_the_cart, payments=()), "none"),
+    "its hold lapsed": (after(hold_lapsed), "voided"),
+    "enough of its own, and the cart has more": (after(a_hold_in_the_cart), "void_pending"),
+    "another provider's session": (after(with_session("open", provider_id="pp_paypal_main"), payments=()), "none"),
     "paid by hand": (after(payments=(Payment(),)), "void_pending"),
 }
 

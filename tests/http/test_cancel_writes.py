@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
@@ -146,7 +147,7 @@ async def test_a_payment_that_was_let_go_of_before_keeps_its_time(shop: Shop, ap
 
 
 async def test_no_payment(shop: Shop, api: Api) -> None:
-    order = await shop.place(payments=())
+    order = await shop.place(payments=(), total=Decimal(0))
 
     changed = await changes(shop, api, order)
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -86,7 +87,7 @@ async def test_database_gone(shop: Shop, api: Api, postgres: Postgres, database:
 
 async def test_database_dies_at_work(shop: Shop, api: Api, postgres: Postgres) -> None:
     """Eight connections are in the middle of something. asyncpg words that in more ways than one."""
-    orders = [await shop.place(payments=()) for _ in range(8)]
+    orders = [await shop.place(payments=(), total=Decimal(0)) for _ in range(8)]
     await asyncio.gather(*(api.cancel("order_unknown") for _ in range(8)))
 
     at_work = asyncio.Event()

@@ -366,6 +366,31 @@ CREATE INDEX "IDX_order_id_f42b9949" ON order_payment_collection (order_id) WHER
 CREATE INDEX "IDX_payment_collection_id_f42b9949" ON order_payment_collection (payment_collection_id)
     WHERE deleted_at IS NULL;
 
+CREATE TABLE order_cart (
+    order_id varchar(255) NOT NULL, cart_id varchar(255) NOT NULL,
+    id varchar(255) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP, deleted_at timestamptz,
+    PRIMARY KEY (order_id, cart_id)
+);
+CREATE INDEX "IDX_cart_id_-71069c16" ON order_cart (cart_id) WHERE deleted_at IS NULL;
+CREATE INDEX "IDX_deleted_at_-71069c16" ON order_cart (deleted_at);
+CREATE INDEX "IDX_id_-71069c16" ON order_cart (id);
+CREATE INDEX "IDX_order_id_-71069c16" ON order_cart (order_id) WHERE deleted_at IS NULL;
+
+CREATE TABLE cart_payment_collection (
+    cart_id varchar(255) NOT NULL, payment_collection_id varchar(255) NOT NULL,
+    id varchar(255) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP, deleted_at timestamptz,
+    PRIMARY KEY (cart_id, payment_collection_id)
+);
+CREATE INDEX "IDX_cart_id_-4a39f6c9" ON cart_payment_collection (cart_id) WHERE deleted_at IS NULL;
+CREATE INDEX "IDX_deleted_at_-4a39f6c9" ON cart_payment_collection (deleted_at);
+CREATE INDEX "IDX_id_-4a39f6c9" ON cart_payment_collection (id);
+CREATE INDEX "IDX_payment_collection_id_-4a39f6c9" ON cart_payment_collection (payment_collection_id)
+    WHERE deleted_at IS NULL;
+
 -- Its stock
 
 CREATE TABLE inventory_item (

@@ -92,6 +92,7 @@ _REFUSALS: Final = {
     Refusal.CAPTURE_IN_FLIGHT: "a capture is in flight",
     Refusal.GRACE_PERIOD_OVER: "the grace period is over",
     Refusal.ORDER_CHANGE_PENDING: "an edit or a transfer is open",
+    Refusal.PAYMENT_UNKNOWN: "the order owes money, and its links do not lead to who pays it",
     Refusal.PARTIAL_CAPTURE: "a part of the money is captured",
 }
 

@@ -4,7 +4,9 @@ with wanted (relation, column_name) as (
         ('order_transaction', 'order_id'), ('order_summary', 'order_id'), ('order_payment_collection', 'order_id'),
         ('order_payment_collection', 'payment_collection_id'), ('order_fulfillment', 'order_id'),
         ('fulfillment', 'id'), ('payment', 'id'), ('payment', 'payment_collection_id'),
-        ('payment', 'payment_session_id'), ('payment_collection', 'id'), ('capture', 'payment_id'),
+        ('payment', 'payment_session_id'), ('payment_session', 'id'),
+        ('payment_session', 'payment_collection_id'), ('order_cart', 'order_id'), ('order_cart', 'cart_id'),
+        ('cart_payment_collection', 'cart_id'), ('cart_payment_collection', 'payment_collection_id'), ('payment_collection', 'id'), ('capture', 'payment_id'),
         ('refund', 'payment_id'), ('reservation_item', 'id'), ('reservation_item', 'line_item_id'),
         ('inventory_level', 'inventory_item_id'), ('api_key', 'token')
 )

@@ -3,7 +3,7 @@
 -- what watches over each. Drafts and deleted orders are nobody's orders.
 with asked as materialized (
     select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, p.id,
-        p.payment_collection_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
+        p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
         p.updated_at, p.data ->> 'id' as intent_id, p.data ->> 'status' as intent_status,
         p.data ->> 'id' = any($1::text[]) as is_known
     from payment as p
@@ -17,7 +17,7 @@ with asked as materialized (
             or p.data ->> 'id' = any($1::text[])
         )
 )
-select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.provider_id, a.currency_code, a.amount,
+select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.payment_session_id, a.provider_id, a.currency_code, a.amount,
     a.captured_at, a.canceled_at, a.intent_id, a.intent_status, a.created_at, c.captured, c.last_captured_at,
     r.refunded, r.refunds, r.last_refunded_at, j.capture_job, j.at_work, now() as read_at,
     greatest(a.updated_at, c.last_captured_at, r.last_refunded_at) as touched_at,

@@ -1,6 +1,10 @@
 -- $1 order_id
 -- One row a payment; one row with id null when there is none; no row for drafts and deleted orders.
 -- "mark" is the same for the same facts, whenever they were read.
+-- Each table is read by a key of the one before ("offset 0" keeps the planner from turning that round), and no other
+-- condition can be met by an index of its own: right without statistics, too.
+-- "sessions": PaymentIntents of Stripe's that no payment was made of. A payment that is deleted leaves its session alone.
+-- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
     select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.created_at, o.customer_id,
@@ -23,16 +27,21 @@ from (
         (
             select count(*)
             from order_fulfillment as l
-            join fulfillment as f on f.id = l.fulfillment_id
-            where l.order_id = $1 and l.deleted_at is null and f.deleted_at is null and f.canceled_at is null
+            cross join lateral (
+                select f.id
+                from fulfillment as f
+                where f.id = l.fulfillment_id and (f.deleted_at is null) is true and f.canceled_at is null
+                offset 0
+            ) as f
+            where l.order_id = $1 and (l.deleted_at is null) is true
         ) as live_fulfillments,
         (
             select count(*)
             from order_change as c
-            where c.order_id = $1 and c.deleted_at is null and c.status in ('pending', 'requested')
+            where c.order_id = $1 and c.deleted_at is null and (c.status in ('pending', 'requested')) is true
         ) as open_changes,
-        p.id, p.payment_collection_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at,
-        p.data ->> 'id' as intent_id,
+        p.id, p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at,
+        p.canceled_at, p.intent_id,
         (select coalesce(sum(c.amount), 0) from capture as c where c.payment_id = p.id and c.deleted_at is null) as captured,
         (
             -- Medusa books a capture last, once Stripe has answered.
@@ -54,19 +63,103 @@ from (
             from grace.jobs as j
             where j.kind = 'capture' and j.subject = p.id
                 and (j.state = 'running' or (j.in_doubt and j.state in ('scheduled', 'queued')))
-        ) as is_capturing
+        ) as is_capturing,
+        (
+            select coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'id', s.id, 'payment_collection_id', l.payment_collection_id, 'provider_id', s.provider_id,
+                        'currency_code', s.currency_code, 'amount', s.amount::text, 'intent_id', s.intent_id,
+                        'intent_status', s.intent_status, 'refunded', s.refunded
+                    )
+                    order by s.id
+                ),
+                '[]'
+            )::text
+            from order_payment_collection as l
+            cross join lateral (
+                select s.id, s.provider_id, s.currency_code, s.amount, s.data ->> 'id' as intent_id,
+                    s.data ->> 'status' as intent_status, s.metadata ->> 'grace_refunded' as refunded
+                from payment_session as s
+                where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
+                    and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true and s.data ->> 'id' is not null
+                    and not exists (
+                        select
+                        from payment as q
+                        where q.payment_session_id = s.id and (q.deleted_at is null) is true
+                    )
+                offset 0
+            ) as s
+            where l.order_id = $1 and (l.deleted_at is null) is true
+        ) as sessions,
+        exists (
+            select
+            from order_payment_collection as l
+            cross join lateral (
+                select s.id
+                from payment_session as s
+                where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
+                union all
+                select q.id
+                from payment as q
+                where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
+                offset 0
+            ) as s
+            where l.order_id = $1 and (l.deleted_at is null) is true
+        ) as payment_known,
+        exists (
+            select
+            from order_cart as k
+            cross join lateral (
+                select c.payment_collection_id
+                from cart_payment_collection as c
+                where c.cart_id = k.cart_id and (c.deleted_at is null) is true
+                    and not exists (
+                        select
+                        from order_payment_collection as l
+                        where l.order_id = $1 and l.payment_collection_id = c.payment_collection_id
+                            and (l.deleted_at is null) is true
+                    )
+                offset 0
+            ) as c
+            where k.order_id = $1 and (k.deleted_at is null) is true
+                and (
+                    exists (
+                        select
+                        from payment as q
+                        where q.payment_collection_id = c.payment_collection_id and q.deleted_at is null
+                            and (q.canceled_at is null or q.captured_at is not null)
+                    )
+                    or exists (
+                        select
+                        from payment_session as s
+                        where s.payment_collection_id = c.payment_collection_id and s.deleted_at is null
+                            and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true and s.data ->> 'id' is not null
+                            and s.data ->> 'status' is distinct from 'canceled'
+                            and not exists (
+                                select
+                                from payment as q
+                                where q.payment_session_id = s.id and (q.deleted_at is null) is true
+                            )
+                    )
+                )
+        ) as money_in_cart
     from "order" as o
-    left join (
-        select q.id, q.payment_collection_id, q.provider_id, q.currency_code, q.amount, q.captured_at, q.canceled_at, q.data
-        from payment as q
-        where q.deleted_at is null
-            and q.payment_collection_id in (
-                select l.payment_collection_id
-                from order_payment_collection as l
-                where l.order_id = $1 and l.deleted_at is null
-            )
+    left join lateral (
+        select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
+            q.captured_at, q.canceled_at, q.data ->> 'id' as intent_id
+        from order_payment_collection as l
+        cross join lateral (
+            select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
+                q.captured_at, q.canceled_at, q.data
+            from payment as q
+            where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
+            offset 0
+        ) as q
+        where l.order_id = $1 and (l.deleted_at is null) is true
+        offset 0
     ) as p on true
-    where o.id = $1 and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+    where o.id = $1 and (o.deleted_at is null and not o.is_draft_order and o.status <> 'draft') is true
     order by p.id
 ) as f
 order by f.id

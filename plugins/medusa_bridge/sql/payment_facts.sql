@@ -1,5 +1,5 @@
 -- $1 payment_id
-select p.id, p.payment_collection_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at,
+select p.id, p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at,
     p.data ->> 'id' as intent_id,
     (select coalesce(sum(c.amount), 0) from capture as c where c.payment_id = p.id and c.deleted_at is null) as captured,
     (select max(c.created_at) from capture as c where c.payment_id = p.id and c.deleted_at is null) as last_captured_at,
