@@ -19,6 +19,7 @@ import pytest
 from app.embedded.shop import Line, PlacedOrder, create_publishable_key
 from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
+from app.embedded.shop_sessions import book_session, open_session
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.stripe_gateway import StripeGateway
@@ -100,8 +101,8 @@ select o.id as order_id, o.version, p.id as payment_id, p.payment_collection_id 
     (select array_agg(data ->> 'id') from payment) as intent_ids,
     (select token from api_key limit 1) as token
 from "order" as o
-join order_payment_collection as l on l.order_id = o.id
-join payment as p on p.payment_collection_id = l.payment_collection_id
+left join order_payment_collection as l on l.order_id = o.id
+left join payment as p on p.payment_collection_id = l.payment_collection_id
 where o.id = any($1::text[])
 order by p.id
 """
@@ -144,10 +145,27 @@ async def _focus(clinic: Clinic) -> list[str]:
     orders.append(await HEALTHY["partly_refunded"](clinic))
     orders += [await _refund_failed(clinic), await _void_waits(clinic)]
     orders.append(await clinic.place(amounts=("20", "9.7381"), same_collection=False))
+    orders += await _with_sessions(clinic)
     for order in orders[1:3]:
         await fulfill(clinic.conn, order)
         await open_order_change(clinic.conn, order)
     return [order.id for order in orders]
+
+
+async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
+    """A session alone, a payment alone, and each of them in a collection that the cart alone leads to."""
+    intent = {"id": "pi_of_a_session", "object": "payment_intent", "status": "processing"}
+    orders = [await clinic.place(payments=()) for _ in range(4)] + [await clinic.place()]
+    sessions = [
+        await open_session(clinic.conn, order, intent, amount=Decimal(9), through_cart=number > 0)
+        for number, order in enumerate(orders[:4])
+    ]
+    alone = await book_session(clinic.conn, orders[2], sessions[2], intent)
+    closed = await book_session(clinic.conn, orders[3], sessions[3], intent)
+    await clinic.conn.execute("update payment set canceled_at = now() where id = $1", closed.payment_ids[0])
+    gone = [*alone.session_ids, *orders[4].session_ids]
+    await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)
+    return orders
 
 
 async def _refund_failed(clinic: Clinic) -> PlacedOrder:
