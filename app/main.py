@@ -24,6 +24,7 @@ from app.http.api_docs import api_docs
 from app.http.body_limits import BodyLimitMiddleware
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
+from app.http.edge import EdgePlugin
 from app.http.metrics import request_meter
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.known import KnownAdmins
@@ -169,7 +170,11 @@ def build_app(settings: Settings) -> Litestar:
             BodyLimitMiddleware(),
             *([TracingMiddleware(lambda: app.state.services.tracing)] if settings.watch.traces else []),
         ],
-        plugins=[MedusaPlugin(config), *([OperatorPlugin()] if settings.operator_session_secrets else [])],
+        plugins=[
+            MedusaPlugin(config),
+            *([OperatorPlugin()] if settings.operator_session_secrets else []),
+            EdgePlugin(),
+        ],
         request_max_body_size=LARGEST_BODY,
         logging_config=None,
         openapi_config=None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar import Response, get
@@ -10,6 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from app.http.contract import as_page, build_document
 from app.http.contract.page import POLICY
+
+_CACHED: Final = "public, max-age=300"
+"""The same for everybody, until the next upgrade."""
 
 
 def api_docs(key_problems: dict[str, str]) -> list[HTTPRouteHandler]:
@@ -20,11 +23,16 @@ def api_docs(key_problems: dict[str, str]) -> list[HTTPRouteHandler]:
     @get("/openapi.json")
     async def openapi() -> Response[bytes]:
         """The OpenAPI document."""
-        return Response(raw, headers={"content-type": "application/json; charset=utf-8"})
+        return Response(raw, headers={"content-type": "application/json; charset=utf-8", "cache-control": _CACHED})
 
     @get("/docs")
     async def docs() -> Response[bytes]:
         """The same for people."""
-        return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": POLICY})
+        headers = {
+            "content-type": "text/html; charset=utf-8",
+            "content-security-policy": POLICY,
+            "cache-control": _CACHED,
+        }
+        return Response(page, headers=headers)
 
     return [openapi, docs]

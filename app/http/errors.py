@@ -143,6 +143,21 @@ def no_such_route() -> Problem:
     return Problem(404, ErrorBody(code="not_found", type="not_found", message="Not found"))
 
 
+def target_too_long(limit: int) -> Problem:
+    """414: path and query string are longer than any of ours."""
+    message = f"The address of this request is too long: expected at most {limit} bytes."
+    return Problem(414, ErrorBody(code="uri_too_long", type="invalid_data", message=message))
+
+
+def headers_too_large(each: int, together: int) -> Problem:
+    """431: headers, most often cookies, that are not worth parsing."""
+    message = (
+        f"The headers of this request are too large: expected at most {each} bytes each, {together} together. "
+        "Please clear this site's cookies and try again."
+    )
+    return Problem(431, ErrorBody(code="headers_too_large", type="invalid_data", message=message))
+
+
 def unexpected() -> Problem:
     """500, as Medusa words it."""
     body = ErrorBody(code="unknown_error", type="unknown_error", message="An unknown error occurred.")
@@ -155,7 +170,7 @@ def _conflict(code: str, message: str, reason: Refusal) -> Problem:
 
 def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
     """The problem as an HTTP answer."""
-    headers = {"content-type": "application/json; charset=utf-8"}
+    headers = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
     state = request.scope.setdefault("state", {})
     state[OUTCOME] = problem.body.code or problem.body.type
     request_id = state.get(REQUEST_ID)
@@ -169,8 +184,8 @@ def answer_problem(request: Request[Any, Any, Any], problem: Problem) -> Respons
 def answer_unavailable(request: Request[Any, Any, Any], error: Unavailable) -> Response[bytes]:
     """503 when the database does not answer or the order stays locked."""
     tell = log.debug if isinstance(error, TurnedAway) else log.warning  # a crowd would fill the disk
-    tell("request.unavailable", path=request.url.path, error=str(error))
-    if request.url.path.endswith("/cancellation"):  # "could not be canceled" would frighten who has canceled
+    tell("request.unavailable", path=request.scope["path"], error=str(error))
+    if request.scope["path"].endswith("/cancellation"):  # "could not be canceled" would frighten who has canceled
         return answer_problem(request, receipt_unavailable())
     return answer_problem(request, service_unavailable(unconfirmed=isinstance(error, CommitUnknown)))
 
@@ -198,5 +213,5 @@ def _refused_by_litestar(error: HTTPException) -> Problem:
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """500, as Medusa words it; the reason is for the log alone."""
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    log.error("request.failed", path=request.scope["path"], exc_info=error)
     return answer_problem(request, unexpected())

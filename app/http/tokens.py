@@ -49,7 +49,7 @@ class TokenVerifier:
                 return self._decode(token, key, algorithm)
             except jwt.ExpiredSignatureError:
                 expired = True
-            except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
                 continue
         raise TokenRejected(expired=expired)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import httpx
@@ -10,6 +11,8 @@ from app.ports import Admin, SignInRefused, Unavailable
 
 SESSION_COOKIE: Final = "connect.sid"
 _PATIENCE: Final = 5.0
+_SENDABLE: Final = re.compile(r"[\x20-\x7e]{1,8192}")
+"""A header's value in printable ASCII: Medusa's tokens and cookies are nothing else."""
 
 
 class MedusaAdmins:
@@ -42,12 +45,14 @@ class MedusaAdmins:
         return admin
 
     async def whoami(self, *, cookie: str | None, authorization: str | None) -> Admin | None:
-        """See ``app.ports.Admins``."""
+        """See ``app.ports.Admins``. What no header may carry is nobody's credential, and Medusa is not asked."""
         headers = {}
         if authorization is not None:
-            headers["authorization"] = authorization
+            headers["authorization"] = authorization.strip()
         if cookie is not None:
             headers["cookie"] = f"{SESSION_COOKIE}={cookie}"
+        if not headers or not all(_SENDABLE.fullmatch(value) for value in headers.values()):
+            return None
         answer = await self._send("GET", "/admin/users/me", headers=headers)
         if answer.status_code in {400, 401, 403, 404}:
             return None

@@ -61,5 +61,5 @@ def _verified(bearer: str, secret: str) -> dict[str, Any]:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenRejected(expired=True) from error
-        except (jwt.PyJWTError, ValueError, OverflowError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise TokenRejected(expired=False) from error

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import Forged, check_form
+from app.http.operator.doors import Forged, check_form, own_page
 from app.http.operator.session import Session
 from app.ports import Services
 from app.usecases.operator_acts import Acted, ActRequest
@@ -24,7 +24,6 @@ from app.usecases.settle_incident import settle_incident
 LONGEST_NAME: Final = 100
 LONGEST_NOTE: Final = 1000
 _TOKEN: Final = re.compile(r"[0-9A-Z]{26}")
-_BACK: Final = re.compile(r"/grace(/orders/[A-Za-z0-9_%.-]{1,200})?(\?[a-z0-9_=&]{0,80})?")
 
 
 @post("/incidents/{incident_id:int}/retry")
@@ -74,7 +73,7 @@ def _asked(incident_id: int, operator: Session, fields: dict[str, str]) -> ActRe
     token = fields.get("act", "")
     if not _TOKEN.fullmatch(token):
         raise Forged
-    if incident_id >= 2**63:
+    if not 0 < incident_id < 2**63:
         raise NotFoundException
     return ActRequest(incident_id=incident_id, actor=operator.email, token=token)
 
@@ -91,6 +90,5 @@ def _answer(acted: Acted, verb: str, fields: dict[str, str]) -> Response[Any]:
 
 def _back(fields: dict[str, str], said: str) -> Response[Any]:
     """To the page that the form stood on, by an address of ours alone; a reload there sends nothing again."""
-    back = fields.get("back", "")
-    back = back if _BACK.fullmatch(back) else "/grace"
+    back = own_page(fields.get("back", "")) or "/grace"
     return Redirect(f"{back}{'&' if '?' in back else '?'}said={quote(said)}", status_code=303)

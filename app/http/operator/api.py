@@ -17,7 +17,7 @@ from app.domain.incidents import WORDS
 from app.domain.timeline import who
 from app.http import errors
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import MEDUSA_COOKIE
+from app.http.operator.doors import MEDUSA_COOKIE, read_cookie
 from app.http.operator.session import COOKIE
 from app.http.operator.views import plain
 from app.ports import Services, Unavailable
@@ -64,7 +64,7 @@ async def order_status(
         known = _ID.fullmatch(order_id) is not None
         story = await order_timeline(services, operator_desk.backoffice, order_id) if known else None
     except Unavailable as error:
-        log.warning("request.unavailable", path=request.url.path, error=str(error))
+        log.warning("request.unavailable", path=request.scope["path"], error=str(error))
         message = "The order's state is not known just now. Please try again in a moment."
         body = errors.ErrorBody(code="service_unavailable", type="unexpected_state", message=message)
         raise errors.Problem(503, body, retry_after=2) from error
@@ -75,10 +75,10 @@ async def order_status(
 
 
 async def _admit(request: Request[Any, Any, Any], desk: OperatorDesk) -> None:
-    if desk.sessions.read(request.cookies.get(COOKIE)) is not None:
+    if desk.sessions.read(read_cookie(request, COOKIE)) is not None:
         return
     admin = await desk.known.whoami(
-        cookie=request.cookies.get(MEDUSA_COOKIE), authorization=request.headers.get("authorization")
+        cookie=read_cookie(request, MEDUSA_COOKIE), authorization=request.headers.get("authorization")
     )
     if admin is None:
         body = errors.ErrorBody(code="unauthorized", type="unauthorized", message="Unauthorized")

@@ -14,14 +14,13 @@ from litestar.exceptions import HTTPException, NotFoundException
 from litestar.plugins import InitPlugin
 from litestar.plugins.htmx import ClientRefresh, HTMXRequest
 from litestar.response import Redirect, Template
-from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
-from app.http.operator import acts, api, pages, sign_in
+from app.http.operator import acts, api, assets, pages, sign_in
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import Forged, NotSignedIn, SignedInByMedusa, provide_operator
+from app.http.operator.doors import Forged, NotSignedIn, SignedInByMedusa, own_page, provide_operator
 from app.http.operator.session import PATH
-from app.http.operator.views import HEADERS, STATIC, page, template_engine
+from app.http.operator.views import HEADERS, page, template_engine
 from app.ports import Unavailable
 
 log = structlog.get_logger()
@@ -63,9 +62,7 @@ class OperatorPlugin(InitPlugin):
                 },
             ),
             Router(PATH, route_handlers=[api.order_status], dependencies={"operator_desk": Provide(_provide_desk)}),
-            create_static_files_router(
-                f"{PATH}/static", directories=[STATIC], send_as_attachment=False, after_request=_static_headers
-            ),
+            Router(f"{PATH}/static", route_handlers=[assets.asset]),
         ]
         return app_config
 
@@ -75,21 +72,15 @@ async def _provide_desk(state: State) -> OperatorDesk:
     return desk
 
 
-async def _static_headers(response: Response[Any]) -> Response[Any]:
-    """Addresses of assets carry a hash of all of them."""
-    response.headers["cache-control"] = "public, max-age=86400"
-    response.headers["x-content-type-options"] = "nosniff"
-    return response
-
-
 def _answer_not_signed_in(request: AnyRequest, _: NotSignedIn) -> Response[Any]:
     """To the sign-in page. A link on another site brings no strict cookie along: the browser is asked once more."""
     if request.headers.get("hx-request"):
         return ClientRefresh()
     if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
         return page("again.html", {})
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    where = f"?next={quote(here, safe='')}" if request.method == "GET" else ""
+    query = request.scope["query_string"].decode("latin-1")
+    here = quote(request.scope["path"]) + (f"?{query}" if query else "")
+    where = f"?next={quote(here, safe='')}" if request.method == "GET" and own_page(here) else ""
     return Redirect(f"{PATH}/sign-in{where}", status_code=303, headers=dict(HEADERS))
 
 
@@ -100,12 +91,12 @@ def _answer_signed_in(_: AnyRequest, signed_in: SignedInByMedusa) -> Template:
 
 
 def _answer_forged(request: AnyRequest, _: Forged) -> Template:
-    log.warning("operator.form_refused", path=request.url.path)
+    log.warning("operator.form_refused", path=request.scope["path"])
     return _trouble(403, "This form is not valid any more", "Nothing was changed. Go back, reload the page, try again.")
 
 
 def _answer_unavailable(request: AnyRequest, error: Unavailable) -> Template:
-    log.warning("request.unavailable", path=request.url.path, error=str(error))
+    log.warning("request.unavailable", path=request.scope["path"], error=str(error))
     words = "The database does not answer, or the order stays locked. Please try again in a moment."
     return _trouble(503, "Not just now", words, {"retry-after": "2"})
 
@@ -119,7 +110,7 @@ def _answer_wrong(_: AnyRequest, error: HTTPException) -> Template:
 
 
 def _answer_unexpected(request: AnyRequest, error: Exception) -> Response[Any]:
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    log.error("request.failed", path=request.scope["path"], exc_info=error)
     return _trouble(500, "Something went wrong", "The reason is in the log of this process. Nothing more is known.")
 
 

@@ -66,7 +66,7 @@ class Sessions:
                     options={"require": ["exp", "jti", "sub", "aud"]},
                 )
                 return msgspec.convert({"id": claims["jti"], "admin_id": claims["sub"], **claims}, Session, strict=True)
-            except (jwt.PyJWTError, msgspec.ValidationError, ValueError, OverflowError):
+            except (jwt.PyJWTError, msgspec.ValidationError, ValueError, TypeError, OverflowError, RecursionError):
                 continue
         return None
 
@@ -76,7 +76,8 @@ class Sessions:
 
     def is_form_token(self, session: Session, token: str) -> bool:
         """Whether the form was made for this very session."""
-        return any(hmac.compare_digest(_hash(secret, session), token) for secret in self._secrets)
+        given = token.encode(errors="replace")  # compare_digest takes text of ASCII alone
+        return any(hmac.compare_digest(_hash(secret, session).encode(), given) for secret in self._secrets)
 
 
 def _hash(secret: str, session: Session) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any, Final
 
 import structlog
@@ -13,7 +12,16 @@ from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import check_form, check_origin, client_address, no_cookie, read_form, session_cookie
+from app.http.operator.doors import (
+    check_form,
+    check_origin,
+    client_address,
+    no_cookie,
+    own_page,
+    read_cookie,
+    read_form,
+    session_cookie,
+)
 from app.http.operator.session import COOKIE
 from app.http.operator.views import HEADERS, page
 from app.ports import SignInRefused, Unavailable
@@ -22,7 +30,6 @@ log = structlog.get_logger()
 
 ATTEMPTS_A_MINUTE: Final = 10
 """Of one address, and for one account."""
-_NEXT: Final = re.compile(r"/grace(/[A-Za-z0-9_%./-]{0,200})?(\?[A-Za-z0-9_=&%.-]{0,100})?")
 
 WRONG: Final = "Wrong e-mail address or password."
 ELSEWHERE: Final = (
@@ -67,7 +74,7 @@ async def sign_in(request: Request[Any, Any, Any], operator_desk: NamedDependenc
 @post("/sign-out")
 async def sign_out(request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk]) -> Response[Any]:
     """End the session at this browser."""
-    session = operator_desk.sessions.read(request.cookies.get(COOKIE))
+    session = operator_desk.sessions.read(read_cookie(request, COOKIE))
     if session is not None:
         await check_form(request, operator_desk, session)
     cookies = [no_cookie(request, operator_desk)]
@@ -90,4 +97,4 @@ def _form(
 
 def _next(path: str) -> str:
     """A page of ours and nothing else."""
-    return path if _NEXT.fullmatch(path) and "//" not in path and ".." not in path else "/grace"
+    return own_page(path) or "/grace"
