@@ -162,7 +162,7 @@ FORMS = {
     "a v0 beside": ("t={t},v1={v1},v0={other}", 200),
     "both secrets": ("t={t},v1={other},v1={v1}", 200),
     "sixteen": ("t={t}" + ",v1={other}" * 15 + ",v1={v1}", 200),
-    "a thousand": ("t={t}" + ",v1={other}" * 1000 + ",v1={v1}", 400),
+    "two hundred": ("t={t}" + ",v1={other}" * 200 + ",v1={v1}", 400),
     "none": ("", 400),
     "no time": ("v1={v1}", 400),
     "two times": ("t=1,t={t},v1={v1}", 400),
