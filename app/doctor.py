@@ -16,6 +16,7 @@ import msgspec
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
+from app.store import session
 from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 
@@ -119,6 +120,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         message = f"DATABASE_URL: cannot be read: {type(error).__name__}"
         raise CannotLook(message) from error
     try:
+        await session.state(conn, timeouts=False)
         async with MedusaBridge.open(BridgeConfig()) as bridge:
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")

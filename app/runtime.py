@@ -24,6 +24,7 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import Metrics, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import DatabasePooler, Settings
+from app.store import fleet
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable
 from app.store.migrate import pending_in
@@ -97,6 +98,8 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
 
 
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
+    if await fleet.read_only(conn):
+        raise NotReady("DATABASE_URL: the database is read-only: a standby, or default_transaction_read_only is on")
     try:
         missing = await pending_in(conn)
     except asyncpg.InsufficientPrivilegeError as error:

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, Final, Self
 
 import asyncpg
@@ -15,11 +14,8 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from app.ports import CommitUnknown, Connection, Unavailable
-
-LOCK_TIMEOUT: Final = timedelta(seconds=2)
-"""Below Medusa's own 3 s on payment rows, so that we give way before its operators see an error."""
-
-STATEMENT_TIMEOUT: Final = timedelta(seconds=10)
+from app.store import session
+from app.store.session import LOCK_TIMEOUT, STATEMENT_TIMEOUT
 
 _CROWD: Final = 8
 """Who may wait for each connection of the pool before newcomers are turned away."""
@@ -30,6 +26,8 @@ _BEGIN: Final = (
     f"set local statement_timeout = {int(STATEMENT_TIMEOUT.total_seconds() * 1000)}; "
     f"set local idle_in_transaction_session_timeout = {int(STATEMENT_TIMEOUT.total_seconds() * 1000)}"
 )
+
+_BEGIN_POOLED: Final = f"{_BEGIN}; {session.LOCAL}"
 
 _NOT_NOW: Final = (
     OSError,
@@ -65,8 +63,8 @@ log = structlog.get_logger()
 
 
 class _Plain(asyncpg.Connection):
-    """A connection that keeps nothing from one transaction to the next: settings are the transaction's own, and nobody
-    listens or takes session locks. So there is nothing to reset, which would be one more round trip each time."""
+    """A connection without a reset query. Its settings are the session's from the start or one transaction's own, and
+    it neither listens nor takes session locks: a reset would be one more round trip each time."""
 
     def get_reset_query(self) -> str:
         """Asked when the pool takes it back, which still rolls back whatever is open."""
@@ -100,7 +98,7 @@ class PostgresDatabase:
             command_timeout=STATEMENT_TIMEOUT.total_seconds() + 2,
             max_inactive_connection_lifetime=60,
             statement_cache_size=0 if pooled else 100,
-            init=_read_json,
+            init=_read_json if pooled else _prepare,
             connection_class=_Plain,
             server_settings={"application_name": "medusa-grace"},
         )
@@ -122,7 +120,7 @@ class PostgresDatabase:
     async def transaction(self, name: str) -> AsyncIterator[Connection]:
         """See ``app.ports.Database``."""
         async with self._connection(name) as conn:
-            await conn.execute(_BEGIN)
+            await conn.execute(_BEGIN_POOLED if self._in_transactions else _BEGIN)
             try:
                 yield conn
             except BaseException:
@@ -209,6 +207,11 @@ def _terminate(conn: Connection) -> None:
     """Drop the connection, unless asyncpg has done so itself."""
     with contextlib.suppress(asyncpg.InterfaceError):
         conn.terminate()
+
+
+async def _prepare(conn: asyncpg.Connection[Any]) -> None:
+    await session.state(conn)
+    await _read_json(conn)
 
 
 async def _read_json(conn: asyncpg.Connection[Any]) -> None:

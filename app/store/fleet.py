@@ -42,3 +42,8 @@ async def last_beat(conn: Connection, name: str = WORKER) -> float | None:
     """Seconds since one of them was last at work; ``None`` when none ever was."""
     seconds = await conn.fetchval(_LAST_BEAT, name)
     return None if seconds is None else max(float(seconds), 0.0)
+
+
+async def read_only(conn: Connection) -> bool:
+    """Whether transactions cannot write: a standby, or a database whose provider closed it for a full disk."""
+    return bool(await conn.fetchval("select current_setting('transaction_read_only') = 'on'"))

@@ -17,7 +17,7 @@ from typing import Final
 import asyncpg
 
 from app.ports import Connection
-from app.store import turns
+from app.store import session, turns
 from app.store.functions import Function, install
 from app.store.sql import SQL, statements
 
@@ -49,6 +49,7 @@ async def migrate(
     """
     conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "medusa-grace-migrate"})
     try:
+        await session.state(conn, timeouts=False)
         # Asked again and again: to wait in a statement would hold a snapshot, which a concurrent index waits for.
         while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
             await asyncio.sleep(_PAUSE)

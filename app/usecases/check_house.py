@@ -26,6 +26,8 @@ async def check_house(services: Services) -> dict[str, Check]:
     while a table may be missing."""
     try:
         async with services.db.transaction("health") as conn:
+            if await fleet.read_only(conn):
+                return {"database": Check(status="failed", detail="the database is read-only")}
             if pending := await pending_in(conn):
                 missing = Check(status="failed", detail=f"missing: {', '.join(pending)}")
                 return {"database": Check(), "migrations": missing}

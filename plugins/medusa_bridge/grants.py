@@ -8,6 +8,7 @@ from typing import Final
 import asyncpg
 
 from app.ports import Connection
+from app.store import session
 from app.store.grants import Right, as_sql, grant, own_rights, rights
 
 READ: Final = (
@@ -93,6 +94,7 @@ async def check_shop(dsn: str) -> None:
     """Raises ``NoShop`` where Medusa's tables are not there (yet), before anything else is put beside them."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
+        await session.state(conn, timeouts=False)
         await _schema(conn)
     finally:
         await conn.close()
@@ -102,6 +104,7 @@ async def grant_role(dsn: str, role: str, *, password: str | None) -> list[str]:
     """Make ``role`` one that the processes can run as, see ``app.store.grants.grant``. What was done, a line each."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
+        await session.state(conn, timeouts=False)
         return await grant(conn, role, await _needed(conn), password=password)
     finally:
         await conn.close()
@@ -111,6 +114,7 @@ async def print_grants(dsn: str, role: str) -> list[str]:
     """The same as statements for a person to run, and nothing done."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
+        await session.state(conn, timeouts=False)
         return as_sql(role, await _needed(conn))
     finally:
         await conn.close()
