@@ -13,7 +13,7 @@ from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import Line, PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
-from app.embedded.shop_rows import move_stock
+from app.embedded.shop_rows import insert, move_stock, new_id, now_ms, twins
 from tests.usecases.ground import Hand, Killed, nobody_is_told
 from tests.world import Shop
 
@@ -97,6 +97,43 @@ async def test_reservations_of_an_unpacked_parcel_are_released(hand: Hand, shop:
     assert (await hand.run(order, JobKind.RELEASE))["state"] == "done"
     assert await _reserved(shop, order) == [Decimal(0)]
     await _columns_are_true(shop)
+
+
+async def test_the_reservation_of_an_undone_edits_line_is_released_with_the_order(hand: Hand, shop: Shop) -> None:
+    """Medusa soft-deletes the items of a version that is undone; a reservation made for one of them may stay."""
+    order = await shop.place(lines=[Line(quantity=2)])
+    other = await shop.place(lines=[Line(quantity=1)])
+    shirts = order.inventory_item_ids[0]
+    undone = [await _undo_edit(shop, one, shirts, quantity=3) for one in (order, order, other)]
+    assert await _reserved(shop, order) == [Decimal(2 + 3 * 3)]
+    await hand.cancel(order)
+    assert (await hand.run(order, JobKind.RELEASE))["state"] == "done"
+    live = await shop.conn.fetch(
+        "select line_item_id from reservation_item where inventory_item_id = $1 and deleted_at is null", shirts
+    )
+    assert [row["line_item_id"] for row in live] == undone[2:], "the other order keeps its own"
+    assert await _reserved(shop, order) == [Decimal(3)]
+    await _columns_are_true(shop)
+
+
+async def _undo_edit(shop: Shop, order: PlacedOrder, inventory_item_id: str, *, quantity: int) -> str:
+    """Leave what an edit that added a line and was undone leaves. The line's id."""
+    moment = now_ms()
+    stamps = {"created_at": moment, "updated_at": moment}
+    line, zero = new_id("ordli", moment), Decimal(0)
+    title = {"title": "Cap", "requires_shipping": True, "metadata": {}}
+    await insert(shop.conn, "order_line_item", {"id": line, **title, **twins(unit_price=Decimal(5)), **stamps})
+    counts = ("fulfilled", "shipped", "delivered", "return_requested", "return_received", "return_dismissed")
+    item = {"id": new_id("orditem", moment), "order_id": order.id, "version": 2, "item_id": line, "deleted_at": moment}
+    quantities = twins(
+        quantity=Decimal(quantity), written_off_quantity=zero, **{f"{name}_quantity": zero for name in counts}
+    )
+    await insert(shop.conn, "order_item", {**item, **quantities, "metadata": {}, **stamps})
+    reservation = {"id": new_id("resitem", moment), "line_item_id": line, "location_id": order.location_id}
+    reservation |= {"inventory_item_id": inventory_item_id, "allow_backorder": False}
+    await insert(shop.conn, "reservation_item", {**reservation, **twins(quantity=Decimal(quantity)), **stamps})
+    await move_stock(shop.conn, inventory_item_id, order.location_id, reserved=Decimal(quantity))
+    return line
 
 
 async def test_stock_of_an_order_that_is_open_again_is_kept(hand: Hand, shop: Shop) -> None:

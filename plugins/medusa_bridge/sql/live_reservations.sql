@@ -1,8 +1,16 @@
 -- $1 order_id
--- By the line items of every version: an item that an edit took away has no reservation left, or one too many.
--- Medusa's index of order_item by order has the rows that are not deleted, and no other.
+-- By the line items of every version: an item that an edit took away has no reservation left, or one too many, and so
+-- has one that an undone edit had added. Medusa's index of order_item by order has the rows that are not deleted, and
+-- no other; its index of deleted ones is by time, and none was deleted before its order was made.
 select r.id, r.inventory_item_id
 from reservation_item as r
 where r.deleted_at is null
-    and r.line_item_id in (select i.item_id from order_item as i where i.order_id = $1 and i.deleted_at is null)
+    and r.line_item_id in (
+        select i.item_id from order_item as i where i.order_id = $1 and i.deleted_at is null
+        union all
+        select u.item_id
+        from order_item as u
+        where u.order_id = $1
+            and u.deleted_at >= (select o.created_at - interval '1 hour' from "order" as o where o.id = $1)
+    )
 order by r.id
