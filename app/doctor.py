@@ -45,6 +45,7 @@ _STATES: Final[Mapping[IntentState, Literal["held", "captured", "canceled", "oth
     IntentState.HELD: "held",
     IntentState.CAPTURED: "captured",
     IntentState.CANCELED: "canceled",
+    IntentState.PROCESSING: "other",
     IntentState.OTHER: "other",
 }
 

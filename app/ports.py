@@ -81,6 +81,8 @@ class IntentState(StrEnum):
     HELD = "held"
     CAPTURED = "captured"
     CANCELED = "canceled"
+    PROCESSING = "processing"
+    """The bank has not answered a capture or a debit yet: it can become captured, held or canceled by itself."""
     OTHER = "other"
     """Not authorized, or waiting for the shopper or the bank: neither captured nor safe to forget."""
 

@@ -18,6 +18,9 @@ CALL_LIMIT: Final = timedelta(seconds=15)
 QUICK_TRIES: Final = 3
 """After this many failed attempts a person is told."""
 
+PROCESSING_TRIES: Final = 100
+"""Attempts, about a day of them, for which an intent that Stripe still processes is no failure."""
+
 
 class JobKind(StrEnum):
     """What a job does. Its ``subject`` is a payment id, an order id (release), an event (publish), or both (look)."""
@@ -88,3 +91,8 @@ def retry_delay(failures: int, failing_for: timedelta) -> timedelta:
     if failures < QUICK_TRIES:
         return timedelta(milliseconds=400 * failures)
     return min(max(failing_for / 10, timedelta(seconds=5)), timedelta(minutes=5))
+
+
+def processing_delay(attempts: int) -> timedelta:
+    """How long to wait for an intent that was still processed at the last of ``attempts``."""
+    return timedelta(seconds=min(5 << min(attempts, 10), 900))

@@ -25,6 +25,7 @@ _STATES: Final = {
     "requires_capture": IntentState.HELD,
     "succeeded": IntentState.CAPTURED,
     "canceled": IntentState.CANCELED,
+    "processing": IntentState.PROCESSING,
 }
 
 _IN_WORDS: Final[Mapping[str, str]] = {

@@ -5,15 +5,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import QUICK_TRIES, Job, retry_delay
-from app.ports import Answered, Connection, Declined, Outcome, Unknown, Unseen
+from app.domain.jobs import PROCESSING_TRIES, QUICK_TRIES, Job, processing_delay, retry_delay
+from app.ports import Answered, Connection, Declined, IntentState, Outcome, Unknown, Unseen
 from app.store import incidents, jobs
 
 
 async def record_failure(
     conn: Connection, job: Job, outcome: Outcome, *, kind: IncidentKind, now: datetime, at_once: bool = False
 ) -> None:
-    """Schedule the next attempt; after the quick tries, or ``at_once``, open an incident in the same commit."""
+    """Schedule the next attempt; after the quick tries, or ``at_once``, open an incident in the same commit.
+
+    An intent that Stripe still processes is waited for: whatever becomes of it is no failure of the call, and until
+    then the money may be taken.
+    """
+    if _is_processing(outcome) and job.attempts < PROCESSING_TRIES:
+        await jobs.snooze(conn, job, processing_delay(job.attempts), in_doubt=True)
+        return
     failures = job.failures + 1
     failing_for = now - job.failing_since if job.failing_since else timedelta(0)
     error = describe(outcome)
@@ -47,3 +54,8 @@ def describe(outcome: Outcome) -> str:
 def _settles(outcome: Outcome) -> bool:
     """Whether the outcome shows how things stand at Stripe, so that earlier doubts are over."""
     return isinstance(outcome, Answered) or (isinstance(outcome, Declined) and outcome.intent is not None)
+
+
+def _is_processing(outcome: Outcome) -> bool:
+    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
+    return intent is not None and intent.state is IntentState.PROCESSING

@@ -130,8 +130,8 @@ async def _undo_edit(shop: Shop, order: PlacedOrder, inventory_item_id: str, *, 
     )
     await insert(shop.conn, "order_item", {**item, **quantities, "metadata": {}, **stamps})
     reservation = {"id": new_id("resitem", moment), "line_item_id": line, "location_id": order.location_id}
-    reservation |= {"inventory_item_id": inventory_item_id, "allow_backorder": False}
-    await insert(shop.conn, "reservation_item", {**reservation, **twins(quantity=Decimal(quantity)), **stamps})
+    stock = {"inventory_item_id": inventory_item_id, "allow_backorder": False}
+    await insert(shop.conn, "reservation_item", {**reservation, **stock, **twins(quantity=Decimal(quantity)), **stamps})
     await move_stock(shop.conn, inventory_item_id, order.location_id, reserved=Decimal(quantity))
     return line
 
