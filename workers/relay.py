@@ -39,7 +39,10 @@ _AT_ONCE: Final = 100
 """Messages in one round trip to Redis."""
 
 SILENT: Final = 60.0
-"""Seconds without a look for due jobs, successful or not, after which this process does not work any more."""
+"""Seconds that a step may be late with its next success before this process counts as broken. A database that does not
+answer is not its fault: waiting for one counts as a success."""
+
+Step = Callable[[Services], Awaitable[object]]
 
 
 class Relay:
@@ -66,7 +69,9 @@ class Relay:
         self._running_here: set[asyncio.Task[None]] = set()
         self._knock = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._looked_at = time.monotonic()
+        now = time.monotonic()
+        self._due = {step.__name__.strip("_"): now + seconds for step, seconds in UPKEEP.items()} | {"dispatch": now}
+        """When each step is to have succeeded next, by its name."""
 
     async def start(self) -> None:
         """Begin. Returns at once."""
@@ -75,22 +80,15 @@ class Relay:
             for task in (
                 self._wakeup.listen(self._knock),
                 self._dispatch_for_ever(),
-                self._every(1.0, _track),
-                self._every(1.0, sweep_jobs),
-                self._every(0.5, announce_incidents),
-                self._every(1.0, deliver_alerts),
-                self._every(5.0, beat),
-                self._every(10.0, heal_incidents),
-                self._every(5.0, recheck_canceled),
-                self._every(10.0, adopt_canceled),
-                self._every(60.0, track_stragglers, first=60.0),
+                *(self._every(seconds, step) for step, seconds in UPKEEP.items()),
             )
         ]
 
     def trouble(self) -> str | None:
-        """What keeps this worker from working; ``None`` while it looks for jobs. Safe from any thread."""
-        silent = time.monotonic() - self._looked_at
-        return None if silent < SILENT else f"no look for due jobs since {silent:.0f} s"
+        """Name the steps that ended, hang or keep failing; ``None`` while all is well. Safe from any thread."""
+        now = time.monotonic()
+        late = {step: now - due for step, due in self._due.copy().items() if now - due >= SILENT}
+        return "; ".join(f"{step} has not succeeded for {since:.0f} s" for step, since in late.items()) or None
 
     async def stop(self) -> None:
         """Hand out nothing more, and wait for the jobs that run here."""
@@ -105,9 +103,8 @@ class Relay:
     async def _dispatch_for_ever(self) -> None:
         while True:
             self._knock.clear()
-            self._looked_at = time.monotonic()
             sent = 0
-            with self._patience("dispatch"):
+            with self._patience("dispatch", POLL):
                 sent = await self._dispatch()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BUSY_POLL if sent else POLL):
@@ -144,27 +141,47 @@ class Relay:
         self._running_here.add(task)
         task.add_done_callback(self._running_here.discard)
 
-    async def _every(self, seconds: float, step: Callable[[Services], Awaitable[object]], *, first: float = 0) -> None:
-        await asyncio.sleep(first)
+    async def _every(self, seconds: float, step: Step) -> None:
+        name = step.__name__.strip("_")
+        await asyncio.sleep(seconds if step in LATER else 0)
         while True:
-            with self._patience(step.__name__.strip("_")):
+            with self._patience(name, seconds):
                 await step(self._services)
             await asyncio.sleep(seconds)
 
     @contextlib.contextmanager
-    def _patience(self, step: str) -> Iterator[None]:
-        """A step that failed is tried again at the next turn: one bad row must not end the relay."""
+    def _patience(self, step: str, seconds: float) -> Iterator[None]:
+        """Log and swallow a step's error: it is tried again in ``seconds``, and one bad row does not end the relay."""
         try:
             yield
         except Unavailable as error:
             log.debug("relay.waiting", step=step, error=str(error))  # who did not answer has been said
         except Exception:
             log.exception("relay.step_failed", step=step)
+            return
+        self._due[step] = time.monotonic() + seconds
 
 
 async def _track(services: Services) -> None:
     while await track_payments(services) == BATCH:
         pass
+
+
+UPKEEP: Final[Mapping[Step, float]] = {
+    _track: 1.0,
+    sweep_jobs: 1.0,
+    announce_incidents: 0.5,
+    deliver_alerts: 1.0,
+    beat: 5.0,
+    heal_incidents: 10.0,
+    recheck_canceled: 5.0,
+    adopt_canceled: 10.0,
+    track_stragglers: 60.0,
+}
+"""What every relay does besides dispatching: each step in a task of its own, with the seconds between its turns."""
+
+LATER: Final[frozenset[Step]] = frozenset({track_stragglers})
+"""Steps that wait before their first turn: what is new at the start is for ``_track`` to find."""
 
 
 async def open_relay(

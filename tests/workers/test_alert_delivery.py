@@ -14,13 +14,12 @@ from app.domain.incidents import IncidentKind
 from app.embedded.processes import free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.runtime import NotReady
-from app.settings import Settings
 from app.store import incidents
 from tests.embedded.stripe_sandbox.mailbox import Mailbox
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop, eventually, settings_for, working
 from workers.main import WorkerProcess
-from workers.relay import SILENT, Relay
+from workers.relay import Relay
 
 
 @asynccontextmanager
@@ -94,14 +93,6 @@ async def test_a_worker_whose_address_is_taken_says_so(
         process = WorkerProcess(settings)
         with pytest.raises(NotReady, match=f"METRICS_LISTEN: cannot listen on 127.0.0.1:{port}"):
             await asyncio.to_thread(process.start)
-
-
-async def test_a_relay_that_looks_for_no_jobs_is_not_alive(settings: Settings, shop: Shop) -> None:
-    async with opened(settings) as services:
-        relay = Relay(services, None, {}, None, here_at_once=1)  # type: ignore[arg-type]
-        assert relay.trouble() is None
-        relay._looked_at -= SILENT + 1
-        assert "no look for due jobs" in (relay.trouble() or "")
 
 
 async def _get(port: int, path: str) -> httpx.Response:
