@@ -157,7 +157,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Money that is held or taken, or a session that may be paid, is reached through the order's cart alone."""
     live_fulfillments: int = 0
     open_changes: int = 0
-    """Edits, transfers and the like that are pending or requested."""
+    """Edits, returns and the like that are pending or requested; requests to transfer the order are none of them."""
+    handed_over_at: datetime | None = None
+    """When the order last came to another customer or another e-mail address."""
     mark: str = ""
     """The same for the same facts, save ``read_at``: whether they still are what a decision was made from."""
 

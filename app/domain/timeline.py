@@ -93,7 +93,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "partial_capture": "a part of the money was captured",
     "capture_in_flight": "the capture was under way",
     "grace_period_over": "the grace period was over",
-    "order_change_pending": "an edit or a transfer of the order was open",
+    "order_change_pending": "an edit, a return, a claim or an exchange of the order was open",
     "payment_unknown": "the order owes money, and its payment could not be found",
 }
 

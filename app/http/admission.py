@@ -1,15 +1,19 @@
-"""Who may come to an order's desk: limits, publishable key, then the right to this very order."""
+"""Admission for the routes of an order: load shedding, rate limits, publishable key, ownership."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import structlog
 from litestar import Request
 from ulid import ULID
 
+from app.domain.order import Order
+from app.domain.ownership import Ownership, ownership
 from app.http import errors
 from app.http.desk import Desk
 from app.ports import TokenRejected, TurnedAway
@@ -20,24 +24,54 @@ door gets its answers too."""
 _ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
-    """Let the request in, or raise what Medusa's manners ask for. The customer whose order it must be, if any."""
+class Right(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request's right to the order rests on: a signed-in customer, or else a modification token for it."""
+
+    customer_id: str | None = None
+    token_issued_at: datetime | None = None
+    """Of the token, where it says so."""
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the order's owner, and the order as it was read for it, without a lock."""
+
+    order: Order
+    right: Right
+
+
+async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Admitted:
+    """Authorize the request for the order, or raise the matching ``Problem``.
+
+    The limit of an address is counted ahead of everything, the limit of an order only once it is known who asks:
+    requests without a right to the order use up nothing of its owner's.
+    """
     request_id = request.state[errors.REQUEST_ID] = str(ULID())
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
     await _turn_away(desk)  # ahead of all work: under a flood even refusals must be cheap
     try:
-        customer_id = _identify(desk, request, order_id)
-        stranger = None
+        right: Right | errors.Problem = _identify(desk, request, order_id)
     except errors.Problem as problem:
-        customer_id, stranger = None, problem
-    await _count(desk, request, None if stranger else f"order:{order_id[:128]}:{customer_id or 'token'}")
+        right = problem
+    address = _address(desk, request)
+    if address is not None:
+        await _count(desk, f"address:{address}", desk.per_address)
     await _turn_away(desk)  # again: a crowd that came in at once has passed the first
-    await _check_key(desk, request)
-    if stranger is not None:
-        raise stranger
-    if not _ORDER_ID.fullmatch(order_id):
+    order = await _look_up(desk, request, None if isinstance(right, errors.Problem) else order_id)
+    if isinstance(right, errors.Problem):
+        raise right
+    return Admitted(order=await _own(desk, right, order_id, order), right=right)
+
+
+async def _own(desk: Desk, right: Right, order_id: str, order: Order | None) -> Order:
+    """Return the order to its owner. An order that is not there is counted and answered as another customer's is."""
+    owned = ownership(order, customer_id=right.customer_id, token_issued_at=right.token_issued_at)
+    by = "former" if owned is Ownership.FORMER_OWNER else right.customer_id or "token"
+    await _count(desk, f"order:{order_id[:128]}:{by}", desk.per_order)
+    if owned is Ownership.FORMER_OWNER:
+        raise errors.token_mismatch()
+    if order is None or owned is Ownership.NONE:
         raise errors.order_not_found(order_id[:128])
-    return customer_id
+    return order
 
 
 async def _turn_away(desk: Desk) -> None:
@@ -48,14 +82,8 @@ async def _turn_away(desk: Desk) -> None:
         raise TurnedAway("too many requests wait for a connection")
 
 
-async def _count(desk: Desk, request: Request[Any, Any, Any], of_order: str | None) -> None:
-    """Against the limits of its address and, where it has a right to the order, of the order: a stranger must not use
-    up the owner's."""
-    address = _address(desk, request)
-    budgets = [] if address is None else [(f"address:{address}", desk.per_address)]
-    if of_order is not None:
-        budgets.append((of_order, desk.per_order))
-    seconds = await desk.limits.exceeded(*budgets)
+async def _count(desk: Desk, budget: str, limit: int) -> None:
+    seconds = await desk.limits.exceeded((budget, limit))
     if seconds is not None:
         raise errors.rate_limited(seconds)
 
@@ -65,9 +93,7 @@ async def count_webhook(desk: Desk, request: Request[Any, Any, Any], limit: int)
     address = _address(desk, request)
     if address is None or not desk.per_address:
         return
-    seconds = await desk.limits.exceeded((f"webhooks:{address}", limit))
-    if seconds is not None:
-        raise errors.rate_limited(seconds)
+    await _count(desk, f"webhooks:{address}", limit)
 
 
 def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
@@ -75,24 +101,29 @@ def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
     return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))
 
 
-async def _check_key(desk: Desk, request: Request[Any, Any, Any]) -> None:
-    async with desk.services.db.read("store.key") as conn:
+async def _look_up(desk: Desk, request: Request[Any, Any, Any], order_id: str | None) -> Order | None:
+    """Check the publishable key, and read the order that the request may ask for."""
+    async with desk.services.db.read("store.admit") as conn:
         problem = await desk.storefront.key_problem(conn, request.headers.get("x-publishable-api-key"))
-    if problem is not None:
-        raise errors.key_refused(problem)
+        if problem is not None:
+            raise errors.key_refused(problem)
+        if order_id is None or not _ORDER_ID.fullmatch(order_id):
+            return None
+        return await desk.services.commerce.read_order(conn, order_id)
 
 
-def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> str | None:
-    """The customer whose order it must be, or ``None`` when the token is for this very order."""
+def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Right:
+    """Return what the request shows for its right to the order, whose owner it may not be."""
     token = request.headers.get("x-modification-token")
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     try:
         if token:
-            if desk.tokens.order_id(token) != order_id:
+            shown = desk.tokens.verify(token)
+            if shown.order_id != order_id:
                 raise errors.token_mismatch()
-            return None
+            return Right(token_issued_at=shown.issued_at)
         if scheme.lower() == "bearer" and bearer:
-            return desk.storefront.customer_id(bearer.strip())
+            return Right(customer_id=desk.storefront.customer_id(bearer.strip()))
     except TokenRejected as rejected:
         raise errors.token_rejected(expired=rejected.expired) from rejected
     raise errors.token_required()

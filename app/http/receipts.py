@@ -28,8 +28,8 @@ async def receipt(
     desk: NamedDependency[Desk],
 ) -> Response[bytes]:
     """Confirm a cancellation: JSON, or a page or a text to keep where ``Accept`` prefers one."""
-    customer_id = await admit(desk, request, order_id)
-    outcome = await read_receipt(desk.services, order_id, customer_id=customer_id)
+    admitted = await admit(desk, request, order_id)
+    outcome = await read_receipt(desk.services, admitted.order)
     if isinstance(outcome, NotFound):
         raise errors.order_not_found(order_id)
     if isinstance(outcome, NoReceipt):

@@ -14,7 +14,7 @@ from app.domain.cancellation import PaymentAction, Refused
 from app.http import errors
 from app.http.admission import admit
 from app.http.desk import Desk
-from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
+from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, cancel_order
 from app.usecases.preview_cancel import preview_cancel
 from app.usecases.tell_refusal import tell_refusal
 
@@ -42,22 +42,26 @@ async def cancel(
 ) -> Response[bytes]:
     """Cancel an order within its grace period. See the contract in the README."""
     received_at = time.monotonic()
-    customer_id = await admit(desk, request, order_id)
+    admitted = await admit(desk, request, order_id)
+    right = admitted.right
     body = _parse(await request.body())
     asked = CancelRequest(
         order_id=order_id,
         request_id=request.state[errors.REQUEST_ID],
-        canceled_by="token" if customer_id is None else f"customer:{customer_id}",
+        canceled_by="token" if right.customer_id is None else f"customer:{right.customer_id}",
         received_at=received_at,
         reason=body.reason,
-        customer_id=customer_id,
+        customer_id=right.customer_id,
+        token_issued_at=right.token_issued_at,
     )
-    outcome = await cancel_order(desk.services, asked)
+    outcome = await cancel_order(desk.services, asked, admitted.order)
     match outcome:
         case Canceled():
             return _answer(outcome, request)
         case NotFound():
             raise errors.order_not_found(order_id)
+        case FormerOwner():
+            raise errors.token_mismatch()
         case Refused(reason=reason):
             await tell_refusal(desk.services, asked, outcome)
             raise errors.cancel_refused(reason)
@@ -70,10 +74,8 @@ async def preview(
     desk: NamedDependency[Desk],
 ) -> Response[bytes]:
     """Tell a storefront whether a cancel would be accepted now, and until when."""
-    customer_id = await admit(desk, request, order_id)
-    outcome = await preview_cancel(desk.services, order_id, customer_id=customer_id)
-    if isinstance(outcome, NotFound):
-        raise errors.order_not_found(order_id)
+    admitted = await admit(desk, request, order_id)
+    outcome = await preview_cancel(desk.services, admitted.order)
     headers = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
     return Response(msgspec.json.encode(outcome), headers=headers)
 

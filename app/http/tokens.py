@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -24,10 +25,19 @@ _LONGEST: Final = 4096
 
 def mint(order_id: str, secret: str, *, valid_for: timedelta) -> str:
     """A token for one order, HS256."""
-    claims = {"order_id": order_id, "exp": datetime.now(UTC) + valid_for}
+    now = datetime.now(UTC)
+    claims = {"order_id": order_id, "iat": now, "exp": now + valid_for}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureKeyLengthWarning)
         return jwt.encode(claims, secret, algorithm="HS256")
+
+
+class ModificationToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What a valid token says."""
+
+    order_id: str
+    issued_at: datetime | None
+    """``None`` of tokens from before they said so."""
 
 
 class TokenVerifier:
@@ -39,8 +49,8 @@ class TokenVerifier:
             key = load_pem_public_key(public_key.encode())
             self._keys.append((key, _algorithm(key)))
 
-    def order_id(self, token: str) -> str:
-        """The order that the token is for. Raises ``TokenRejected``."""
+    def verify(self, token: str) -> ModificationToken:
+        """Return what the token says. Raises ``TokenRejected``."""
         if len(token) > _LONGEST:
             raise TokenRejected(expired=False)
         expired = False
@@ -53,7 +63,7 @@ class TokenVerifier:
                 continue
         raise TokenRejected(expired=expired)
 
-    def _decode(self, token: str, key: Any, algorithm: str) -> str:
+    def _decode(self, token: str, key: Any, algorithm: str) -> ModificationToken:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InsecureKeyLengthWarning)
             claims = jwt.decode(
@@ -66,7 +76,20 @@ class TokenVerifier:
         order_id = claims["order_id"]
         if not isinstance(order_id, str):
             raise jwt.InvalidTokenError("order_id is not a string")
-        return order_id
+        return ModificationToken(order_id=order_id, issued_at=_issued_at(claims))
+
+
+def _issued_at(claims: Mapping[str, Any]) -> datetime | None:
+    """Raises for what is no moment, and for one of the future: such a token would outlive each change of owner."""
+    iat = claims.get("iat")
+    if iat is None:
+        return None
+    if isinstance(iat, bool) or not isinstance(iat, int | float):
+        raise jwt.InvalidIssuedAtError("iat is not a number")
+    issued_at = datetime.fromtimestamp(iat, UTC)
+    if issued_at > datetime.now(UTC) + LEEWAY:
+        raise jwt.ImmatureSignatureError("iat is in the future")
+    return issued_at
 
 
 def _algorithm(key: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 import msgspec
@@ -22,6 +22,7 @@ from app.domain.cancellation import (
 )
 from app.domain.jobs import Job, JobKind
 from app.domain.order import Order, PaymentState
+from app.domain.ownership import Ownership, ownership
 from app.domain.reasons import label_of
 from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
 from app.store import cancellations, jobs
@@ -49,7 +50,9 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """``time.monotonic()`` of the request's receipt: how long ago it was is all that is taken from it."""
     reason: str | None = None
     customer_id: str | None = None
-    """Set when the right to the order rests on being the customer who placed it."""
+    """Set when the right to the order rests on being its customer, and not on a modification token."""
+    token_issued_at: datetime | None = None
+    """When the modification token was issued, where it says so."""
 
 
 class Canceled(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,20 +67,32 @@ class NotFound(msgspec.Struct, frozen=True):
     """No such order, or none that this shopper may know of."""
 
 
-async def cancel_order(services: Services, request: CancelRequest) -> Canceled | Refused | NotFound:
+class FormerOwner(msgspec.Struct, frozen=True):
+    """The modification token was issued before the order changed hands."""
+
+
+async def cancel_order(
+    services: Services, request: CancelRequest, seen: Order | None = None
+) -> Canceled | Refused | NotFound | FormerOwner:
     """Cancel the order, or say why not. A refusal changed nothing.
 
-    Raises ``Unavailable`` when the database does not answer or the order stays locked; then, too, nothing
-    was changed. Raises ``CommitUnknown`` when it went away during the commit, which may have been made or may yet be.
+    ``seen`` is the order as the caller has read it for this request; without it, it is read here.
+    Raises ``Unavailable`` when the database does not answer or the order stays locked; then, too, nothing was changed.
+    Raises ``CommitUnknown`` when it went away during the commit, which may have been made or may yet be.
     """
+    order = _owned(seen or await _read(services, request), request)
+    if not isinstance(order, Order):  # ahead of the concurrency limit, which is the owner's
+        return order
     left: Aftermath = []
     try:
         async with _crowds.one_of_few(request.order_id):
-            decision, left = await _write_as_seen(services, request) or await _decide_and_write(services, request)
+            decision, left = await _write_as_seen(services, request, order) or await _decide_and_write(
+                services, request
+            )
     except CommitUnknown as lost:
         await _make_sure(services, request, lost)
         decision = Cancel()
-    if isinstance(decision, Refused | NotFound):
+    if isinstance(decision, Refused | NotFound | FormerOwner):
         return decision
     if isinstance(decision, Cancel):
         log.info("order.canceled", order_id=request.order_id, canceled_by=request.canceled_by)
@@ -88,14 +103,17 @@ async def cancel_order(services: Services, request: CancelRequest) -> Canceled |
     return Canceled(order_id=request.order_id, payment_action=action, already=already)
 
 
-async def _write_as_seen(services: Services, request: CancelRequest) -> tuple[Cancel, Aftermath] | None:
+async def _read(services: Services, request: CancelRequest) -> Order | None:
+    async with services.db.read("cancel.look") as conn:
+        return await services.commerce.read_order(conn, request.order_id)
+
+
+async def _write_as_seen(services: Services, request: CancelRequest, order: Order) -> tuple[Cancel, Aftermath] | None:
     """The usual cancel: decided from a look without a lock, and written if the order still is as it was seen.
 
     ``None``, and nothing is written, when it takes more than that.
     """
-    async with services.db.read("cancel.look") as conn:
-        order = await services.commerce.read_order(conn, request.order_id)
-    if order is None or _is_strange(order, request) or not isinstance(_decide(services, request, order, ()), Cancel):
+    if not isinstance(_decide(services, request, order, ()), Cancel):
         return None
     left = _aftermath(services.policy, order)
     async with services.db.single("cancel") as conn:
@@ -105,17 +123,12 @@ async def _write_as_seen(services: Services, request: CancelRequest) -> tuple[Ca
 
 async def _decide_and_write(
     services: Services, request: CancelRequest
-) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound, Aftermath]:
+) -> tuple[Cancel | AlreadyCanceled | Refused | NotFound | FormerOwner, Aftermath]:
     """Under the locks, step by step: whatever the order is like, this has the answer."""
     async with services.db.transaction("cancel") as conn:
-        if request.customer_id is not None:
-            # Ahead of the lock: a stranger neither waits for it nor learns from waiting that the order is there.
-            seen = await services.commerce.read_order(conn, request.order_id)
-            if seen is None or _is_strange(seen, request):
-                return NotFound(), []
-        order = await services.commerce.lock_order(conn, request.order_id)
-        if order is None or _is_strange(order, request):
-            return NotFound(), []
+        order = _owned(await services.commerce.lock_order(conn, request.order_id), request)
+        if not isinstance(order, Order):
+            return order, []
         decision = _decide(services, request, order, await jobs.of_order(conn, order.id, JobKind.CAPTURE))
         if not isinstance(decision, Cancel):
             return decision, []
@@ -125,8 +138,17 @@ async def _decide_and_write(
         return decision, left
 
 
-def _is_strange(order: Order, request: CancelRequest) -> bool:
-    return request.customer_id is not None and request.customer_id != order.customer_id
+def _owned(order: Order | None, request: CancelRequest) -> Order | NotFound | FormerOwner:
+    """Return the order when the request has the right to it, else what is to be answered."""
+    if order is None:
+        return NotFound()
+    match ownership(order, customer_id=request.customer_id, token_issued_at=request.token_issued_at):
+        case Ownership.OWNER:
+            return order
+        case Ownership.FORMER_OWNER:
+            return FormerOwner()
+        case Ownership.NONE:
+            return NotFound()
 
 
 def _decide(services: Services, request: CancelRequest, order: Order, captures: Sequence[Job]) -> Decision:

@@ -9,12 +9,11 @@ import msgspec
 
 from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
 from app.domain.jobs import JobKind
-from app.domain.order import PaymentState
+from app.domain.order import Order, PaymentState
 from app.domain.reasons import CancelReason
 from app.ports import Services
 from app.store import jobs
 from app.usecases.await_void import read_payment_action
-from app.usecases.cancel_order import NotFound
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,12 +31,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What a shopper may choose from; a POST takes a code of these, or free text."""
 
 
-async def preview_cancel(services: Services, order_id: str, *, customer_id: str | None = None) -> Preview | NotFound:
-    """Look at the order without any lock: good for a countdown, not a promise."""
+async def preview_cancel(services: Services, order: Order) -> Preview:
+    """Judge an order that was read without any lock: good for a countdown, not a promise."""
     async with services.db.read("preview") as conn:
-        order = await services.commerce.read_order(conn, order_id)
-        if order is None or (customer_id is not None and customer_id != order.customer_id):
-            return NotFound()
         captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
         grace_period = services.policy.grace_period
         decision = decide_cancel(order, captures, received_at=order.read_at, grace_period=grace_period)

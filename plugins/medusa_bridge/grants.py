@@ -20,6 +20,7 @@ READ: Final = (
     "order",
     "order_cart",
     "order_change",
+    "order_change_action",
     "order_fulfillment",
     "order_item",
     "order_line_item",
@@ -53,6 +54,7 @@ INSERT: Final[Mapping[str, tuple[str, ...]]] = {
 UPDATE: Final[Mapping[str, tuple[str, ...]]] = {
     "inventory_level": ("reserved_quantity", "raw_reserved_quantity", "updated_at"),
     "order": ("status", "canceled_at", "updated_at"),
+    "order_change": ("status", "declined_at", "updated_at"),
     "order_summary": ("totals", "updated_at"),
     "payment": ("canceled_at", "captured_at", "data", "updated_at"),
     "payment_collection": (

@@ -62,6 +62,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         money_in_cart=row["money_in_cart"],
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
+        handed_over_at=row["handed_over_at"],
         mark=row["mark"],
     )
 

@@ -26,6 +26,7 @@ from app.embedded.shop_acts import (
 )
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import raw, reaches
+from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 
 Connection = asyncpg.Connection
 D = Decimal
@@ -325,6 +326,37 @@ async def test_an_edit_and_a_transfer_stay_open(conn: Connection) -> None:
     action = await one(conn, "SELECT * FROM order_change_action")
     assert (action["action"], action["applied"]) == ("TRANSFER_CUSTOMER", False)
     assert json.loads(action["details"])["original_email"] == other.email
+
+
+async def test_a_transfer_is_asked_for_and_accepted(conn: Connection) -> None:
+    order = await place_order(conn)
+    change = await request_transfer(conn, order)
+    asked = await one(conn, "SELECT * FROM order_change")
+    action = await one(conn, "SELECT * FROM order_change_action")
+    assert asked["created_by"] == asked["requested_by"] == action["reference_id"]
+    assert (await the_order(conn, order))["customer_id"] == order.customer_id
+    customer = await accept_transfer(conn, order, change)
+    assert customer == action["reference_id"]
+    row = await the_order(conn, order)
+    assert (row["customer_id"], row["email"], row["version"]) == (customer, order.email, 2)
+    accepted = await one(conn, "SELECT * FROM order_change")
+    assert (accepted["status"], accepted["confirmed_at"] is not None, accepted["confirmed_by"]) == (
+        "confirmed",
+        True,
+        None,
+    )
+    assert (await one(conn, "SELECT applied FROM order_change_action"))["applied"]
+
+
+async def test_another_address_is_a_confirmed_change(conn: Connection) -> None:
+    order = await place_order(conn)
+    await change_email(conn, order, "new@shoppers.test")
+    row = await the_order(conn, order)
+    assert (row["email"], row["customer_id"], row["version"]) == ("new@shoppers.test", order.customer_id, 1)
+    change = await one(conn, "SELECT change_type, status, version FROM order_change")
+    assert tuple(change.values()) == ("update_order", "confirmed", 1)
+    details = json.loads((await one(conn, "SELECT details FROM order_change_action"))["details"])
+    assert details == {"type": "email", "old": order.email, "new": "new@shoppers.test"}
 
 
 async def test_completed_archived_deleted(conn: Connection) -> None:

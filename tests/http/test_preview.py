@@ -57,7 +57,7 @@ async def test_cancelable(shop: Shop, api: Api, options: dict[str, Any], action:
     assert await looked(shop, api, order) == {"cancelable": True, "reason": None, "payment_action": action}
 
 
-SOME = ["captured", "packed", "we are capturing", "grace period over", "open transfer", "nothing linked"]
+SOME = ["captured", "packed", "we are capturing", "grace period over", "open edit", "nothing linked"]
 
 
 @pytest.mark.parametrize("name", SOME)

@@ -13,11 +13,20 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.embedded.shop_transfers import accept_transfer, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways import redis_limits
 from app.gateways.redis_client import connect
-from tests.http.helpers import assert_answer, everything, one_database_a_file
+from tests.http.helpers import (
+    assert_answer,
+    bearer,
+    customer_token,
+    everything,
+    in_seconds,
+    modification_token,
+    one_database_a_file,
+)
 from tests.world import Api, Shop, serving, settings_for, token_for
 
 database = one_database_a_file()
@@ -79,6 +88,39 @@ async def test_strangers_do_not_lock_the_owner_out(shop: Shop, limited: Any) -> 
         for _ in range(3):
             await api.client.post(f"/store/orders/{order.id}/cancel")
         assert (await api.cancel(order.id)).status_code == 200
+
+
+async def test_a_former_owner_uses_up_a_budget_of_their_own(shop: Shop, limited: Any) -> None:
+    order = await shop.place()
+    old, new = (modification_token(order.id, iat=in_seconds(seconds)) for seconds in (-60, 5))
+    await accept_transfer(shop.conn, order, await request_transfer(shop.conn, order))
+    async with limited(RATE_LIMIT_PER_ORDER="2") as api:
+        assert [(await api.cancel(order.id, token=old)).status_code for _ in range(4)] == [403, 403, 429, 429]
+        assert (await api.cancel(order.id, token=new)).status_code == 200
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["an order", "no order"])
+async def test_a_customer_uses_up_a_budget_of_their_own(shop: Shop, limited: Any, known: bool) -> None:
+    """And is answered the same whether there is such an order or not."""
+    order, mine = await shop.place(account=True), await shop.place(account=True)
+    asked = order.id if known else "order_unknown"
+    async with limited(RATE_LIMIT_PER_ORDER="2") as api:
+        stranger = bearer(customer_token(mine))
+        answers = [await api.cancel(asked, token=None, headers=stranger) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [404, 404, 429, 429]
+        assert (await api.cancel(order.id, token=None, headers=bearer(customer_token(order)))).status_code == 200
+        assert (await api.cancel(mine.id, token=None, headers=stranger)).status_code == 200
+
+
+async def test_requests_without_a_right_leave_no_event(shop: Shop, limited: Any) -> None:
+    order, mine = await shop.place(account=True), await shop.place(account=True)
+    old = modification_token(order.id, iat=None)
+    await accept_transfer(shop.conn, order, await request_transfer(shop.conn, order))
+    async with limited() as api:
+        for how in ({"token": old}, {"token": "garbage"}, {"token": token_for(mine.id)}, {"token": None}):
+            assert (await api.cancel(order.id, **how)).status_code in (401, 403)
+        assert (await api.cancel(order.id, token=None, headers=bearer(customer_token(mine)))).status_code == 404
+    assert await shop.conn.fetchval("select count(*) from grace.events where order_id = $1", order.id) == 0
 
 
 async def test_per_address(shop: Shop, limited: Any) -> None:

@@ -268,7 +268,7 @@ class TestWhoMay:
         await api.cancel(order.id)
         receipt = (await ask(api, order.id)).json()["receipt"]
         with pytest.raises(TokenRejected):
-            TokenVerifier([], PUBLIC).order_id(receipt)
+            TokenVerifier([], PUBLIC).verify(receipt)
 
 
 async def test_a_locked_order_can_be_read(shop: Shop, api: Api, rival: asyncpg.Connection) -> None:
@@ -286,7 +286,7 @@ async def test_the_database_does_not_answer(api: Api, monkeypatch: pytest.Monkey
     def gone(self: object, name: str) -> None:
         raise Unavailable(name)
 
-    monkeypatch.setattr(PostgresDatabase, "transaction", gone)
+    monkeypatch.setattr(PostgresDatabase, "read", gone)
     answer = await ask(api, "order_1")
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
     assert answer.json()["message"] == "The receipt could not be looked up just now. Please try again in a moment."

@@ -19,7 +19,7 @@ from tests.world import SECRET, token_for
 def rejected(verifier: TokenVerifier, token: str) -> str:
     """``expired`` or ``invalid``."""
     with pytest.raises(TokenRejected) as caught:
-        verifier.order_id(token)
+        verifier.verify(token)
     assert caught.value.expired is (str(caught.value) == "expired")
     return str(caught.value)
 
@@ -27,7 +27,7 @@ def rejected(verifier: TokenVerifier, token: str) -> str:
 @pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
 def test_each_secret_in_rotation(secret: str) -> None:
     verifier = TokenVerifier([SECRET, OTHER_SECRET])
-    assert verifier.order_id(modification_token(ORDER, key=secret)) == ORDER
+    assert verifier.verify(modification_token(ORDER, key=secret)).order_id == ORDER
 
 
 GOOD: dict[str, Callable[[], dict[str, Any]]] = {
@@ -42,11 +42,11 @@ GOOD: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("claims", GOOD.values(), ids=GOOD.keys())
 def test_good(claims: Callable[[], dict[str, Any]]) -> None:
-    assert TokenVerifier([SECRET]).order_id(modification_token(ORDER, **claims())) == ORDER
+    assert TokenVerifier([SECRET]).verify(modification_token(ORDER, **claims())).order_id == ORDER
 
 
 def test_minted() -> None:
-    assert TokenVerifier([SECRET]).order_id(token_for(ORDER)) == ORDER
+    assert TokenVerifier([SECRET]).verify(token_for(ORDER)).order_id == ORDER
 
 
 @pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
@@ -80,12 +80,12 @@ class TestPublicKey:
 
     def test_good(self, algorithm: str) -> None:
         token = modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm)
-        assert TokenVerifier([], public_pem(KEYS[algorithm])).order_id(token) == ORDER
+        assert TokenVerifier([], public_pem(KEYS[algorithm])).verify(token).order_id == ORDER
 
     def test_beside_a_secret(self, algorithm: str) -> None:
         verifier = TokenVerifier([SECRET], public_pem(KEYS[algorithm]))
-        assert verifier.order_id(modification_token(ORDER)) == ORDER
-        assert verifier.order_id(modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm)) == ORDER
+        assert verifier.verify(modification_token(ORDER)).order_id == ORDER
+        assert verifier.verify(modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm)).order_id == ORDER
 
     @pytest.mark.parametrize("text", [str.encode, lambda pem: pem.strip().encode()], ids=["as it is", "stripped"])
     def test_its_text_is_no_secret(self, algorithm: str, text: Any) -> None:
@@ -118,5 +118,6 @@ def test_minting_makes_what_the_readme_says() -> None:
     token = mint(ORDER, SECRET, valid_for=timedelta(minutes=10))
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
     claims = jwt.decode(token, SECRET, algorithms=["HS256"])
-    assert claims.keys() == {"order_id", "exp"}
-    assert abs(claims["exp"] - in_seconds(600)) <= 2
+    assert claims.keys() == {"order_id", "iat", "exp"}
+    assert abs(claims["iat"] - in_seconds(0)) <= 2
+    assert claims["exp"] == claims["iat"] + 600

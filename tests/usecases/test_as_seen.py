@@ -19,8 +19,9 @@ from app.embedded.shop_acts import (
     open_order_change,
 )
 from app.embedded.shop_parcels import fulfill
+from app.embedded.shop_transfers import accept_transfer, request_transfer
 from app.store import jobs
-from app.usecases.cancel_order import Canceled
+from app.usecases.cancel_order import Canceled, FormerOwner
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -34,6 +35,10 @@ async def _capture_begins(hand: Hand, shop: Shop, order: PlacedOrder) -> None:
 
 async def _capture_in_doubt(hand: Hand, shop: Shop, order: PlacedOrder) -> None:
     await shop.conn.execute("update grace.jobs set in_doubt = true where order_id = $1", order.id)
+
+
+async def _handed_over(hand: Hand, shop: Shop, order: PlacedOrder) -> None:
+    await accept_transfer(shop.conn, order, await request_transfer(shop.conn, order))
 
 
 BETWEEN: dict[str, tuple[Act, object]] = {
@@ -53,6 +58,8 @@ BETWEEN: dict[str, tuple[Act, object]] = {
     "completed": (lambda hand, shop, order: complete(shop.conn, order), Refusal.COMPLETED),
     "fulfilled": (lambda hand, shop, order: fulfill(shop.conn, order), Refusal.FULFILLED),
     "edited": (lambda hand, shop, order: open_order_change(shop.conn, order), Refusal.ORDER_CHANGE_PENDING),
+    "asked for": (lambda hand, shop, order: request_transfer(shop.conn, order), Canceled),
+    "handed over": (_handed_over, FormerOwner),
     "a capture of ours begins": (_capture_begins, Refusal.CAPTURE_IN_FLIGHT),
     "a capture of ours is in doubt": (_capture_in_doubt, Refusal.CAPTURE_IN_FLIGHT),
 }
@@ -81,8 +88,11 @@ async def test_between_the_look_and_the_write_of_a_cancel(hand: Hand, shop: Shop
         assert await shop.status(order) == "canceled"
         assert outcome.already or (job["state"], await shop.job(order, JobKind.VOID) is not None) == ("removed", True)
     else:
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == expected
+        if expected is FormerOwner:
+            assert outcome == FormerOwner()
+        else:
+            assert isinstance(outcome, Refused)
+            assert outcome.reason == expected
         assert written == 0
         assert await shop.status(order) != "canceled"
         assert job["state"] in ("scheduled", "running")
@@ -104,9 +114,13 @@ OF_THE_ORDER = {
     "canceled_at": """update "order" set canceled_at = now() where id = $1""",
     "version": """update "order" set version = version + 1 where id = $1""",
     "customer": """update "order" set customer_id = 'cus_other' where id = $1""",
+    "handed over": "insert into order_change (id, order_id, version, change_type, status, confirmed_at) "
+    "values ('ordch_x', $1, 2, 'transfer', 'confirmed', now())",
 }
 NO_FACTS = {
     "metadata": """update "order" set metadata = '{"gift": true}', updated_at = now() where id = $1""",
+    "a transfer is asked for": "insert into order_change (id, order_id, version, change_type, status) "
+    "values ('ordch_x', $1, 2, 'transfer', 'requested')",
     "nothing": "select $1",
 }
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from app.embedded.shop import PlacedOrder
 from app.ports import Unavailable
-from app.usecases.cancel_order import Canceled
+from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
 from app.usecases.crowds import FEW, Crowds
 from tests.usecases.ground import Hand
-from tests.world import Shop, eventually
+from tests.world import Shop, eventually, stepping_in
 
 CROWD = 24
 """Three times as many as there are connections."""
@@ -36,6 +38,53 @@ async def test_others_are_served_beside_a_crowd(hand: Hand, shop: Shop, database
     assert all(isinstance(answer, Canceled | Unavailable) for answer in answers), answers
     await rival.close()
     assert await hand.cancel(besieged), "the door is open again"
+
+
+async def test_a_request_without_a_right_waits_for_no_place(hand: Hand, shop: Shop, database: str) -> None:
+    order = await shop.place()
+    rival = await asyncpg.connect(database)
+    async with rival.transaction():
+        await rival.execute('select from "order" where id = $1 for update', order.id)
+        crowd = [asyncio.create_task(hand.cancel(order)) for _ in range(2 * FEW)]
+        await eventually(lambda: _at_least(shop, FEW), message="nobody waits for the row")
+        async with asyncio.timeout(1):
+            assert await cancel_order(hand.services, _of_a_stranger(order)) == NotFound()
+    await asyncio.gather(*crowd)
+    await rival.close()
+
+
+async def test_requests_without_a_right_take_no_place(hand: Hand, shop: Shop) -> None:
+    """However many there are, and however slowly they are answered."""
+    order = await shop.place()
+    go_on, waiting = asyncio.Event(), 0
+
+    async def hold_up(transaction: str) -> None:
+        nonlocal waiting
+        if transaction == "cancel.look" and waiting < 4 * FEW:
+            waiting += 1
+            await go_on.wait()
+
+    slow = replace(hand, services=stepping_in(hold_up)(hand.services))
+    strangers = [asyncio.create_task(cancel_order(slow.services, _of_a_stranger(order))) for _ in range(4 * FEW)]
+    await eventually(lambda: _true(waiting >= FEW), message="they are not there")
+    async with asyncio.timeout(2):
+        assert isinstance(await hand.cancel(order), Canceled)
+    go_on.set()
+    assert set(await asyncio.gather(*strangers)) == {NotFound()}
+
+
+def _of_a_stranger(order: PlacedOrder) -> CancelRequest:
+    return CancelRequest(
+        order_id=order.id,
+        request_id="stranger",
+        canceled_by="customer:cus_other",
+        received_at=time.monotonic(),
+        customer_id="cus_other",
+    )
+
+
+async def _true(value: bool) -> bool:
+    return value
 
 
 async def test_who_waits_too_long_is_sent_away_and_the_turn_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

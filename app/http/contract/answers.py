@@ -49,7 +49,11 @@ def admission(key_problems: Mapping[str, str]) -> tuple[Answer, ...]:
         _refused("token_required", "nobody in particular is asking", errors.token_required()),
         _refused("token_invalid", "the token proves nothing", errors.token_rejected(expired=False)),
         _refused("token_expired", "the token is too old", errors.token_rejected(expired=True)),
-        _refused("token_mismatch", "a valid token, for another order", errors.token_mismatch()),
+        _refused(
+            "token_mismatch",
+            "a valid token, for another order or from before it changed hands",
+            errors.token_mismatch(),
+        ),
         _refused(
             "not_found",
             "no such order, or another customer's: which of them is not told",
@@ -91,7 +95,7 @@ _REFUSALS: Final = {
     Refusal.FULFILLED: "the order is being fulfilled",
     Refusal.CAPTURE_IN_FLIGHT: "a capture is in flight",
     Refusal.GRACE_PERIOD_OVER: "the grace period is over",
-    Refusal.ORDER_CHANGE_PENDING: "an edit or a transfer is open",
+    Refusal.ORDER_CHANGE_PENDING: "an edit, a return, a claim or an exchange is open",
     Refusal.PAYMENT_UNKNOWN: "the order owes money, and its links do not lead to who pays it",
     Refusal.PARTIAL_CAPTURE: "a part of the money is captured",
 }

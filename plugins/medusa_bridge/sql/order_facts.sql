@@ -1,5 +1,7 @@
 -- $1 order_id
 -- One row a payment; one row with id null when there is none; no row for drafts and deleted orders.
+-- Any registered customer may request a transfer, so that a request is no open change; an accepted one, and another
+-- e-mail address, hand the order over.
 -- "mark" is the same for the same facts, whenever they were read.
 -- Each table is read by a key of the one before ("offset 0" keeps the planner from turning that round), and no other
 -- condition can be met by an index of its own: right without statistics, too.
@@ -39,7 +41,21 @@ from (
             select count(*)
             from order_change as c
             where c.order_id = $1 and c.deleted_at is null and (c.status in ('pending', 'requested')) is true
+                and (c.change_type = 'transfer') is not true
         ) as open_changes,
+        (
+            select max(coalesce(c.confirmed_at, c.updated_at))
+            from order_change as c
+            left join lateral (
+                select a.id
+                from order_change_action as a
+                where a.order_change_id = c.id and a.deleted_at is null and a.details ->> 'type' = 'email'
+                    and lower(a.details ->> 'old') is distinct from lower(a.details ->> 'new')
+                offset 0
+            ) as a on true
+            where c.order_id = $1 and c.deleted_at is null and (c.status = 'confirmed') is true
+                and ((c.change_type = 'transfer') is true or (c.change_type = 'update_order' and a.id is not null))
+        ) as handed_over_at,
         p.id, p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at,
         p.canceled_at, p.intent_id,
         (select coalesce(sum(c.amount), 0) from capture as c where c.payment_id = p.id and c.deleted_at is null) as captured,

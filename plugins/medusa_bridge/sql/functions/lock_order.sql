@@ -5,6 +5,7 @@ create function {name} (text)
 returns table (
     order_id text, status text, order_canceled_at timestamptz, version integer, created_at timestamptz, customer_id text,
     order_currency text, total numeric, booked numeric, read_at timestamptz, live_fulfillments bigint, open_changes bigint,
+    handed_over_at timestamptz,
     id text, payment_collection_id text, payment_session_id text, provider_id text, currency_code text, amount numeric,
     captured_at timestamptz, canceled_at timestamptz, intent_id text,
     captured numeric, unbooked numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
