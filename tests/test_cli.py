@@ -168,17 +168,17 @@ class TestToken:
         ended = await run("token", ORDER, MODIFICATION_TOKEN_SECRET=SECRET)
         assert (ended.code, ended.err) == (0, "")
         assert ended.out.endswith("\n")
-        assert TokenVerifier([SECRET]).order_id(ended.out.strip()) == ORDER
+        assert TokenVerifier([SECRET]).verify(ended.out.strip()).order_id == ORDER
 
     async def test_the_first_secret_of_a_rotation_signs(self, run: Run) -> None:
         ended = await run("token", ORDER, MODIFICATION_TOKEN_SECRET=f"{SECRET} {SECRET[::-1]}")
-        assert TokenVerifier([SECRET]).order_id(ended.out.strip()) == ORDER
+        assert TokenVerifier([SECRET]).verify(ended.out.strip()).order_id == ORDER
         with pytest.raises(TokenRejected):
-            TokenVerifier([SECRET[::-1]]).order_id(ended.out.strip())
+            TokenVerifier([SECRET[::-1]]).verify(ended.out.strip())
 
     async def test_valid_for(self, run: Run) -> None:
         ended = await run("token", ORDER, "--valid-for", "1", MODIFICATION_TOKEN_SECRET=SECRET)
-        assert TokenVerifier([SECRET]).order_id(ended.out.strip()) == ORDER
+        assert TokenVerifier([SECRET]).verify(ended.out.strip()).order_id == ORDER
 
     async def test_secret_missing(self, run: Run) -> None:
         assert_failed(await run("token", ORDER), "MODIFICATION_TOKEN_SECRET is missing")

@@ -20,6 +20,7 @@ from app.embedded.shop import Line, PlacedOrder, create_publishable_key
 from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_sessions import book_session, open_session
+from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.stripe_gateway import StripeGateway
@@ -149,6 +150,9 @@ async def _focus(clinic: Clinic) -> list[str]:
     for order in orders[1:3]:
         await fulfill(clinic.conn, order)
         await open_order_change(clinic.conn, order)
+    await accept_transfer(clinic.conn, orders[1], await request_transfer(clinic.conn, orders[1]))
+    await change_email(clinic.conn, orders[2], "another@shoppers.test")
+    await request_transfer(clinic.conn, orders[3])
     return [order.id for order in orders]
 
 

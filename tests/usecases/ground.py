@@ -20,7 +20,7 @@ from app.runtime import open_runtime
 from app.settings import Settings
 from app.store import jobs
 from app.usecases.await_void import await_void
-from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
+from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, cancel_order
 from app.usecases.dispatch_jobs import sweep_jobs
 from app.usecases.run_job import run_job
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
@@ -79,7 +79,7 @@ class Hand:
 
         return self.before(name, die)
 
-    async def cancel(self, order: PlacedOrder) -> Canceled | Refused | NotFound:
+    async def cancel(self, order: PlacedOrder) -> Canceled | Refused | NotFound | FormerOwner:
         """Cancel as the shopper."""
         request = CancelRequest(
             order_id=order.id, request_id="test", canceled_by="token", received_at=time.monotonic(), reason=None
