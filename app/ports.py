@@ -403,6 +403,13 @@ class Admin(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class Credential(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the shop knows an admin by: its session cookie, or an ``Authorization`` header."""
+
+    cookie: str | None = None
+    authorization: str | None = None
+
+
 class SignInRefused(Exception):
     """Wrong address or password; ``elsewhere`` when the shop asks for more than these two."""
 
@@ -414,8 +421,8 @@ class SignInRefused(Exception):
 class Admins(Protocol):
     """Who works in the shop, by the shop's own sign-in. Raises ``Unavailable`` when the shop does not answer."""
 
-    async def sign_in(self, email: str, password: str) -> Admin:
-        """The admin of these credentials. Raises ``SignInRefused``."""
+    async def sign_in(self, email: str, password: str) -> tuple[Admin, Credential]:
+        """The admin of this address and password, and what the shop knows them by now. Raises ``SignInRefused``."""
         ...
 
     async def whoami(self, *, cookie: str | None, authorization: str | None) -> Admin | None:

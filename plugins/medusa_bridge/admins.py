@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.ports import Admin, SignInRefused, Unavailable
+from app.ports import Admin, Credential, SignInRefused, Unavailable
 
 SESSION_COOKIE: Final = "connect.sid"
 _PATIENCE: Final = 5.0
@@ -30,8 +30,8 @@ class MedusaAdmins:
         """Close the connections."""
         await self._http.aclose()
 
-    async def sign_in(self, email: str, password: str) -> Admin:
-        """See ``app.ports.Admins``. The JWT is asked once who it is, and forgotten."""
+    async def sign_in(self, email: str, password: str) -> tuple[Admin, Credential]:
+        """See ``app.ports.Admins``."""
         answer = await self._send("POST", "/auth/user/emailpass", json={"email": email, "password": password})
         if answer.status_code in {400, 401, 403, 404}:
             raise SignInRefused
@@ -39,10 +39,11 @@ class MedusaAdmins:
         token = body.get("token")
         if not isinstance(token, str):  # a second factor, or a provider of its own, is asked for
             raise SignInRefused(elsewhere=True)
-        admin = await self.whoami(cookie=None, authorization=f"Bearer {token}")
+        credential = Credential(authorization=f"Bearer {token}")
+        admin = await self.whoami(cookie=None, authorization=credential.authorization)
         if admin is None:
             raise SignInRefused(elsewhere=True)
-        return admin
+        return admin, credential
 
     async def whoami(self, *, cookie: str | None, authorization: str | None) -> Admin | None:
         """See ``app.ports.Admins``. What no header may carry is nobody's credential, and Medusa is not asked."""

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import Forged, check_form, own_page
+from app.http.operator.doors import Forged, check_form, confirm_operator, own_page
 from app.http.operator.session import Session
 from app.ports import Services
 from app.usecases.operator_acts import Acted, ActRequest
@@ -36,6 +36,7 @@ async def retry(
 ) -> Response[Any]:
     """Try it now."""
     fields = await check_form(request, operator_desk, operator)
+    await confirm_operator(operator_desk, services, operator)
     return _answer(await retry_incident(services, _asked(incident_id, operator, fields)), "retry", fields)
 
 
@@ -49,6 +50,7 @@ async def refund(
 ) -> Response[Any]:
     """Give late money back."""
     fields = await check_form(request, operator_desk, operator)
+    await confirm_operator(operator_desk, services, operator)
     return _answer(await refund_late_money(services, _asked(incident_id, operator, fields)), "refund", fields)
 
 
@@ -62,6 +64,7 @@ async def settle(
 ) -> Response[Any]:
     """I did it by hand."""
     fields = await check_form(request, operator_desk, operator)
+    await confirm_operator(operator_desk, services, operator)
     asked = _asked(incident_id, operator, fields)
     name, note = fields.get("name", "").strip(), fields.get("note", "").strip()
     if not _is_text(name, LONGEST_NAME) or not _is_text(note, LONGEST_NOTE):

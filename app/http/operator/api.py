@@ -17,8 +17,7 @@ from app.domain.incidents import WORDS
 from app.domain.timeline import who
 from app.http import errors
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import MEDUSA_COOKIE, read_cookie
-from app.http.operator.session import COOKIE
+from app.http.operator.doors import MEDUSA_COOKIE, find_operator, read_cookie
 from app.http.operator.views import plain
 from app.ports import Services, Unavailable
 from app.usecases.order_timeline import OrderStory, order_timeline
@@ -60,7 +59,7 @@ async def order_status(
 ) -> Response[bytes]:
     """The order's state for whoever Medusa, or we, know as an admin."""
     try:
-        await _admit(request, operator_desk)
+        await _admit(request, operator_desk, services)
         known = _ID.fullmatch(order_id) is not None
         story = await order_timeline(services, operator_desk.backoffice, order_id) if known else None
     except Unavailable as error:
@@ -74,8 +73,8 @@ async def order_status(
     return Response(msgspec.json.encode(_body(story)), headers=headers)
 
 
-async def _admit(request: Request[Any, Any, Any], desk: OperatorDesk) -> None:
-    if desk.sessions.read(read_cookie(request, COOKIE)) is not None:
+async def _admit(request: Request[Any, Any, Any], desk: OperatorDesk, services: Services) -> None:
+    if await find_operator(request, desk, services, active=False) is not None:
         return
     admin = await desk.known.whoami(
         cookie=read_cookie(request, MEDUSA_COOKIE), authorization=request.headers.get("authorization")

@@ -12,8 +12,17 @@ from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.session import COOKIE, LASTS, PATH, Session
-from app.ports import Admin, Unavailable
+from app.http.operator.session import COOKIE, PATH, Session
+from app.ports import Admin, Credential, Services, Unavailable
+from app.usecases.operator_sessions import (
+    LIFETIME,
+    EndReason,
+    begin_session,
+    confirm_admin,
+    end_session,
+    find_session,
+    recheck_admin,
+)
 
 MEDUSA_COOKIE: Final = "connect.sid"
 MAX_FIELDS: Final = 20
@@ -40,19 +49,52 @@ class Forged(Exception):
     """A form that this session did not make, or that another page sent."""
 
 
-async def provide_operator(request: AnyRequest, operator_desk: NamedDependency[OperatorDesk]) -> Session:
+async def provide_operator(
+    request: AnyRequest, operator_desk: NamedDependency[OperatorDesk], services: NamedDependency[Services]
+) -> Session:
     """Who looks at a page. Raises ``NotSignedIn``, or ``SignedInByMedusa`` at the first look."""
-    session = operator_desk.sessions.read(read_cookie(request, COOKIE))
+    renews_itself = "hx-request" in request.headers
+    session = await find_operator(request, operator_desk, services, active=not renews_itself)
     if session is not None:
         return session
     if request.method == "GET":
+        credential = Credential(cookie=read_cookie(request, MEDUSA_COOKIE))
         try:
-            admin = await operator_desk.known.whoami(cookie=read_cookie(request, MEDUSA_COOKIE), authorization=None)
+            admin = await operator_desk.known.whoami(cookie=credential.cookie, authorization=None)
         except Unavailable:
             admin = None  # the sign-in page will say so
         if admin is not None:
-            raise SignedInByMedusa(session_cookie(request, operator_desk, admin))
+            raise SignedInByMedusa(await start_session(request, operator_desk, services, admin, credential))
     raise NotSignedIn
+
+
+async def find_operator(request: AnyRequest, desk: OperatorDesk, services: Services, *, active: bool) -> Session | None:
+    """The live session of the request's cookie, which only an ``active`` operator keeps alive.
+
+    Raises ``Unavailable`` when the database does not answer.
+    """
+    session = desk.sessions.read(read_cookie(request, COOKIE))
+    if session is None:
+        return None
+    row = await find_session(services, session.id_hash, active=active)
+    if row is None:
+        return None
+    if row.check_due:
+        credential = desk.sessions.unseal(session, row.credential)
+        if not await recheck_admin(services, desk.admins, session.id_hash, session.admin_id, credential):
+            return None
+    return session
+
+
+async def confirm_operator(desk: OperatorDesk, services: Services, session: Session) -> None:
+    """Ask Medusa, ahead of an act that moves money, whether the operator still is an admin.
+
+    Raises ``NotSignedIn``, and ``Unavailable`` when Medusa does not answer: nothing may be done then.
+    """
+    row = await find_session(services, session.id_hash, active=True)
+    credential = None if row is None else desk.sessions.unseal(session, row.credential)
+    if not await confirm_admin(services, desk.admins, session.id_hash, session.admin_id, credential):
+        raise NotSignedIn
 
 
 async def check_form(request: AnyRequest, desk: OperatorDesk, session: Session) -> dict[str, str]:
@@ -109,10 +151,16 @@ def check_origin(request: AnyRequest) -> None:
         raise Forged
 
 
-def session_cookie(request: AnyRequest, desk: OperatorDesk, admin: Admin) -> Cookie:
-    """The cookie of a new session."""
-    _, value = desk.sessions.begin(admin)
-    return _cookie(request, desk, value, max_age=int(LASTS.total_seconds()))
+async def start_session(
+    request: AnyRequest, desk: OperatorDesk, services: Services, admin: Admin, credential: Credential
+) -> Cookie:
+    """Begin a session in place of the browser's last one, if it had any, and give its cookie."""
+    last = desk.sessions.read(read_cookie(request, COOKIE))
+    if last is not None:
+        await end_session(services, last.id_hash, EndReason.REPLACED)
+    session, value = desk.sessions.begin(admin)
+    await begin_session(services, session.id_hash, admin, desk.sessions.seal(session, credential))
+    return _cookie(request, desk, value, max_age=int(LIFETIME.total_seconds()))
 
 
 def no_cookie(request: AnyRequest, desk: OperatorDesk) -> Cookie:

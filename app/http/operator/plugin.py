@@ -97,7 +97,10 @@ def _answer_forged(request: AnyRequest, _: Forged) -> Template:
 
 def _answer_unavailable(request: AnyRequest, error: Unavailable) -> Template:
     log.warning("request.unavailable", path=request.scope["path"], error=str(error))
-    words = "The database does not answer, or the order stays locked. Please try again in a moment."
+    words = (
+        "Medusa or the database does not answer, or the order stays locked. Nothing was changed. "
+        "Please try again in a moment."
+    )
     return _trouble(503, "Not just now", words, {"retry-after": "2"})
 
 

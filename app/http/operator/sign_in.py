@@ -20,11 +20,12 @@ from app.http.operator.doors import (
     own_page,
     read_cookie,
     read_form,
-    session_cookie,
+    start_session,
 )
 from app.http.operator.session import COOKIE
 from app.http.operator.views import HEADERS, page
-from app.ports import SignInRefused, Unavailable
+from app.ports import Services, SignInRefused, Unavailable
+from app.usecases.operator_sessions import EndReason, end_session
 
 log = structlog.get_logger()
 
@@ -46,7 +47,9 @@ async def show(next: FromQuery[str] = "", out: FromQuery[str] = "") -> Template:
 
 
 @post("/sign-in")
-async def sign_in(request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk]) -> Response[Any]:
+async def sign_in(
+    request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk], services: NamedDependency[Services]
+) -> Response[Any]:
     """Ask Medusa, and begin a session."""
     check_origin(request)
     fields = await read_form(request)
@@ -59,24 +62,26 @@ async def sign_in(request: Request[Any, Any, Any], operator_desk: NamedDependenc
     if not email or not password:
         return _form(email, next_, WRONG, status=401)
     try:
-        admin = await operator_desk.admins.sign_in(email, password)
+        admin, credential = await operator_desk.admins.sign_in(email, password)
     except SignInRefused as refused:
         log.warning("operator.sign_in_refused", elsewhere=refused.elsewhere)
         return _form(email, next_, ELSEWHERE if refused.elsewhere else WRONG, status=401)
     except Unavailable as error:
         log.warning("operator.sign_in_unavailable", error=str(error))
         return _form(email, next_, DOWN, status=503)
-    log.info("operator.signed_in", actor=admin.email)
-    cookies = [session_cookie(request, operator_desk, admin)]
+    cookies = [await start_session(request, operator_desk, services, admin, credential)]
     return Redirect(_next(next_), status_code=303, cookies=cookies, headers=dict(HEADERS))
 
 
 @post("/sign-out")
-async def sign_out(request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk]) -> Response[Any]:
-    """End the session at this browser."""
+async def sign_out(
+    request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk], services: NamedDependency[Services]
+) -> Response[Any]:
+    """End the session: its cookie, and every copy of it, is dead in every process."""
     session = operator_desk.sessions.read(read_cookie(request, COOKIE))
     if session is not None:
         await check_form(request, operator_desk, session)
+        await end_session(services, session.id_hash, EndReason.SIGNED_OUT)
     cookies = [no_cookie(request, operator_desk)]
     return Redirect("/grace/sign-in?out=1", status_code=303, cookies=cookies, headers=dict(HEADERS))
 

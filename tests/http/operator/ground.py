@@ -29,6 +29,7 @@ class FakeMedusa:
     down: bool = False
     second_factor: bool = False
     is_admin: bool = True
+    deleted: set[str] = field(default_factory=set)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """One request."""
@@ -42,7 +43,7 @@ class FakeMedusa:
             return httpx.Response(200, json={} if self.second_factor else {"token": f"jwt-{given['email']}"})
         assert request.url.path == "/admin/users/me"
         email = self._who(request)
-        if email is None or not self.is_admin:
+        if email is None or not self.is_admin or email in self.deleted:
             return httpx.Response(401, json={"message": "Unauthorized"})
         user = {"id": f"user_{email}", "email": email, "first_name": email.partition("@")[0].title(), "last_name": None}
         return httpx.Response(200, json={"user": user})
