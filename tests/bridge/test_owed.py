@@ -61,7 +61,7 @@ async def test_a_capture_counts_from_its_row_on_and_once(shop: Shop) -> None:
 
     first, second = placed.payment_ids
     assert (in_flight.paid, in_flight.owed, _unbooked(in_flight)) == (
-        12,
+        Decimal(12),
         Decimal(38),
         {first: Decimal(12), second: Decimal(0)},
     )
