@@ -451,10 +451,11 @@ class Storefront(Protocol):
 
 
 class OrderLocks(Protocol):
-    """A Redis lock per order, so that two workers do not meet at Stripe. Courtesy: the rows are the law."""
+    """An advisory lock per order: it saves calls to Stripe. Correctness comes from the row locks."""
 
     def hold(self, order_id: str) -> AbstractAsyncContextManager[bool]:
-        """Hold the order's lock. ``False`` when another worker has it; with Redis down, ``True`` at once."""
+        """Hold the order's lock. ``False`` when another worker has it. ``True`` immediately with Redis down, and where
+        the key is no worker's lock: one that never expires, or later than a lease."""
         ...
 
 

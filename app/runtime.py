@@ -16,6 +16,7 @@ from app.domain.fleet import Fleet
 from app.gateways.alert_webhook import AlertWebhook
 from app.gateways.prometheus_meters import PrometheusMeters, exposition
 from app.gateways.redis_client import connect
+from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_limits import RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_void_news import RedisVoidNews
@@ -24,7 +25,7 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import Metrics, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import DatabasePooler, Settings
-from app.store import fleet
+from app.store import fleet, installation
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable
 from app.store.migrate import pending_in
@@ -51,6 +52,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     wakeup: RedisWakeup
     void_news: RedisVoidNews
     limits: RedisRateLimits
+    keys: RedisKeys
 
 
 class NotReady(Exception):
@@ -70,7 +72,8 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         try:
             async with db.transaction("start.verify") as conn:
                 await _verify(conn, commerce)
-        except Unavailable as error:
+                keys = RedisKeys(await installation.read(conn))
+        except (Unavailable, installation.NoInstallation) as error:
             raise NotReady(str(error)) from error
         redis: Redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -79,14 +82,14 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         key = settings.stripe_api_key or "sk_not_set"
         gateway = StripeGateway.open(key, settings.stripe_api_base, meters=meters, tracing=tracing)
         stack.push_async_callback(gateway.close)
-        wakeup = RedisWakeup(redis)
+        wakeup = RedisWakeup(redis, keys)
         stack.push_async_callback(wakeup.close)
-        void_news = RedisVoidNews(redis)
+        void_news = RedisVoidNews(redis, keys)
         services = Services(
             db=db,
             commerce=commerce,
             gateway=gateway,
-            locks=RedisOrderLocks(redis),
+            locks=RedisOrderLocks(redis, keys),
             wakeup=wakeup,
             void_news=void_news,
             policy=settings.policy,
@@ -94,7 +97,9 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
             tracing=tracing,
             alert_channels=_open_channels(stack, settings),
         )
-        yield Runtime(services=services, wakeup=wakeup, void_news=void_news, limits=RedisRateLimits(redis))
+        yield Runtime(
+            services=services, wakeup=wakeup, void_news=void_news, limits=RedisRateLimits(redis, keys), keys=keys
+        )
 
 
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:

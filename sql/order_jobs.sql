@@ -1,5 +1,6 @@
 -- $1 order_id, $2 kind
-select id, kind, order_id, subject, state, generation, attempts, failures, failing_since, in_doubt, key_number
+select (select i.id from grace.installation as i) as installation, coalesce(ulid, '') as id, kind, order_id, subject, state,
+    generation, attempts, failures, failing_since, in_doubt, key_number
 from grace.jobs
 where order_id = $1 and kind = $2
 order by id

@@ -1,5 +1,6 @@
 -- $1 kinds, $2 how many of each may be under way at once
 -- Moves due rows to "queued". The generation names this very dispatch: older messages are stale.
+-- A row of the version before gets its ULID here.
 -- The bound keeps a pile of due jobs in Postgres, where a sweep can tell a slow message from a lost one.
 with due as (
     select j.id
@@ -14,7 +15,7 @@ with due as (
     ) as j
 )
 update grace.jobs as j
-set state = 'queued', generation = j.generation + 1, updated_at = now()
+set state = 'queued', generation = j.generation + 1, ulid = coalesce(j.ulid, grace.new_ulid()), updated_at = now()
 from due
 where j.id = due.id
-returning j.id, j.kind, j.generation, j.order_id
+returning (select i.id from grace.installation as i) as installation, j.ulid as id, j.kind, j.order_id, j.generation

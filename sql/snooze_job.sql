@@ -1,9 +1,10 @@
--- $1 id, $2 generation, $3 delay, $4 in_doubt
+-- $1 installation, $2 id, $3 kind, $4 order_id, $5 generation, $6 delay, $7 in_doubt
 -- Later, and not a failure.
 with put_off as (
     update grace.jobs
-    set state = 'scheduled', lease_until = null, run_at = now() + $3::interval, in_doubt = $4, updated_at = now()
-    where id = $1 and generation = $2 and state = 'running'
+    set state = 'scheduled', lease_until = null, run_at = now() + $6::interval, in_doubt = $7, updated_at = now()
+    where ulid = $2 and kind = $3 and order_id = $4 and generation = $5 and state = 'running'
+        and exists (select from grace.installation as i where i.id = $1)
     returning id, order_id, kind, subject, run_at
 )
 insert into grace.events (order_id, kind, job_id, detail)

@@ -15,7 +15,7 @@ import asyncpg
 import httpx
 import msgspec
 
-from app.domain.jobs import JobKind
+from app.domain.jobs import JobKind, JobRef
 from app.domain.money import to_minor_units
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.stripe_sandbox.client import Sandbox
@@ -162,6 +162,11 @@ class Api:
 def token_for(order_id: str, *, secret: str = SECRET, valid_for: timedelta = timedelta(hours=1)) -> str:
     """A modification token."""
     return mint(order_id, secret, valid_for=valid_for)
+
+
+def ref_of(row: asyncpg.Record) -> JobRef:
+    """The message of a job, of its row and ``installation``."""
+    return JobRef(row["installation"], row["ulid"], JobKind(row["kind"]), row["order_id"], row["generation"])
 
 
 class SteppedIn:

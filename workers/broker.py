@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import structlog
 from dramatiq import Message
 from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.errors import BrokerConnectionError
+from dramatiq.errors import BrokerConnectionError, DecodeError
 from dramatiq.middleware import AsyncIO, Middleware
 from redis.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from app.domain.jobs import JobKind
+from app.gateways.redis_keys import RedisKeys
 
 QUEUES: Final[Mapping[JobKind, str]] = {
     JobKind.CAPTURE: "payment-capture-queue",
@@ -35,6 +37,9 @@ IDLE_POLL: Final = 0.1
 
 _PATIENCE: Final = 0.5
 """Seconds that Redis has to answer. dramatiq's own client would wait five for a hung server."""
+
+
+log = structlog.get_logger()
 
 
 class _NoAlarm(logging.Filter):
@@ -108,11 +113,54 @@ class JobBroker(RedisBroker):
 
     def declare_queue(self, queue_name: str) -> None:
         """Without the queue for delayed messages beside it: there are none, and it would be polled all the same."""
+        if not self.namespace:
+            message = "which installation's queues these are is not known yet"
+            raise RuntimeError(message)
         if queue_name not in self.queues:
             self.bells[queue_name] = threading.Event()
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
+
+    def join_installation(self, keys: RedisKeys) -> None:
+        """Use the queues of this installation. To be called before a queue is declared."""
+        self.namespace = keys.jobs
+
+    def do_fetch(self, queue_name: str, number: int) -> list[bytes | None]:
+        """Fetch up to ``number`` messages. What no relay of ours can have sent is logged and deleted: dramatiq would
+        restart its consumer over it, or lose a thread."""
+        payloads: list[bytes | None] = self._dispatch("fetch")(queue_name, number)  # type: ignore[no-untyped-call]
+        malformed = [
+            payload for payload in payloads if payload is not None and not self._is_message(queue_name, payload)
+        ]
+        if malformed:
+            log.warning("job.malformed", queue=queue_name, messages=len(malformed))
+            self._delete(queue_name, malformed)
+        return [payload for payload in payloads if payload not in malformed]
+
+    def _is_message(self, queue_name: str, payload: bytes) -> bool:
+        try:
+            message = Message.decode(payload)
+        except DecodeError:
+            return False
+        return (
+            message.queue_name == queue_name
+            and isinstance(message.actor_name, str)
+            and message.actor_name in self.actors
+            and isinstance(message.message_id, str)
+            and isinstance(message.kwargs, dict)
+            and isinstance(message.options, dict)
+            and set(message.options) == {"redis_message_id"}
+            and isinstance(message.options["redis_message_id"], str)
+        )
+
+    def _delete(self, queue_name: str, payloads: Sequence[bytes]) -> None:
+        """Acknowledge messages by what they hold: what they say of themselves may be wrong."""
+        fetched = sorted(self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}"))
+        held = self.client.hmget(f"{self.namespace}:{queue_name}.msgs", fetched) if fetched else []
+        for redis_id, payload in zip(fetched, held, strict=True):
+            if payload in payloads:
+                self.do_ack(queue_name, redis_id)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> _Consumer:  # noqa: ARG002
         """See ``_Consumer``, which has its own idea of patience."""
@@ -156,11 +204,14 @@ def _queued(pipe: Pipeline, sha: str, keys: Sequence[Any], args: Sequence[Any]) 
 
 
 def make_broker(redis_url: str, *middleware: Middleware) -> JobBroker:
-    """A broker whose async actors run on one event loop, with ``middleware`` started after that loop."""
+    """A broker whose async actors run on one event loop, with ``middleware`` started after that loop.
+
+    It has no queues before ``join_installation``.
+    """
     return JobBroker(
         url=f"{redis_url}{'&' if '?' in redis_url else '?'}socket_timeout={_PATIENCE}"
         f"&socket_connect_timeout={_PATIENCE}",
         middleware=[AsyncIO(), *middleware],
-        namespace="grace",
+        namespace="",
         heartbeat_timeout=15_000,
     )

@@ -66,6 +66,7 @@ class ServicesMiddleware(Middleware):
         bridge = await self._stack.enter_async_context(MedusaBridge.open(_bridge_config(self._settings)))
         runtime = await self._stack.enter_async_context(open_runtime(self._settings, bridge))
         self._services = self._step_in(runtime.services)
+        broker.join_installation(runtime.keys)
         actors = declare_actors(broker, self.services)
         self._relay = await open_relay(
             self._services, broker, actors, runtime.wakeup, here_at_once=self._settings.worker_threads

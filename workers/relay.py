@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from dramatiq.errors import BrokerConnectionError
+from msgspec.structs import astuple
 from redis.exceptions import RedisError
 
 from app.domain.jobs import JobKind, JobRef
@@ -124,9 +125,7 @@ class Relay:
         for first in range(0, len(due), _AT_ONCE):
             some = due[first : first + _AT_ONCE]
             try:
-                self._broker.enqueue_all(
-                    [self._actors[kind].message(ref.id, ref.generation, ref.order_id) for kind, ref in some]
-                )
+                self._broker.enqueue_all([self._actors[kind].message(*astuple(ref)) for kind, ref in some])
             except (BrokerConnectionError, RedisError, OSError) as error:
                 log.warning("relay.redis_down", undelivered=len(due) - first, error=type(error).__name__)
                 return due[first:]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -45,18 +46,39 @@ class JobState(StrEnum):
     DEAD = "dead"
 
 
-class JobRef(msgspec.Struct, frozen=True):
-    """What a message carries. A message whose generation is not the row's is stale and does nothing."""
+Ulid = Annotated[str, msgspec.Meta(pattern=r"\A[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")]
 
-    id: int
-    generation: int
-    order_id: str
+
+class JobRef(msgspec.Struct, frozen=True):
+    """Identifies one dispatch of a job; a message carries all of it.
+
+    A message of an older generation is stale. One that differs in anything else is foreign. Neither does anything.
+    """
+
+    installation: Ulid
+    id: Ulid
+    kind: JobKind
+    order_id: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\A[^\x00\ud800-\udfff]+\Z")]
+    generation: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+
+    @classmethod
+    def parse(cls, fields: object) -> JobRef | None:
+        """Return the reference whose fields these are, in order; ``None`` when they are malformed."""
+        names = cls.__struct_fields__
+        if not isinstance(fields, Sequence) or len(fields) != len(names):
+            return None
+        try:
+            return msgspec.convert(dict(zip(names, fields, strict=True)), cls)
+        except msgspec.ValidationError:
+            return None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A row of ``grace.jobs``."""
 
-    id: int
+    installation: str = ""
+    id: str
+    """A ULID; empty for a row of an earlier version that has not been dispatched since."""
     kind: JobKind
     order_id: str
     subject: str
@@ -74,7 +96,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ref(self) -> JobRef:
         """The message that belongs to this row as it stands."""
-        return JobRef(self.id, self.generation, self.order_id)
+        return JobRef(self.installation, self.id, self.kind, self.order_id, self.generation)
 
     @property
     def idempotency_key(self) -> str:

@@ -10,6 +10,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.gateways.redis_keys import RedisKeys
+
 WINDOW: Final = 60
 """Seconds."""
 
@@ -30,8 +32,9 @@ log = structlog.get_logger()
 class RedisRateLimits:
     """Counts requests per minute and key."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, keys: RedisKeys) -> None:
         self._redis = redis
+        self._keys = keys
         self._script = redis.register_script(_COUNT)
         self._gathered: list[str] | None = None
         self._trip: asyncio.Task[list[int]] | None = None
@@ -54,7 +57,7 @@ class RedisRateLimits:
         now = time.time()
         window = int(now // WINDOW)
         try:
-            counts = await self._count([f"grace:rate:{key}:{window}" for key, _ in counted])
+            counts = await self._count([self._keys.rate(key, window) for key, _ in counted])
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
             return None

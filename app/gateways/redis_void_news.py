@@ -6,15 +6,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.gateways.redis_client import overhear
-
-CHANNEL: Final = "grace:voids"
+from app.gateways.redis_keys import RedisKeys
 
 log = structlog.get_logger()
 
@@ -22,14 +20,15 @@ log = structlog.get_logger()
 class RedisVoidNews:
     """``app.ports.VoidNews``, and the ear that an API process needs to hear it."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, keys: RedisKeys) -> None:
         self._redis = redis
+        self._channel = keys.voids
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def tell(self, order_id: str) -> None:
         """See ``app.ports.VoidNews``."""
         try:
-            await self._redis.publish(CHANNEL, order_id)
+            await self._redis.publish(self._channel, order_id)
         except (RedisError, OSError) as error:
             log.warning("redis.news_skipped", error=type(error).__name__)
 
@@ -57,6 +56,6 @@ class RedisVoidNews:
                 await asyncio.wait([task], timeout=0.5)
 
     async def _listen(self) -> None:
-        async for order_id in overhear(self._redis, CHANNEL):
+        async for order_id in overhear(self._redis, self._channel):
             for news in self._waiting.get(order_id.decode(errors="replace"), ()):
                 news.set()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.gateways.redis_client import overhear
-
-CHANNEL: Final = "grace:wake"
+from app.gateways.redis_keys import RedisKeys
 
 log = structlog.get_logger()
 
@@ -19,9 +17,10 @@ log = structlog.get_logger()
 class RedisWakeup:
     """``app.ports.WorkerWakeup``, and the other side of the door."""
 
-    def __init__(self, redis: Redis, *, pause: float = 0.02) -> None:
+    def __init__(self, redis: Redis, keys: RedisKeys, *, pause: float = 0.02) -> None:
         """``pause``: seconds from one knock to the next. Each has every worker look for jobs once."""
         self._redis = redis
+        self._channel = keys.wakeups
         self._pause = pause
         self._knocking = self._again = False
         self._rest: asyncio.Task[None] | None = None
@@ -52,7 +51,7 @@ class RedisWakeup:
     async def _knock(self) -> None:
         self._knocking, self._again = True, False
         try:
-            await self._redis.publish(CHANNEL, b"")
+            await self._redis.publish(self._channel, b"")
         except (RedisError, OSError) as error:
             log.warning("redis.wakeup_skipped", error=type(error).__name__)
         finally:
@@ -61,5 +60,5 @@ class RedisWakeup:
 
     async def listen(self, knock: asyncio.Event) -> None:
         """Set ``knock`` at every knock, for ever. While Redis is away the event is simply not set."""
-        async for _ in overhear(self._redis, CHANNEL):
+        async for _ in overhear(self._redis, self._channel):
             knock.set()

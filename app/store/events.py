@@ -23,7 +23,7 @@ async def add_refusal(conn: Connection, order_id: str, *, request_id: str, actor
     await conn.execute(_REFUSAL, order_id, request_id, actor, reason)
 
 
-async def add_calls(conn: Connection, order_id: str, job_id: int, calls: Sequence[Call]) -> None:
+async def add_calls(conn: Connection, order_id: str, job_id: str, calls: Sequence[Call]) -> None:
     """What a job asked Stripe, and what came back, in one statement."""
     details = [detail_of(call) for call in calls]
     await conn.execute(_CALLS, order_id, job_id, details, [call.began_at for call in calls])

@@ -18,7 +18,11 @@ from app.store.sql import statement
 
 _ROLE_GRANTS: Final = statement("role_grants")
 _OWN_TABLES: Final = statement("own_tables")
-_PRIVILEGES: Final = {"migrations": ("select",), "operator_sessions": ("select", "insert", "update", "delete")}
+_PRIVILEGES: Final = {
+    "migrations": ("select",),
+    "installation": ("select",),
+    "operator_sessions": ("select", "insert", "update", "delete"),
+}
 _ROUNDS: Final = 4096
 """Postgres' own number of SCRAM iterations."""
 _PASSING: Final[tuple[type[asyncpg.PostgresError], ...]] = (
@@ -50,7 +54,8 @@ def rights(schema: str, table: str, privilege: str, columns: Iterable[str] = (""
 
 
 async def own_rights(conn: Connection) -> list[Right]:
-    """What the processes need in schema ``grace``. Migrations are only read, and only old sessions are deleted."""
+    """What the processes need in schema ``grace``. What ``migrate`` writes is only read; only old sessions are
+    deleted."""
     needed = [Right("grace", "", "usage")]
     for row in await conn.fetch(_OWN_TABLES):
         for privilege in _PRIVILEGES.get(row["name"], ("select", "insert", "update")):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
+from msgspec.structs import astuple
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
@@ -29,6 +30,7 @@ _END_WELL: Final = statement("end_well")
 _FAIL: Final = statement("fail_job")
 _SNOOZE: Final = statement("snooze_job")
 _POSTPONE: Final = statement("postpone_queued")
+_IS_FOREIGN: Final = statement("is_foreign")
 _SWEEP: Final = statement("sweep_lost")
 _OTHER_TROUBLE: Final = statement("other_trouble")
 _RETRY: Final = statement("retry_jobs")
@@ -94,7 +96,7 @@ async def remove_captures(conn: Connection, order_id: str) -> int:
 async def queue_due(conn: Connection, *, at_once: int) -> list[tuple[JobKind, JobRef]]:
     """Queue due jobs so that no more than ``at_once`` of each kind wait for a worker."""
     rows = await conn.fetch(_QUEUE_DUE, list(JobKind), at_once)
-    return [(JobKind(row["kind"]), JobRef(row["id"], row["generation"], row["order_id"])) for row in rows]
+    return [(kind, JobRef(**{**row, "kind": kind})) for row in rows for kind in (JobKind(row["kind"]),)]
 
 
 async def take(conn: Connection, ref: JobRef) -> Job | None:
@@ -102,7 +104,7 @@ async def take(conn: Connection, ref: JobRef) -> Job | None:
 
     ``in_doubt`` of the answer says whether an *earlier* attempt may have reached Stripe.
     """
-    row = await conn.fetchrow(_TAKE, ref.id, ref.generation, LEASE)
+    row = await conn.fetchrow(_TAKE, *astuple(ref), LEASE)
     return None if row is None else taken(row)
 
 
@@ -114,7 +116,7 @@ def taken(row: asyncpg.Record | Mapping[str, Any]) -> Job:
 
 async def running(conn: Connection, ref: JobRef) -> Job | None:
     """The job as it runs, locked until the commit; ``None`` when it does not, or not for this message any more."""
-    row = await conn.fetchrow(_RUNNING, ref.id, ref.generation)
+    row = await conn.fetchrow(_RUNNING, *astuple(ref))
     return None if row is None else _job(row)
 
 
@@ -125,7 +127,7 @@ async def hold(conn: Connection, job: Job) -> bool:
 
 async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *, note: str | None = None) -> None:
     """End the job: ``done``, ``removed`` or ``dead``."""
-    await conn.execute(_FINISH, job.id, job.generation, state.value, note)
+    await conn.execute(_FINISH, *astuple(job.ref), state.value, note)
     note_ended(state.value)
 
 
@@ -134,7 +136,7 @@ async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: 
 
     ``False``, and nothing is written, when the job is not this worker's any more.
     """
-    ended = bool(await conn.fetch(_END_WELL, job.id, job.generation, note, incident.value))
+    ended = bool(await conn.fetch(_END_WELL, *astuple(job.ref), note, incident.value))
     if ended:
         ended_well()
     return ended
@@ -147,13 +149,13 @@ def ended_well() -> None:
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:
     """Try again after ``delay``. ``in_doubt`` when Stripe may have done it, ``new_key`` when it surely did not."""
-    await conn.execute(_FAIL, job.id, job.generation, delay, error[:2000], in_doubt, new_key)
+    await conn.execute(_FAIL, *astuple(job.ref), delay, error[:2000], in_doubt, new_key)
     note_ended("failed")
 
 
 async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool) -> None:
     """Look again after ``delay``; nothing failed."""
-    await conn.execute(_SNOOZE, job.id, job.generation, delay, in_doubt)
+    await conn.execute(_SNOOZE, *astuple(job.ref), delay, in_doubt)
 
 
 async def others_in_trouble(conn: Connection, job: Job) -> bool:
@@ -161,9 +163,16 @@ async def others_in_trouble(conn: Connection, job: Job) -> bool:
     return bool(await conn.fetchval(_OTHER_TROUBLE, job.order_id, job.kind.value, job.id))
 
 
-async def postpone(conn: Connection, ref: JobRef, delay: timedelta) -> None:
-    """Put a queued job back before anybody took it."""
-    await conn.execute(_POSTPONE, ref.id, ref.generation, delay)
+async def postpone(conn: Connection, ref: JobRef, delay: timedelta, *, longest: timedelta = LEASE) -> bool | None:
+    """Put a queued job back that no worker has claimed, and return ``True``. ``False`` when it was put back for
+    ``longest`` already, ``None`` when the message is stale."""
+    postponed: bool | None = await conn.fetchval(_POSTPONE, *astuple(ref), delay, longest)
+    return postponed
+
+
+async def is_foreign(conn: Connection, ref: JobRef) -> bool:
+    """Return whether no job of this installation was ever dispatched with that message."""
+    return bool(await conn.fetchval(_IS_FOREIGN, *astuple(ref)))
 
 
 async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
@@ -173,6 +182,7 @@ async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
 
 def _job(row: asyncpg.Record | Mapping[str, Any]) -> Job:
     return Job(
+        installation=row["installation"],
         id=row["id"],
         kind=JobKind(row["kind"]),
         order_id=row["order_id"],

@@ -18,6 +18,7 @@ class Run:
     on_taken: Callable[[str | None], object]
     outcome: str | None = None
     """``done``, ``removed``, ``dead`` or ``failed``; ``None`` when it was stale, postponed or snoozed."""
+    claimed: bool = False
     _late_when_taken: float = 0.0
     _taken_at: float = field(default_factory=time.monotonic)
 
@@ -28,7 +29,7 @@ class Run:
 
     def taken(self, traceparent: str | None, late: float) -> None:
         """The job is this worker's."""
-        self._late_when_taken, self._taken_at = late, time.monotonic()
+        self.claimed, self._late_when_taken, self._taken_at = True, late, time.monotonic()
         self.on_taken(traceparent)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+from msgspec.structs import astuple
 
 from app.domain.cancellation import NewCancellation
 from app.domain.incidents import IncidentKind
@@ -31,7 +32,9 @@ TAKE_WITH_ORDER: Final = Function.of(
     {
         "lock_order_row": named(_LOCK_ROW, "the_order"),
         "lock_payment_rows": named(_LOCK_PAYMENTS, "the_order"),
-        "take_job": named(of_store("take_job"), "the_job", "the_generation", "the_lease"),
+        "take_job": named(
+            of_store("take_job"), "the_installation", "the_job", "the_kind", "the_order", "the_generation", "the_lease"
+        ),
     },
 )
 FINISH_CAPTURE: Final = Function.of(
@@ -40,7 +43,16 @@ FINISH_CAPTURE: Final = Function.of(
     {
         "lock_order": orders.LOCK_ORDER.name,
         "book_capture": payments.BOOK_CAPTURE.name,
-        "end_well": named(of_store("end_well"), "the_job", "the_generation", "null::text", "the_incident"),
+        "end_well": named(
+            of_store("end_well"),
+            "the_installation",
+            "the_job",
+            "'capture'",
+            "the_order",
+            "the_generation",
+            "null::text",
+            "the_incident",
+        ),
         "schedule_jobs": named(
             of_store("schedule_jobs"),
             "'publish'",
@@ -58,7 +70,16 @@ FINISH_VOID: Final = Function.of(
     statement("functions/finish_void"),
     {
         "lock_order": orders.LOCK_ORDER.name,
-        "end_well": named(of_store("end_well"), "the_job", "the_generation", "null::text", "the_incident"),
+        "end_well": named(
+            of_store("end_well"),
+            "the_installation",
+            "the_job",
+            "'void'",
+            "the_order",
+            "the_generation",
+            "null::text",
+            "the_incident",
+        ),
         "record_void": named(statement("record_void"), "the_payment", "the_intent"),
         "tell_calls": named(of_store("tell_calls"), "the_order", "the_job", "the_calls", "the_times"),
     },
@@ -86,19 +107,17 @@ CANCEL_AS_SEEN: Final = Function.of(
 
 # By the job's own order id, so that the order is read after the job was taken, and not at all for a stale message.
 _TAKE: Final = (
-    f"select j.*, o.* from {TAKE_WITH_ORDER.name}($1, $2, $3, $4) as j "  # noqa: S608 - names of ours
+    f"select j.*, o.* from {TAKE_WITH_ORDER.name}($1, $2, $3, $4, $5, $6) as j "  # noqa: S608 - names of ours
     f"left join lateral {orders.LOCK_ORDER.name}(j.job_order_id) as o on true"
 )
-_FINISH_CAPTURE: Final = (
-    f"select {FINISH_CAPTURE.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-)
-_FINISH_VOID: Final = f"select {FINISH_VOID.name}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_FINISH_CAPTURE: Final = f"select {FINISH_CAPTURE.name}({', '.join(f'${n}' for n in range(1, 20))})"
+_FINISH_VOID: Final = f"select {FINISH_VOID.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _CANCEL: Final = f"select {CANCEL_AS_SEEN.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 
 async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
     """See ``app.ports.Commerce``."""
-    rows = await conn.fetch(_TAKE, ref.order_id, ref.id, ref.generation, LEASE)
+    rows = await conn.fetch(_TAKE, *astuple(ref), LEASE)
     if not rows:
         return None
     job = jobs.taken({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
@@ -121,6 +140,7 @@ async def finish_capture(
         _FINISH_CAPTURE,
         order.id,
         order.mark,
+        job.installation,
         job.id,
         job.generation,
         *payments.capture_arguments(order, payment, intent)[1:],
@@ -144,6 +164,7 @@ async def finish_void(
         _FINISH_VOID,
         order.id,
         order.mark,
+        job.installation,
         job.id,
         job.generation,
         payment.id,

@@ -23,11 +23,11 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
 TRIALS: Final = {
     LOCK_ORDER: f"select * from {LOCK_ORDER.name}('')",  # noqa: S608 - a name of ours
     BOOK_CAPTURE: f"select {BOOK_CAPTURE.name}('', 1, '', '', 2, 'capt_', 0, null, false)",
-    TAKE_WITH_ORDER: f"select * from {TAKE_WITH_ORDER.name}('', 0, 0, interval '1 second')",  # noqa: S608
-    FINISH_CAPTURE: f"select {FINISH_CAPTURE.name}('', '', 0, 0, 1, '', '', 2, 'capt_', 0, null, false, '', null, "
+    TAKE_WITH_ORDER: f"select * from {TAKE_WITH_ORDER.name}('', '', '', '', 0, interval '1 second')",  # noqa: S608
+    FINISH_CAPTURE: f"select {FINISH_CAPTURE.name}('', '', '', '', 0, 1, '', '', 2, 'capt_', 0, null, false, '', null, "
     "null, null, '{}', '{}')",
-    FINISH_VOID: f"select {FINISH_VOID.name}('', '', 0, 0, '', null, '', '{{}}', '{{}}')",
-    FINISH_RELEASE: f"select {FINISH_RELEASE.name}('', 0, 0, '{{}}', '{{}}', '')",
+    FINISH_VOID: f"select {FINISH_VOID.name}('', '', '', '', 0, '', null, '', '{{}}', '{{}}')",
+    FINISH_RELEASE: f"select {FINISH_RELEASE.name}('', '', '', 0, '{{}}', '{{}}', '')",
     CANCEL_AS_SEEN: f"select {CANCEL_AS_SEEN.name}('', '', '{{}}', '', null, '', null, '{{}}', '{{}}', null)",
 }
 """A call of each for nobody's order: Postgres does not look into a function before it is called."""

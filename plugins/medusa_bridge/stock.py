@@ -34,14 +34,25 @@ FINISH_RELEASE: Final = Function.of(
     statement("functions/finish_release"),
     {
         "try_advisory_lock": named(_TRY_ADVISORY_LOCK, "the_key"),
-        "running_job": named(of_store("running_job"), "the_job", "the_generation"),
+        "running_job": named(
+            of_store("running_job"), "the_installation", "the_job", "'release'", "the_order", "the_generation"
+        ),
         "lock_levels": named(_LOCK_LEVELS, "the_reservations"),
         "release_reservations": named(_RELEASE, "the_reservations"),
         "live_reservations": named(_LIVE, "the_order"),
-        "end_well": named(of_store("end_well"), "the_job", "the_generation", "null::text", "the_incident"),
+        "end_well": named(
+            of_store("end_well"),
+            "the_installation",
+            "the_job",
+            "'release'",
+            "the_order",
+            "the_generation",
+            "null::text",
+            "the_incident",
+        ),
     },
 )
-_FINISH: Final = f"select {FINISH_RELEASE.name}($1, $2, $3, $4, $5, $6)"
+_FINISH: Final = f"select {FINISH_RELEASE.name}($1, $2, $3, $4, $5, $6, $7)"
 
 _LOCK_WAIT: Final = 2.0
 """Seconds to wait for Medusa here; after that the job waits, not the worker."""
@@ -104,6 +115,7 @@ class Stock:
         done: bool = await conn.fetchval(
             _FINISH,
             job.order_id,
+            job.installation,
             job.id,
             job.generation,
             keys,

@@ -114,7 +114,7 @@ class _Drain:
             broker = make_broker(url)
             actor = declare(broker)[kind]
             for number in range(count):
-                broker.enqueue(actor.message(number, 1, f"order_{number:026d}"))
+                broker.enqueue(actor.message(f"{0:026d}", f"{number:026d}", "capture", f"order_{number:026d}", 1))
             broker.close()
             broker.client.connection_pool.disconnect()
             waiting, unfinished, aside = f"grace:{QUEUES[kind]}", f"grace:{QUEUES[kind]}.msgs", "aside"

@@ -25,10 +25,10 @@ def make_broker(redis_url: str) -> RedisBroker:
 def declare(broker: dramatiq.Broker) -> dict[str, Actor[..., object]]:
     """The two actors. Ours are coroutines on one event loop; dramatiq's usual ones are plain functions."""
 
-    async def nothing_async(job_id: int, generation: int, order_id: str) -> None:
+    async def nothing_async(installation: str, job_id: str, kind: str, order_id: str, generation: int) -> None:
         return None
 
-    def nothing_sync(job_id: int, generation: int, order_id: str) -> None:
+    def nothing_sync(installation: str, job_id: str, kind: str, order_id: str, generation: int) -> None:
         return None
 
     return {

@@ -87,7 +87,8 @@ def session(status: str | None = "processing", **facts: Any) -> PaymentSession:
 
 def job(kind: JobKind, state: JobState, subject: str = "pay_1", **facts: Any) -> Job:
     """A job of ``order_1``."""
-    return Job(id=next(_numbers), kind=kind, order_id="order_1", subject=subject, state=state, **facts)
+    about: dict[str, Any] = {"installation": f"{0:026d}", "id": f"{next(_numbers):026d}", "order_id": "order_1"}
+    return Job(kind=kind, subject=subject, state=state, **about, **facts)
 
 
 def capture_job(state: JobState, **facts: Any) -> Job:

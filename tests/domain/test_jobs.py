@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from msgspec.structs import astuple
 
 from app.domain.jobs import CALL_LIMIT, LEASE, QUICK_TRIES, Job, JobKind, JobRef, JobState, retry_delay
 from tests.domain import builders as a
 
+ID = "01M8ENPPEZFT6BX79QANHA0HAP"
 FIVE_SECONDS, FIVE_MINUTES = timedelta(seconds=5), timedelta(minutes=5)
 
 
@@ -51,11 +53,25 @@ def test_idempotency_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"attempts": 7}, {"generation": 9}, {"failures": 3}, {"in_doubt": True}, {"id": 5}]
+    "changed",
+    [
+        {"attempts": 7},
+        {"generation": 9},
+        {"failures": 3},
+        {"in_doubt": True},
+        {"id": ID[:-1] + "5"},
+        {"installation": ID},
+    ],
 )
-def test_the_same_key_as_long_as_the_outcome_is_unknown(changed: dict[str, int]) -> None:
-    facts: dict[str, Any] = {"id": 4, "kind": JobKind.VOID, "order_id": "order_1", "subject": "pay_01"}
-    facts["state"] = JobState.RUNNING
+def test_the_same_key_as_long_as_the_outcome_is_unknown(changed: dict[str, Any]) -> None:
+    """And over an upgrade: what identifies a job is no part of it."""
+    facts: dict[str, Any] = {
+        "id": ID,
+        "kind": JobKind.VOID,
+        "order_id": "order_1",
+        "subject": "pay_01",
+        "state": JobState.RUNNING,
+    }
     job = Job(**facts)
     assert Job(**{**facts, **changed}).idempotency_key == job.idempotency_key
 
@@ -77,4 +93,48 @@ def test_keys_fit_into_stripes_255_characters() -> None:
 
 def test_the_message_of_a_job() -> None:
     job = a.job(JobKind.RELEASE, JobState.QUEUED, "order_1", generation=3)
-    assert job.ref == JobRef(job.id, 3, "order_1")
+    assert job.ref == JobRef(job.installation, job.id, JobKind.RELEASE, "order_1", 3)
+
+
+FIELDS: Final = (ID, ID[::-1].replace("P", "0", 1), "void", "order_1", 3)
+
+
+def test_a_message_is_read_as_it_was_written() -> None:
+    ref = JobRef(ID, FIELDS[1], JobKind.VOID, "order_1", 3)
+    assert JobRef.parse(FIELDS) == JobRef.parse(list(FIELDS)) == ref
+    assert JobRef.parse(astuple(ref)) == ref
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (4711, 3, "order_1"),  # of the version before
+        (),
+        FIELDS[:-1],
+        (*FIELDS, 1),
+        ("shop", *FIELDS[1:]),
+        (ID.lower(), *FIELDS[1:]),
+        (ID + "\n", *FIELDS[1:]),
+        (ID, 4711, *FIELDS[2:]),
+        (ID, "8" + ID[1:], *FIELDS[2:]),
+        (ID, None, *FIELDS[2:]),
+        (*FIELDS[:2], "void ", *FIELDS[3:]),
+        (*FIELDS[:2], 0, *FIELDS[3:]),
+        (*FIELDS[:3], "", 3),
+        (*FIELDS[:3], None, 3),
+        (*FIELDS[:3], {"id": "order_1"}, 3),
+        (*FIELDS[:3], "order\x00", 3),
+        (*FIELDS[:3], "\ud800", 3),
+        (*FIELDS[:3], "o" * 501, 3),
+        (*FIELDS[:4], -1),
+        (*FIELDS[:4], 2**31),
+        (*FIELDS[:4], 3.5),
+        (*FIELDS[:4], "3"),
+        (*FIELDS[:4], True),
+        "void!",
+        None,
+        {"installation": ID},
+    ],
+)
+def test_a_malformed_message_is_none(fields: object) -> None:
+    assert JobRef.parse(fields) is None

@@ -15,12 +15,14 @@ from app.domain.jobs import LEASE
 from app.embedded.processes import free_port
 from app.embedded.valkey import Valkey
 from app.gateways.redis_client import connect
+from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_locks import RedisOrderLocks
-from app.gateways.redis_void_news import CHANNEL, RedisVoidNews
+from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from tests.gateways.lossy import lossy_wire
 
-KEY = "grace:order:order_1"
+KEYS = RedisKeys("01M8ENPPEZFT6BX79QANHA0HAP")
+KEY = KEYS.order_lock("order_1")
 
 
 @pytest.fixture
@@ -31,18 +33,18 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def test_an_orders_lock_is_one_workers_at_a_time(redis: Redis) -> None:
-    locks = RedisOrderLocks(redis)
+    locks = RedisOrderLocks(redis, KEYS)
     async with locks.hold("order_1") as first, locks.hold("order_2") as other:
         began = time.monotonic()
         async with locks.hold("order_1") as second:
             assert (first, second, other) == (True, False, True)
         assert 0.4 < time.monotonic() - began < 2
         assert await redis.exists(KEY), "the second did not give back what was the first's"
-    assert await redis.exists(KEY, "grace:order:order_2") == 0
+    assert await redis.exists(KEY, KEYS.order_lock("order_2")) == 0
 
 
 async def test_a_lock_that_is_given_back_soon_is_waited_for(redis: Redis) -> None:
-    locks = RedisOrderLocks(redis)
+    locks = RedisOrderLocks(redis, KEYS)
 
     async def briefly() -> None:
         async with locks.hold("order_1"):
@@ -56,7 +58,7 @@ async def test_a_lock_that_is_given_back_soon_is_waited_for(redis: Redis) -> Non
 
 
 async def test_the_lock_lapses_with_the_lease_and_is_then_nobodys_to_give_back(redis: Redis) -> None:
-    async with RedisOrderLocks(redis).hold("order_1"):
+    async with RedisOrderLocks(redis, KEYS).hold("order_1"):
         assert 0 < await redis.pttl(KEY) <= LEASE.total_seconds() * 1000
         await redis.set(KEY, "a colleague's, after ours lapsed")
     assert await redis.get(KEY) == b"a colleague's, after ours lapsed"
@@ -65,14 +67,14 @@ async def test_the_lock_lapses_with_the_lease_and_is_then_nobodys_to_give_back(r
 async def test_without_redis_the_lock_is_had_at_once() -> None:
     async with connect(f"redis://127.0.0.1:{free_port()}") as nobody:
         began = time.monotonic()
-        async with RedisOrderLocks(nobody).hold("order_1") as held:
+        async with RedisOrderLocks(nobody, KEYS).hold("order_1") as held:
             assert held
         assert time.monotonic() - began < 1
 
 
 async def test_a_redis_that_hangs_or_dies_meanwhile_holds_nobody_up(own_valkey: Valkey) -> None:
     async with connect(own_valkey.url()) as redis:
-        locks = RedisOrderLocks(redis)
+        locks = RedisOrderLocks(redis, KEYS)
         async with locks.hold("order_1") as held:
             assert held
             own_valkey.pause()
@@ -87,7 +89,7 @@ async def test_a_redis_that_hangs_or_dies_meanwhile_holds_nobody_up(own_valkey: 
 async def test_a_lock_that_was_taken_although_the_answer_was_lost_is_given_back(redis: Redis, redis_url: str) -> None:
     async with lossy_wire(redis_url, KEY.encode()) as wire, connect(wire.url) as client:
         wire.lose = 1
-        async with RedisOrderLocks(client).hold("order_1") as held:
+        async with RedisOrderLocks(client, KEYS).hold("order_1") as held:
             assert held
             assert await redis.exists(KEY) == 1, "it was taken"
     assert await redis.exists(KEY) == 0
@@ -95,14 +97,14 @@ async def test_a_lock_that_was_taken_although_the_answer_was_lost_is_given_back(
 
 async def test_a_mistake_under_the_lock_gives_it_back(redis: Redis) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with RedisOrderLocks(redis).hold("order_1"):
+        async with RedisOrderLocks(redis, KEYS).hold("order_1"):
             _ = 1 / 0
     assert await redis.exists(KEY) == 0
 
 
 async def test_a_knock_is_heard_and_redis_may_come_and_go(own_valkey: Valkey) -> None:
     async with connect(own_valkey.url()) as redis:
-        wakeup, knock = RedisWakeup(redis), asyncio.Event()
+        wakeup, knock = RedisWakeup(redis, KEYS), asyncio.Event()
         listening = asyncio.create_task(wakeup.listen(knock))
         assert await _heard(wakeup, knock)
         own_valkey.kill()
@@ -130,7 +132,7 @@ async def test_a_crowd_at_the_door_knocks_a_few_times_and_once_after_the_last(
         return await publish(*args)
 
     monkeypatch.setattr(redis, "publish", slow)
-    wakeup = RedisWakeup(redis)
+    wakeup = RedisWakeup(redis, KEYS)
 
     async def come(number: int) -> None:
         nonlocal arrived
@@ -153,7 +155,7 @@ async def test_who_comes_alone_is_not_kept_waiting(redis: Redis, monkeypatch: py
         return await publish(*args)
 
     monkeypatch.setattr(redis, "publish", noted)
-    wakeup = RedisWakeup(redis, pause=0.3)
+    wakeup = RedisWakeup(redis, KEYS, pause=0.3)
     for pause in (0.35, 0.1, 0.1):
         await wakeup.wake()
         await asyncio.sleep(pause)
@@ -165,13 +167,13 @@ async def test_who_comes_alone_is_not_kept_waiting(redis: Redis, monkeypatch: py
 
 async def test_news_of_a_void_reaches_all_who_wait_for_that_order_and_redis_may_come_and_go(own_valkey: Valkey) -> None:
     async with connect(own_valkey.url()) as worker, connect(own_valkey.url()) as api:
-        teller, hearer = RedisVoidNews(worker), RedisVoidNews(api)
+        teller, hearer = RedisVoidNews(worker, KEYS), RedisVoidNews(api, KEYS)
         async with hearer.heard():
             with hearer.awaited("order_1") as one, hearer.awaited("order_1") as two, hearer.awaited("order_2") as other:
                 await _told(teller, one)
                 await asyncio.wait_for(two.wait(), 1)
                 assert not other.is_set()
-                await worker.publish(CHANNEL, b"\xff")  # not ours
+                await worker.publish(KEYS.voids, b"\xff")  # not ours
                 one.clear()
                 await _told(teller, one)
                 own_valkey.kill()

@@ -18,6 +18,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways import redis_limits
 from app.gateways.redis_client import connect
+from app.gateways.redis_keys import RedisKeys
 from tests.http.helpers import (
     assert_answer,
     bearer,
@@ -205,7 +206,7 @@ async def test_open_when_redis_hangs(shop: Shop, limited: Any, own_valkey: Valke
 
 async def test_a_rush_is_counted_one_by_one_in_a_few_round_trips(redis_url: str, clock: SimpleNamespace) -> None:
     async with connect(redis_url) as redis:
-        limits = redis_limits.RedisRateLimits(redis)
+        limits = redis_limits.RedisRateLimits(redis, RedisKeys("test"))
         asked_before = await _scripts_run(redis)
         told = await asyncio.gather(*(limits.exceeded(("all", 25), (f"order {number}", 1)) for number in range(60)))
         assert [seconds is None for seconds in told] == [True] * 25 + [False] * 35
@@ -214,7 +215,7 @@ async def test_a_rush_is_counted_one_by_one_in_a_few_round_trips(redis_url: str,
 
 async def test_who_gives_up_waiting_spoils_nothing_for_the_others(redis_url: str, clock: SimpleNamespace) -> None:
     async with connect(redis_url) as redis:
-        limits = redis_limits.RedisRateLimits(redis)
+        limits = redis_limits.RedisRateLimits(redis, RedisKeys("test"))
         first, gone, other = (asyncio.create_task(limits.exceeded(("some", 2))) for _ in range(3))
         await asyncio.sleep(0)
         gone.cancel()

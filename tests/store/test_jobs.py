@@ -8,7 +8,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import astuple, replace
+from ulid import ULID
 
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.store import jobs
 from tests.world import fetch_one
@@ -59,7 +62,7 @@ async def test_queue_due_takes_the_oldest_first_and_no_more_than_the_bound(conn:
 async def test_only_the_message_of_the_last_dispatch_takes_the_job(conn: asyncpg.Connection) -> None:
     ref = await _queued(conn)
     assert ref.generation == 1
-    for stale in (JobRef(ref.id, 0, "order_1"), JobRef(ref.id, 2, "order_1"), JobRef(ref.id + 1, 1, "order_1")):
+    for stale in (replace(ref, generation=0), replace(ref, generation=2)):
         assert await jobs.take(conn, stale) is None
     job = await jobs.take(conn, ref)
     assert job is not None
@@ -68,6 +71,77 @@ async def test_only_the_message_of_the_last_dispatch_takes_the_job(conn: asyncpg
     row = await fetch_one(conn, "select *, lease_until - now() as lease from grace.jobs")
     assert row["in_doubt"], "from here on Stripe may have been asked"
     assert LEASE - timedelta(seconds=2) < row["lease"] <= LEASE
+
+
+FOREIGN: list[dict[str, Any]] = [
+    {"installation": f"{0:026d}"},
+    {"id": f"{0:026d}"},
+    {"kind": JobKind.RELEASE},
+    {"order_id": "order_of_another_shop"},
+    {"generation": 2},
+]
+
+
+@pytest.mark.parametrize("change", FOREIGN, ids=lambda change: next(iter(change)))
+async def test_a_foreign_message_does_nothing_whatever_is_done_with_it(
+    conn: asyncpg.Connection, change: dict[str, Any]
+) -> None:
+    """Each part of it must be the row's."""
+    ref = await _queued(conn)
+    foreign = replace(ref, **change)
+    assert not await jobs.is_foreign(conn, ref)
+    assert await jobs.is_foreign(conn, foreign)
+    before = await _everything(conn)
+    assert await jobs.take(conn, foreign) is None
+    assert await jobs.postpone(conn, foreign, timedelta(0)) is None
+    assert await _everything(conn) == before
+
+    job = await jobs.take(conn, ref)
+    assert job is not None
+    before = await _everything(conn)
+    theirs = replace(job, **change)
+    assert await jobs.running(conn, foreign) is None
+    assert not await jobs.hold(conn, theirs)
+    await jobs.finish(conn, theirs)
+    assert not await jobs.end_well(conn, theirs, IncidentKind.VOID_FAILED)
+    await jobs.fail(conn, theirs, delay=timedelta(0), error="x", in_doubt=False, new_key=True)
+    await jobs.snooze(conn, theirs, timedelta(0), in_doubt=False)
+    assert await _everything(conn) == before
+    assert await jobs.hold(conn, job)
+
+
+async def test_an_older_message_is_stale_and_not_foreign(conn: asyncpg.Connection) -> None:
+    assert not await jobs.is_foreign(conn, replace(await _queued(conn), generation=0))
+
+
+async def test_a_job_has_one_id_for_good_and_no_two_have_the_same(conn: asyncpg.Connection) -> None:
+    """A row that the version before made has none: it gets it with its next message."""
+    await jobs.schedule(conn, JobKind.VOID, "order_1", [f"pay_{number}" for number in range(100)])
+    await conn.execute("update grace.jobs set ulid = null where id % 2 = 0")
+    first = {ref.id for _, ref in await jobs.queue_due(conn, at_once=100)}
+    await conn.execute("update grace.jobs set state = 'scheduled'")
+    again = {ref.id for _, ref in await jobs.queue_due(conn, at_once=100)}
+    assert first == again
+    assert len(first) == 100
+    made = {ULID.from_str(id_).datetime for id_ in first}
+    assert max(made) - min(made) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - max(made)) < timedelta(minutes=1)
+    assert await conn.fetchval("select bool_and(ulid ~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$') from grace.jobs")
+
+
+async def test_a_job_is_postponed_for_a_lease_at_most(conn: asyncpg.Connection) -> None:
+    """However often; and it has waited no longer than that for its next attempt, too."""
+    ref = await _queued(conn)
+    for _ in range(3):
+        assert await jobs.postpone(conn, ref, timedelta(0)) is True
+        assert await jobs.postpone(conn, ref, timedelta(0)) is None, "it is queued no more"
+        ((_, ref),) = await jobs.queue_due(conn, at_once=10)
+    await conn.execute("update grace.jobs set postponed_since = now() - $1::interval", LEASE)
+    assert await jobs.postpone(conn, ref, timedelta(0)) is False
+    row = await conn.fetchrow(jobs._TAKE, *astuple(ref), LEASE)
+    assert row is not None
+    assert row["late"] >= LEASE.total_seconds(), "it is as late as it has waited"
+    assert await conn.fetchval("select postponed_since from grace.jobs") is None
 
 
 @pytest.mark.parametrize("state", ["scheduled", "done", "removed", "dead"])
@@ -190,7 +264,7 @@ async def test_a_message_swept_back_is_stale_once_the_job_is_queued_again(conn: 
 
 async def test_a_postponed_job_comes_back_later_and_only_if_nobody_took_it(conn: asyncpg.Connection) -> None:
     ref = await _queued(conn)
-    await jobs.postpone(conn, JobRef(ref.id, 7, "order_1"), timedelta(0))
+    await jobs.postpone(conn, replace(ref, generation=7), timedelta(0))
     assert await _states(conn) == {"pay_1": "queued"}
     await jobs.postpone(conn, ref, timedelta(minutes=1))
     assert await _states(conn) == {"pay_1": "scheduled"}
@@ -226,7 +300,7 @@ async def test_trouble_of_other_jobs_of_the_order_and_kind(conn: asyncpg.Connect
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_2"])
     await jobs.schedule(conn, JobKind.VOID, "order_1", ["pay_1"])
     failing = "update grace.jobs set failures = 1, failing_since = now() where"
-    await conn.execute(f"{failing} kind = 'void' or id = $1", first.id)
+    await conn.execute(f"{failing} kind = 'void' or ulid = $1", first.id)
     assert not await jobs.others_in_trouble(conn, first)
     await conn.execute(f"{failing} subject = 'pay_2'")
     assert await jobs.others_in_trouble(conn, first)
@@ -260,6 +334,14 @@ async def _take_again(conn: asyncpg.Connection) -> Job:
 
 async def _let_leases_lapse(conn: asyncpg.Connection) -> None:
     await conn.execute("update grace.jobs set lease_until = now() - interval '1 s' where state = 'running'")
+
+
+async def _everything(conn: asyncpg.Connection) -> list[asyncpg.Record]:
+    return [
+        row
+        for table in ("jobs", "events", "incidents")
+        for row in await conn.fetch(f"select * from grace.{table} order by 1")
+    ]
 
 
 async def _states(conn: asyncpg.Connection) -> dict[str, str]:

@@ -15,16 +15,17 @@ import msgspec
 from app.domain.cancellation import PaymentAction, Refused
 from app.domain.jobs import JobKind, JobRef, JobState
 from app.embedded.shop import PlacedOrder
+from app.gateways.redis_keys import RedisKeys
 from app.ports import LateMoney, Services
 from app.runtime import open_runtime
 from app.settings import Settings
-from app.store import jobs
+from app.store import installation, jobs
 from app.usecases.await_void import await_void
 from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, cancel_order
 from app.usecases.dispatch_jobs import sweep_jobs
 from app.usecases.run_job import run_job
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
-from tests.world import Shop, stepping_in
+from tests.world import Shop, ref_of, stepping_in
 
 
 class Killed(BaseException):
@@ -95,12 +96,21 @@ class Hand:
         row = await self.shop.row(
             "update grace.jobs set state = 'queued', generation = generation + 1, updated_at = now() "
             "where order_id = $1 and kind = $2 and ($3::text is null or subject = $3) and state = 'scheduled' "
-            "returning id, generation, order_id",
+            "returning (select i.id from grace.installation as i) as installation, ulid, kind, order_id, generation",
             order.id,
             kind.value,
             subject,
         )
-        return JobRef(row["id"], row["generation"], row["order_id"])
+        return ref_of(row)
+
+    async def message(self, order: PlacedOrder, kind: JobKind) -> JobRef:
+        """The message of the order's only job of a kind, as it was last dispatched."""
+        query = "select i.id as installation, j.* from grace.jobs as j cross join grace.installation as i"
+        return ref_of(await self.shop.row(f"{query} where j.order_id = $1 and j.kind = $2", order.id, kind.value))
+
+    async def redis_keys(self) -> RedisKeys:
+        """What this shop's keys in Redis are called."""
+        return RedisKeys(await installation.read(self.shop.conn))
 
     async def run(self, order: PlacedOrder, kind: JobKind, subject: str | None = None) -> asyncpg.Record:
         """Run a waiting job once, due or not, and give its row afterwards."""

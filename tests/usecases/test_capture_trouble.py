@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from app.domain.cancellation import Refusal, Refused
 from app.domain.jobs import JobKind, JobRef, JobState
@@ -160,7 +161,7 @@ async def test_a_worker_whose_lease_lapsed_records_nothing(hand: Hand, shop: Sho
     assert job["state"] == "queued"
     assert (await shop.payment(order))["captured_at"] is None
 
-    await hand.deliver(JobKind.CAPTURE, JobRef(job["id"], job["generation"], order.id))
+    await hand.deliver(JobKind.CAPTURE, await hand.message(order, JobKind.CAPTURE))
     assert (await hand.job(order, JobKind.CAPTURE))["state"] == "done"
     assert await hand.ops(order) == ["capture", "retrieve"]
 
@@ -177,7 +178,7 @@ async def test_duplicated_and_stale_messages_do_nothing(hand: Hand, shop: Shop) 
     assert (await hand.job(order, JobKind.CAPTURE))["state"] == "queued"
     await hand.deliver(JobKind.CAPTURE, fresh)
     after = await money_rows(shop.conn, order)
-    for ref in (fresh, stale, JobRef(fresh.id, fresh.generation + 1, order.id), JobRef(999_999, 1, order.id)):
+    for ref in (fresh, stale, replace(fresh, generation=fresh.generation + 1), replace(fresh, id=f"{999:026d}")):
         await hand.deliver(JobKind.CAPTURE, ref)
 
     assert await money_rows(shop.conn, order) == after
@@ -228,7 +229,7 @@ async def _due(hand: Hand, shop: Shop) -> PlacedOrder:
 async def _claimed_and_died(shop: Shop, ref: JobRef) -> None:
     await shop.conn.execute(
         "update grace.jobs set state = 'running', attempts = 1, in_doubt = true, "
-        "lease_until = now() + interval '20 seconds' where id = $1 and generation = $2",
+        "lease_until = now() + interval '20 seconds' where ulid = $1 and generation = $2",
         ref.id,
         ref.generation,
     )

@@ -213,13 +213,14 @@ async def test_a_colleague_at_stripe_for_the_same_order_is_waited_for(hand: Hand
     order = await shop.place()
     await hand.cancel(order)
     async with aioredis.Redis.from_url(redis_url) as client:
-        await client.set(f"grace:order:{order.id}", "a colleague", px=20_000)
+        lock = (await hand.redis_keys()).order_lock(order.id)
+        await client.set(lock, "a colleague", px=20_000)
         job = await hand.run(order, JobKind.VOID)
         assert (job["state"], job["attempts"], job["failures"]) == ("scheduled", 0, 0)
         assert await hand.ops(order) == []
-        await client.delete(f"grace:order:{order.id}")
+        await client.delete(lock)
         assert (await hand.run(order, JobKind.VOID))["state"] == "done"
-        assert await client.exists(f"grace:order:{order.id}") == 0, "the lock is given back"
+        assert await client.exists(lock) == 0, "the lock is given back"
 
 
 async def test_voids_of_the_past_do_nothing(hand: Hand, shop: Shop) -> None:

@@ -12,10 +12,12 @@ from dramatiq import Worker
 from dramatiq.brokers.redis import RedisBroker
 
 from app.domain.jobs import JobKind
+from app.gateways.redis_keys import RedisKeys
 from workers import broker as brokers
 from workers.actors import declare_actors
 from workers.broker import JobBroker, make_broker
 
+KEYS = RedisKeys("01M8ENPPEZFT6BX79QANHA0HAP")
 RARELY = 3.0
 """Seconds between looks without a bell: a test that needs one would notice."""
 
@@ -24,6 +26,7 @@ RARELY = 3.0
 def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobBroker]:
     monkeypatch.setattr(brokers, "IDLE_POLL", RARELY)
     made = make_broker(redis_url)
+    made.join_installation(KEYS)
     yield made
     made.close()
     made.client.connection_pool.disconnect()

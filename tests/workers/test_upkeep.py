@@ -19,6 +19,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.redis_client import connect
+from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_wakeup import RedisWakeup
 from app.ports import Services, Unavailable
 from app.settings import Settings
@@ -255,9 +256,11 @@ async def _fails(services: Services) -> None:
 @contextmanager
 def _relay(settings: Settings, services: Services) -> Iterator[Awaitable[Relay]]:
     redis = connect(settings.redis_url)
+    keys = RedisKeys("upkeep")
     broker = make_broker(settings.redis_url)
+    broker.join_installation(keys)
     actors = declare_actors(broker, lambda: services)
     try:
-        yield open_relay(services, broker, actors, RedisWakeup(redis), here_at_once=4)
+        yield open_relay(services, broker, actors, RedisWakeup(redis, keys), here_at_once=4)
     finally:
         broker.client.connection_pool.disconnect()

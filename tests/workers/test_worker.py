@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import astuple, replace
 
 from app.domain.jobs import JobKind, JobRef
 from app.embedded.valkey import Valkey
@@ -34,14 +35,14 @@ async def test_messages_sent_many_times_capture_once(shop: Shop, settings: Setti
         hand = Hand(services, shop)
         await hand.schedule(order, JobKind.CAPTURE)
         ref = await hand.queue(order, JobKind.CAPTURE)
-        stale = JobRef(ref.id, ref.generation - 1, ref.order_id)
-        nonsense = JobRef(10**12, 1, "order_of_nobody")
-        _send(settings, services, JobKind.CAPTURE, [stale, ref, ref, nonsense, ref, stale, ref])
+        stale = replace(ref, generation=ref.generation - 1)
+        nonsense = replace(ref, id=f"{0:026d}", order_id="order_of_nobody")
+        await _send(settings, hand, JobKind.CAPTURE, [stale, ref, ref, nonsense, ref, stale, ref])
         async with working(settings):
             await eventually(lambda: _state_is(shop, "done"))
-            _send(settings, services, JobKind.CAPTURE, [ref, stale, ref])
-            _send(settings, services, JobKind.VOID, [ref])
-            await eventually(lambda: _queues_are_empty(settings))
+            await _send(settings, hand, JobKind.CAPTURE, [ref, stale, ref])
+            await _send(settings, hand, JobKind.VOID, [ref])
+            await eventually(lambda: _queues_are_empty(settings, hand))
             await asyncio.sleep(0.2)
     assert len(await shop.calls(order, "capture")) == 1
     assert await shop.calls(order, "cancel") == []
@@ -70,7 +71,7 @@ async def test_what_a_stopped_worker_left_in_the_queue_is_taken_by_the_next(shop
         hand = Hand(services, shop)
         for order in orders:
             await hand.schedule(order, JobKind.CAPTURE)
-        _send(settings, services, JobKind.CAPTURE, [await hand.queue(order, JobKind.CAPTURE) for order in orders])
+        await _send(settings, hand, JobKind.CAPTURE, [await hand.queue(order, JobKind.CAPTURE) for order in orders])
         async with working(settings):
             pass
         async with working(settings):
@@ -82,7 +83,7 @@ async def test_what_a_stopped_worker_left_in_the_queue_is_taken_by_the_next(shop
 async def test_two_relays_share_the_work(shop: Shop, settings: Settings) -> None:
     """One in the worker, and one of a worker elsewhere whose messages the first one's threads take."""
     orders = [await shop.place() for _ in range(20)]
-    async with _relay_elsewhere(settings) as services, working(settings):
+    async with _relay_elsewhere(settings, shop) as services, working(settings):
         hand = Hand(services, shop)
         for order in orders[:10]:
             await eventually(partial(shop.job, order, JobKind.CAPTURE))
@@ -138,21 +139,24 @@ async def test_a_knock_is_answered_before_the_next_poll(
         await eventually(voided, within=20)
 
 
-def _send(settings: Settings, services: Services, kind: JobKind, refs: list[JobRef]) -> None:
+async def _send(settings: Settings, hand: Hand, kind: JobKind, refs: list[JobRef]) -> None:
     broker = make_broker(settings.redis_url)
-    actors = declare_actors(broker, lambda: services)
+    broker.join_installation(await hand.redis_keys())
+    actors = declare_actors(broker, lambda: hand.services)
     for ref in refs:
-        broker.enqueue(actors[kind].message(ref.id, ref.generation, ref.order_id))
+        broker.enqueue(actors[kind].message(*astuple(ref)))
     broker.client.connection_pool.disconnect()
 
 
 @asynccontextmanager
-async def _relay_elsewhere(settings: Settings) -> AsyncIterator[Services]:
+async def _relay_elsewhere(settings: Settings, shop: Shop) -> AsyncIterator[Services]:
     redis = connect(settings.redis_url)
     broker = make_broker(settings.redis_url)
     async with opened(settings) as services:
+        keys = await Hand(services, shop).redis_keys()
+        broker.join_installation(keys)
         actors = declare_actors(broker, lambda: services)
-        relay = await open_relay(services, broker, actors, RedisWakeup(redis), here_at_once=4)
+        relay = await open_relay(services, broker, actors, RedisWakeup(redis, keys), here_at_once=4)
         yield services
         await relay.stop()
     broker.client.connection_pool.disconnect()
@@ -169,9 +173,10 @@ def _connected_to(port: int) -> int:
     return sum(line[2].endswith(f":{port:04X}") and f"socket:[{line[9]}]" in own for line in lines)
 
 
-async def _queues_are_empty(settings: Settings) -> bool:
+async def _queues_are_empty(settings: Settings, hand: Hand) -> bool:
+    namespace = (await hand.redis_keys()).jobs
     async with connect(settings.redis_url) as redis:
-        return not [name for name in QUEUES.values() if await redis.llen(f"grace:{name}")]
+        return not [name for name in QUEUES.values() if await redis.llen(f"{namespace}:{name}")]
 
 
 async def _state_is(shop: Shop, state: str) -> bool:

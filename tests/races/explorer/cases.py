@@ -18,6 +18,7 @@ from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.ports import Policy
 from tests.races.explorer.redis_seam import Shelf
 from tests.races.explorer.stripe_seam import Account
+from tests.world import ref_of
 
 TABLES: Final = (
     '"order"', "order_line_item", "order_item", "order_summary", "order_shipping", "payment_collection",
@@ -109,10 +110,10 @@ class Nursery:
             "update grace.jobs set updated_at = now() + interval '1 day'"
         )  # nobody's sweep may take them
         by_order = {case.order_id: case for case in cases}
-        for row in await conn.fetch("select id, kind, subject, generation, order_id from grace.jobs"):
+        query = "select i.id as installation, j.* from grace.jobs as j cross join grace.installation as i"
+        for row in await conn.fetch(query):
             if row["order_id"] in by_order:
-                ref = JobRef(row["id"], row["generation"], row["order_id"])
-                by_order[row["order_id"]].jobs[JobKind(row["kind"]), row["subject"]] = ref
+                by_order[row["order_id"]].jobs[JobKind(row["kind"]), row["subject"]] = ref_of(row)
         for case in cases:
             self.scenario.stripe(case)
         return cases
@@ -154,7 +155,7 @@ async def clear(conn: asyncpg.Connection) -> None:
     """A shop without orders."""
     names = await conn.fetchval(
         "select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_tables "
-        "where schemaname in ('public', 'grace') and tablename <> 'migrations'"
+        "where schemaname in ('public', 'grace') and tablename not in ('migrations', 'installation')"
     )
     await conn.execute(f"truncate {names} cascade")
 
@@ -162,8 +163,8 @@ async def clear(conn: asyncpg.Connection) -> None:
 async def _insert(conn: asyncpg.Connection, table: str, rows: str) -> None:
     overriding = ""
     columns = "*"
-    if table == "grace.jobs":  # the ids are the sequence's
-        names = [name for name in json.loads(rows)[0] if name != "id"]
+    if table == "grace.jobs":  # the ids are the database's
+        names = [name for name in json.loads(rows)[0] if name not in {"id", "ulid"}]
         columns = ", ".join(names)
         overriding = f"({columns})"
     await conn.execute(

@@ -124,7 +124,7 @@ _WAITING: Final = {"scheduled", "queued", "running"}
 
 def _messages(record: Record) -> Iterator[str]:
     """Each dispatch of a job is taken once at most, and by its own message."""
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[str, int]] = set()
     for transaction in record.committed:
         for job_id, generation, asked in transaction.taken:
             if generation != asked:

@@ -20,7 +20,7 @@ from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
 
-_UNSEEN: Final = {"cancel.outcome", "announce"}
+_UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign"}
 """Transactions that read what others may change at any time, and decide nothing."""
 
 _TIMEOUTS: Final = re.compile(r"timeout = \d+")
@@ -45,7 +45,7 @@ class Transaction:
     name: str
     statements: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
-    taken: list[tuple[int, int, int]] = field(default_factory=list)
+    taken: list[tuple[str, int, int]] = field(default_factory=list)
     """Jobs it took: id, the row's generation, the message's."""
 
 
@@ -207,7 +207,7 @@ class WiredConnection:
     async def fetchrow(self, statement: str, *args: Any) -> Any:
         row = await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
         if row is not None and label(statement) == "take_job" and self._wire.open is not None:
-            self._wire.open.taken.append((row["id"], row["generation"], args[1]))
+            self._wire.open.taken.append((row["id"], row["generation"], args[4]))
         return row
 
     async def _lock_order(self, order_id: str) -> Any:
@@ -216,22 +216,27 @@ class WiredConnection:
             await self.fetch(lock, order_id)
         return await self.fetch(orders._FACTS, order_id)
 
-    async def _take_with_order(self, order_id: str, job_id: int, generation: int, lease: timedelta) -> Any:
+    async def _take_with_order(
+        self, installation: str, job_id: str, kind: str, order_id: str, generation: int, lease: timedelta
+    ) -> Any:
         async with self.transaction():
             for lock in orders._LOCKS:
                 await self.fetch(lock, order_id)
-            row = await self.fetchrow(jobs._TAKE, job_id, generation, lease)
+            row = await self.fetchrow(jobs._TAKE, installation, job_id, kind, order_id, generation, lease)
             if row is None:
                 return []
             job = {**row, "job_id": row["id"], "job_order_id": row["order_id"], "order_id": None}
             return [job | dict(fact) for fact in await self._lock_order(order_id)] or [job]
 
-    async def _finish_capture(self, order_id: str, mark: str, job_id: int, generation: int, *args: Any) -> bool:
+    async def _finish_capture(
+        self, order_id: str, mark: str, installation: str, job_id: str, generation: int, *args: Any
+    ) -> bool:
         booked, (incident, news, request, trace, calls, times) = args[:8], args[8:]
         async with self.transaction():
             if not await self._is_marked(order_id, mark):
                 return False
-            if not await self.fetch(jobs._END_WELL, job_id, generation, None, incident):
+            ref = (installation, job_id, "capture", order_id, generation)
+            if not await self.fetch(jobs._END_WELL, *ref, None, incident):
                 return False
             await self.execute(payments._BOOK_CAPTURE, order_id, *booked)
             if news is not None:
@@ -239,31 +244,42 @@ class WiredConnection:
             await self.execute(events._CALLS, order_id, job_id, calls, times)
             return True
 
-    async def _finish_void(self, order_id: str, mark: str, job_id: int, generation: int, *args: Any) -> bool:
+    async def _finish_void(
+        self, order_id: str, mark: str, installation: str, job_id: str, generation: int, *args: Any
+    ) -> bool:
         payment_id, intent, incident, calls, times = args
         async with self.transaction():
             if not await self._is_marked(order_id, mark):
                 return False
-            if not await self.fetch(jobs._END_WELL, job_id, generation, None, incident):
+            ref = (installation, job_id, "void", order_id, generation)
+            if not await self.fetch(jobs._END_WELL, *ref, None, incident):
                 return False
             await self.execute(payments._RECORD_VOID, payment_id, intent)
             await self.execute(events._CALLS, order_id, job_id, calls, times)
             return True
 
     async def _finish_release(
-        self, order_id: str, job_id: int, generation: int, keys: list[int], reservations: list[str], incident: str
+        self,
+        order_id: str,
+        installation: str,
+        job_id: str,
+        generation: int,
+        keys: list[int],
+        reservations: list[str],
+        incident: str,
     ) -> bool:
+        ref = (installation, job_id, "release", order_id, generation)
         async with self.transaction():
             for key in keys:
                 if not await self.fetchval(stock._TRY_ADVISORY_LOCK, key):
                     return False
-            if await self.fetchrow(jobs._RUNNING, job_id, generation) is None:
+            if await self.fetchrow(jobs._RUNNING, *ref) is None:
                 return False
             await self.fetch(stock._LOCK_LEVELS, reservations)
             await self.execute(stock._RELEASE, reservations)
             if await self.fetch(stock._LIVE, order_id):
                 return False
-            await self.fetch(jobs._END_WELL, job_id, generation, None, incident)
+            await self.fetch(jobs._END_WELL, *ref, None, incident)
             return True
 
     async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 import stripe
 
 from app.gateways import redis_locks
+from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
@@ -55,12 +56,13 @@ class Seat:
         self.bridge = _Bridge(self.medusas_redis)
         self._gateway = _Gateway(self.stripe)
         ours: Any = self.redis
+        keys = RedisKeys("explored")
         self._services = Services(
             db=wire,
             commerce=self.bridge,
             gateway=self._gateway,
-            locks=RedisOrderLocks(ours),
-            wakeup=RedisWakeup(ours, pause=0),
+            locks=RedisOrderLocks(ours, keys),
+            wakeup=RedisWakeup(ours, keys, pause=0),
             policy=Policy(),
         )
         self.services = self._services

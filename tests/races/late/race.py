@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from app.domain.jobs import JobKind, JobRef
+from app.domain.jobs import JobKind
 from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
 from app.ports import Hint, Unavailable
 from app.store import jobs
@@ -19,12 +19,12 @@ from app.usecases.run_job import run_job
 from app.usecases.take_hint import take_hint
 from tests.races.late.medusa import MINOR, ROUNDED, Medusa
 from tests.usecases.ground import Hand
-from tests.world import Shop
+from tests.world import Shop, ref_of
 
 _DUE = """
 update grace.jobs set state = 'queued', generation = generation + 1, updated_at = now()
 where order_id = $1 and state = 'scheduled' and kind = any($2::text[]) and (run_at <= now() or $3)
-returning id, generation, order_id, kind
+returning (select i.id from grace.installation as i) as installation, ulid, kind, order_id, generation
 """
 
 
@@ -119,12 +119,7 @@ class Ground:
     async def _run_jobs(self, race: Race, kinds: list[str], *, due_or_not: bool = False) -> int:
         rows = await self.medusa.fetch(_DUE, race.order.id, kinds, due_or_not)
         messages = [row for row in rows for _ in range(race.dice.choice((1, 1, 2)))]
-        await asyncio.gather(
-            *(
-                run_job(self.hand.services, JobKind(row["kind"]), JobRef(row["id"], row["generation"], row["order_id"]))
-                for row in messages
-            )
-        )
+        await asyncio.gather(*(run_job(self.hand.services, JobKind(row["kind"]), ref_of(row)) for row in messages))
         return len(rows)
 
     async def drain(self, race: Race) -> None:

@@ -1,7 +1,7 @@
 -- What capture.record writes of a capture that went as it should, in one round trip, while the order still is as it was
 -- when the job was taken. Else nothing is written: false. The text of the statements is put in here as it stands.
 create function {name} (
-    the_order text, the_mark text, the_job bigint, the_generation integer,
+    the_order text, the_mark text, the_installation text, the_job text, the_generation integer,
     the_version integer, the_payment text, the_collection text, the_digits integer,
     the_capture text, the_missing numeric, the_intent jsonb, the_whole boolean,
     the_incident text, the_news text, the_request text, the_trace text, the_calls jsonb[], the_times timestamptz[]

@@ -2,7 +2,7 @@
 -- item, or the job is not ours any more, and nothing is written; or something is reserved for the order all the same, and
 -- the job goes on. The text of the statements is put in here as it stands.
 create function {name} (
-    the_order text, the_job bigint, the_generation integer,
+    the_order text, the_installation text, the_job text, the_generation integer,
     the_keys bigint[], the_reservations text[], the_incident text
 )
 returns boolean

@@ -1,7 +1,7 @@
 -- What void.record writes of a void that went as it should, in one round trip, while the order still is as it was when the
 -- job was taken. Else nothing is written: false. The text of the statements is put in here as it stands.
 create function {name} (
-    the_order text, the_mark text, the_job bigint, the_generation integer,
+    the_order text, the_mark text, the_installation text, the_job text, the_generation integer,
     the_payment text, the_intent jsonb, the_incident text, the_calls jsonb[], the_times timestamptz[]
 )
 returns boolean

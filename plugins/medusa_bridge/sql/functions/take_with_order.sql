@@ -1,8 +1,10 @@
 -- lock_order_row, lock_payment_rows and take_job in one round trip; their text is put in here as it stands.
-create function {name} (the_order text, the_job bigint, the_generation integer, the_lease interval)
+create function {name} (
+    the_installation text, the_job text, the_kind text, the_order text, the_generation integer, the_lease interval
+)
 returns table (
-    job_id bigint, kind text, job_order_id text, subject text, state text, generation integer, attempts integer,
-    failures integer, failing_since timestamptz, key_number integer, in_doubt boolean, request_id text, traceparent text,
+    installation text, job_id text, kind text, job_order_id text, subject text, state text, generation integer,
+    attempts integer, failures integer, failing_since timestamptz, key_number integer, in_doubt boolean, request_id text, traceparent text,
     late double precision
 )
 language plpgsql volatile security invoker
