@@ -138,28 +138,29 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
 }
 """The least and the most that each may be, in seconds where it is a time."""
 
+D, B, J = "app.usecases.deliver_alerts", "plugins.medusa_bridge", "app.domain.jobs"
 LESS_THAN: Final = [
-    ("app.domain.jobs:CALL_LIMIT", "app.domain.jobs:LEASE", 2, "calls end within the lease, and are recorded in it"),
-    ("app.gateways.stripe_gateway:TIMEOUT", "app.domain.jobs:CALL_LIMIT", 8, "a retrieve and a call in one attempt"),
+    (f"{J}:CALL_LIMIT", f"{J}:LEASE", 2, "calls end within the lease, and are recorded in it"),
+    ("app.gateways.stripe_gateway:TIMEOUT", f"{J}:CALL_LIMIT", 8, "a retrieve and a call in one attempt"),
     ("app.gateways.redis_locks:_WAIT", "app.gateways.stripe_gateway:TIMEOUT", 0, "a job waits for no other one's call"),
     ("app.store.session:LOCK_TIMEOUT", "app.store.session:STATEMENT_TIMEOUT", 2, "a lock is given up first"),
-    ("app.store.session:STATEMENT_TIMEOUT", "app.domain.jobs:LEASE", 5, "a record ends within the lease"),
-    ("app.usecases.release_stock:_STOCK_PATIENCE", "plugins.medusa_bridge.stock:_UNDER_LOCK", 2, "ends under the lock"),
-    ("plugins.medusa_bridge.stock:_UNDER_LOCK", "plugins.medusa_bridge.stock:_LOCK_LEASE", 2, "the lock outlives it"),
+    ("app.store.session:STATEMENT_TIMEOUT", f"{J}:LEASE", 5, "a record ends within the lease"),
+    ("app.usecases.release_stock:_STOCK_PATIENCE", f"{B}.stock:_UNDER_LOCK", 2, "ends under the lock"),
+    (f"{B}.stock:_UNDER_LOCK", f"{B}.stock:_LOCK_LEASE", 2, "the lock outlives it"),
     (
-        "plugins.medusa_bridge.stock:_LOCK_WAIT",
+        f"{B}.stock:_LOCK_WAIT",
         "app.usecases.release_stock:_STOCK_PATIENCE",
         1,
         "the job waits instead",
     ),
-    ("plugins.medusa_bridge.stock:_LOCK_LEASE", "app.domain.jobs:LEASE", 5, "and the lease outlives the lock"),
-    ("app.usecases.dispatch_jobs:LOST_AFTER", "app.domain.jobs:LEASE", 0, "a lost message is found within a lease"),
-    ("app.gateways.alert_webhook:TIMEOUT", "app.usecases.deliver_alerts:_SEND_LIMIT", 1, "the client gives up first"),
-    ("app.gateways.sentry_channel:TIMEOUT", "app.usecases.deliver_alerts:_SEND_LIMIT", 1, "the client gives up first"),
-    ("app.usecases.deliver_alerts:_LOOK_LIMIT", "app.usecases.deliver_alerts:_SEND_LIMIT", 5, "it leaves time to send"),
+    (f"{B}.stock:_LOCK_LEASE", f"{J}:LEASE", 5, "and the lease outlives the lock"),
+    ("app.usecases.dispatch_jobs:LOST_AFTER", f"{J}:LEASE", 0, "a lost message is found within a lease"),
+    ("app.gateways.alert_webhook:TIMEOUT", f"{D}:_SEND_LIMIT", 1, "the client gives up first"),
+    ("app.gateways.sentry_channel:TIMEOUT", f"{D}:_SEND_LIMIT", 1, "the client gives up first"),
+    (f"{D}:_LOOK_LIMIT", f"{D}:_SEND_LIMIT", 5, "it leaves time to send"),
     (
-        "app.usecases.deliver_alerts:_SEND_LIMIT",
-        "app.usecases.deliver_alerts:LEASE",
+        f"{D}:_SEND_LIMIT",
+        f"{D}:LEASE",
         10,
         "no alert is sent twice at once",
     ),
@@ -171,7 +172,7 @@ LESS_THAN: Final = [
     ),
     (
         "app.usecases.track_payments:OVERLAP",
-        "plugins.medusa_bridge.ids:_BEHIND",
+        f"{B}.ids:_BEHIND",
         0,
         "a cursor without a time is behind",
     ),

@@ -36,6 +36,7 @@ def test_an_alert_names_metrics_that_exist(rule: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_asks_for_metrics_that_exist(panel: dict[str, Any]) -> None:
+    assert panel["targets"], "it shows nothing"
     for target in panel["targets"]:
         assert _named(target["expr"]), target
         assert _named(target["expr"]) <= names()

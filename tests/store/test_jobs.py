@@ -14,10 +14,10 @@ from ulid import ULID
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.store import jobs
+from app.usecases.dispatch_jobs import LOST_AFTER
 from tests.world import fetch_one
 
 KINDS = list(JobKind)
-LOST_AFTER = timedelta(seconds=10)
 
 
 async def test_a_subject_has_one_job_of_a_kind_for_ever(conn: asyncpg.Connection) -> None:
@@ -47,7 +47,7 @@ async def test_a_job_is_due_at_its_time_or_at_once(conn: asyncpg.Connection) -> 
 
 
 async def test_queue_due_takes_the_oldest_first_and_no_more_than_the_bound(conn: asyncpg.Connection) -> None:
-    for number in range(5):
+    for number in reversed(range(5)):  # the oldest is not the first row
         await jobs.schedule(conn, JobKind.VOID, "order_1", [f"{number}"], run_at=_ago(seconds=60 - number))
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["another kind"], run_at=_ago(hours=1))
     kinds = [kind for kind, _ in await jobs.queue_due(conn, at_once=2)]
