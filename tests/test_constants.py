@@ -47,6 +47,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.gateways.redis_client:PATIENCE": (0.1, 0.4),
     "app.gateways.redis_limits:WINDOW": (60, 60),  # limits are "a minute"
     "app.gateways.redis_locks:_WAIT": (0.25, 1),
+    "app.gateways.redis_locks:_NO_EXPIRY": (-1, -1),  # of Redis: PTTL
     "app.gateways.sentry_channel:TIMEOUT": (5, 14),
     "app.gateways.stripe_gateway:TIMEOUT": (4, 7.5),
     "app.gateways.stripe_hints:TOLERANCE": (300, 300),  # Stripe's own
@@ -68,7 +69,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.operator.doors:MAX_FIELDS": (10, 40),
     "app.http.operator.known:REMEMBERED": (5, 10),
     "app.http.operator.known:_MANY": (500, 2000),
-    "app.http.operator.session:_NONCE_BYTES": (16, 64),
+    "app.http.operator.session:_NONCE_BYTES": (12, 32),
     "app.http.operator.session:_LONGEST": (2 * KIB, 8 * KIB),
     "app.http.operator.sign_in:ATTEMPTS_A_MINUTE": (5, 10),
     "app.http.stripe_webhook:LARGEST_EVENT": (128 * KIB, 512 * KIB),
@@ -153,11 +154,7 @@ LESS_THAN: Final = [
     (f"{B}.stock:_UNDER_LOCK", f"{B}.stock:_LOCK_LEASE", 2, "the lock outlives it"),
     (
         f"{B}.stock:_LOCK_WAIT",
-        "app.usecases.operator_sessions:LIFETIME": (8 * HOUR, 8 * HOUR),
-    "app.usecases.operator_sessions:IDLE_TIMEOUT": (30 * MINUTE, 30 * MINUTE),
-    "app.usecases.operator_sessions:CHECK_INTERVAL": (5, 2 * MINUTE),
-    "app.usecases.operator_sessions:KEPT": (12 * HOUR, 60 * DAY),
-    "app.usecases.release_stock:_STOCK_PATIENCE",
+        "app.usecases.release_stock:_STOCK_PATIENCE",
         1,
         "the job waits instead",
     ),
