@@ -20,18 +20,28 @@ from app.doctor import run_doctor
 from app.embedded.demo import run_demo
 from app.embedded.processes import EmbeddedServerError
 from app.embedded.up import run_up
+from app.environment import Environment
 from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady
+from app.secret_settings import MIN_SECRET, strong_secrets
 from app.server import listen
-from app.settings import MIN_SECRET, Role, SettingsError, read_migration_settings, read_settings
+from app.settings import Role, Settings, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate
-from plugins.medusa_bridge import FUNCTIONS, NoShop, SchemaMismatch, check_shop, grant_role, print_grants
-from workers.main import run_worker
+from plugins.medusa_bridge import (
+    FUNCTIONS,
+    NoShop,
+    SchemaMismatch,
+    backend_problem,
+    check_shop,
+    grant_role,
+    print_grants,
+)
+from workers.main import check_accounts, run_worker
 
 log = structlog.get_logger()
 
@@ -195,13 +205,18 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
+    _log_warnings(settings)
     _end_quietly()
     asyncio.run(check_database(settings))
-    _check_port(options.host, options.port)
+    if settings.operator_session_secrets and settings.medusa_backend_url is not None:
+        problem = asyncio.run(backend_problem(settings.medusa_backend_url, None))
+        if problem is not None:
+            raise NotReady(problem)
+    _check_port("--port", options.host, options.port)
     if not settings.receipt_signing_keys:
         log.warning("receipts.unsigned", setting="RECEIPT_SIGNING_KEY is not set: receipts are served without a JWS")
     if settings.watch.metrics_listen is not None:
-        _check_port(*settings.watch.metrics_listen)
+        _check_port("METRICS_LISTEN", *settings.watch.metrics_listen)
         if options.processes > 1 and settings.watch.metrics_dir is None:
             with tempfile.TemporaryDirectory(prefix="grace-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -212,21 +227,31 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _log_warnings(settings: Settings) -> None:
+    for warning in settings.warnings:
+        log.warning("settings.unwise", detail=warning)
+
+
 def _end_quietly() -> None:
     """A SIGTERM that comes while nobody is served yet is obeyed at once, and is no failure."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_port(name: str, host: str, port: int) -> None:
     """Two servers could share a port, and a forgotten one would answer a part of the requests with its old settings."""
-    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.close()
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        message = f"{name}: cannot listen on {host}:{port}: {error}"
+        raise CommandError(message) from error
 
 
 def _worker(_: argparse.Namespace) -> int:
     settings = read_settings(os.environ, Role.WORKER)
     configure_logs(settings.log_level)
+    _log_warnings(settings)
+    asyncio.run(check_accounts(settings))
     run_worker(settings)
     return 0
 
@@ -268,11 +293,11 @@ def _up(_: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    secrets = os.environ.get("MODIFICATION_TOKEN_SECRET", "").split()
-    if not secrets:
-        raise CommandError("MODIFICATION_TOKEN_SECRET is missing: the secret that signs modification tokens")
-    if len(secrets[0]) < MIN_SECRET:
-        raise CommandError(f"MODIFICATION_TOKEN_SECRET is too short: at least {MIN_SECRET} characters")
+    environment = Environment(os.environ)
+    need = "the secret that signs modification tokens"
+    secrets = strong_secrets(environment, "MODIFICATION_TOKEN_SECRET", MIN_SECRET, need=need)
+    if environment.problems:
+        raise CommandError("\n".join(environment.problems))
     print(mint(options.order_id, secrets[0], valid_for=timedelta(seconds=options.valid_for)))  # noqa: T201
     return 0
 

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
 
+from app.database_address import SCHEMES, AddressError, read_database_address
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
+from app.environment import Environment
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
+from app.secret_settings import stripe_api_key
 from app.store import session
 from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
@@ -85,7 +87,8 @@ def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: 
     try:
         report = asyncio.run(_look(environ, ask_stripe=ask_stripe))
     except CannotLook as error:
-        _say(f"medusa-grace: {error}")
+        for line in str(error).splitlines():
+            _say(f"medusa-grace: {line}")
         return COULD_NOT_LOOK
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
@@ -95,21 +98,25 @@ def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: 
 
 
 async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Report:
-    dsn = environ.get("DATABASE_URL", "").strip()
-    key = environ.get("STRIPE_API_KEY", "").strip()
-    base = environ.get("STRIPE_API_BASE", "").strip() or None
-    if urlsplit(dsn).scheme not in {"postgres", "postgresql"}:
+    environment = Environment(environ)
+    if not (environment.text("DATABASE_URL") or "").startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         message = "DATABASE_URL is missing or no URL that begins with postgres:// or postgresql://: Medusa's database"
         raise CannotLook(message)
-    if ask_stripe and not key:
-        message = "STRIPE_API_KEY is missing: a secret or restricted key that may read PaymentIntents"
-        raise CannotLook(message)
-    if base is not None and urlsplit(base).scheme not in {"http", "https"}:
-        message = "STRIPE_API_BASE is not a URL that begins with http:// or https://"
-        raise CannotLook(message)
+    key = stripe_api_key(
+        environment, need="a secret or restricted key that may read PaymentIntents" if ask_stripe else None
+    )
+    base = environment.http("STRIPE_API_BASE", only_host=True)
+    try:
+        database = read_database_address(environment.text("DATABASE_URL") or "", own_root="PGSSLROOTCERT" in environ)
+    except AddressError as error:
+        environment.problems.insert(0, f"DATABASE_URL: {error}")
+    except ValueError:
+        environment.problems.insert(0, "DATABASE_URL: cannot be read")
+    if environment.problems:
+        raise CannotLook("\n".join(environment.problems))
     try:
         conn = await asyncpg.connect(
-            dsn,
+            database.url,
             timeout=10,
             statement_cache_size=0,  # a pooler may stand between
             server_settings={"application_name": "medusa-grace-doctor"},

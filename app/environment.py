@@ -10,15 +10,25 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from app import database_address, redis_address
+from app.database_address import AddressError, DatabaseAddress, read_database_address
+from app.http_address import check_http_address
+from app.origins import AllowedOrigins
+from app.redis_address import read_redis_address
+
 E = TypeVar("E", bound=StrEnum)
 
 
 class Environment:
-    """Values by their names. What is missing or malformed becomes a line of ``problems``; reading goes on."""
+    """Values by their names. What is missing or malformed becomes a line of ``problems``; reading goes on.
+
+    What works and is unwise becomes a line of ``warnings``.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: list[str] = []
+        self.warnings: list[str] = []
 
     def text(self, name: str, *, need: str | None = None) -> str | None:
         """The value without the space around it. With ``need`` a missing one is a problem: what it is needed for."""
@@ -33,12 +43,49 @@ class Environment:
         """Several values, parted by spaces."""
         return tuple((self.text(name, need=need) or "").split())
 
-    def url(self, name: str, schemes: tuple[str, ...], *, need: str | None = None) -> str | None:
-        """A URL of one of the schemes."""
-        value = self.text(name, need=need)
-        if value is not None and not _is_url(value, schemes):
-            self.problems.append(f"{name} is not a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+    def database(self, name: str, *, need: str | None = None) -> DatabaseAddress | None:
+        """The address of a Postgres, as asyncpg takes it."""
+        value = self._url(name, database_address.SCHEMES, need=need)
+        try:
+            return None if value is None else read_database_address(value, own_root="PGSSLROOTCERT" in self._environ)
+        except (AddressError, ValueError) as error:
+            self._refuse_address(name, error)
+            return None
+
+    def redis(self, name: str, *, key_prefix: str, need: str | None = None) -> str | None:
+        """The address of a Redis, as redis-py takes it. ``key_prefix``: what to do instead of ioredis's keyPrefix."""
+        value = self._url(name, redis_address.SCHEMES, need=need, bare_path=True)
+        try:
+            return None if value is None else read_redis_address(value, key_prefix=key_prefix)
+        except (AddressError, ValueError) as error:
+            self._refuse_address(name, error)
+            return None
+
+    def http(
+        self, name: str, *, need: str | None = None, only_host: bool = False, path_only: bool = False
+    ) -> str | None:
+        """The address of an HTTP server, as httpx takes it."""
+        value = self._url(name, ("http", "https"), need=need)
+        try:
+            if value is not None:
+                check_http_address(value, only_host=only_host, path_only=path_only)
+        except AddressError as error:
+            self._refuse_address(name, error)
         return value
+
+    def _url(
+        self, name: str, schemes: tuple[str, ...], *, need: str | None = None, bare_path: bool = False
+    ) -> str | None:
+        value = self.text(name, need=need)
+        if value is None or (bare_path and value.startswith("/")) or _is_url(value, schemes):
+            return value
+        self.problems.append(f"{name} is not a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+        return None
+
+    def _refuse_address(self, name: str, error: ValueError) -> None:
+        """The words of other errors than ``AddressError`` may repeat a password."""
+        reason = str(error) if isinstance(error, AddressError) else f"cannot be read ({type(error).__name__})"
+        self.problems.append(f"{name} {reason}")
 
     def seconds(self, name: str, default: str, *, least: Decimal, most: Decimal) -> timedelta:
         """A number of seconds, fractions too."""
@@ -82,6 +129,21 @@ class Environment:
             return None
         return host.strip("[]"), int(port)
 
+    def origins(self, name: str) -> str:
+        """Origins as Medusa spells them. The value as it is: Medusa trims nothing either."""
+        value = self._environ.get(name, "")
+        origins = AllowedOrigins(value)
+        self.problems += [
+            f"{name} has {part!r}, which is no regular expression: expected an origin such as https://shop.example, or "
+            "a pattern between slashes that Python understands too"
+            for part in origins.unreadable
+        ]
+        self.warnings += [
+            f"{name} has {part!r}, which is not what a browser sends: expected an origin such as https://shop.example"
+            for part in origins.never_sent
+        ]
+        return value
+
     def networks(self, name: str, default: str) -> tuple[str, ...]:
         """Addresses and networks, parted by spaces or commas."""
         networks = []
@@ -90,12 +152,15 @@ class Environment:
                 networks.append(str(ipaddress.ip_network(part, strict=False)))
             except ValueError:
                 self.problems.append(f"{name} has {part!r}: expected addresses or networks such as 10.0.0.0/8")
+                continue
+            if networks[-1].endswith("/0"):
+                self.problems.append(f"{name} has {part!r}, which is every address: expected those of your proxies")
         return tuple(networks)
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
-        return parts.scheme in schemes and "://" in value and (parts.port is None or parts.port > 0)
+        return parts.scheme in schemes and f"{parts.scheme}://" == value[: len(parts.scheme) + 3].lower()
     except ValueError:
         return False

@@ -11,17 +11,31 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+LEAST_RSA_BITS: Final = 2048
+MOST_RSA_BITS: Final = 8192
+"""A longer key makes each forged token cost milliseconds."""
+
+_EXPECTED: Final = "expected a PEM public key, RSA, P-256 or Ed25519"
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
-def verifies_tokens(pem: str) -> bool:
-    """Whether it is a public key that modification tokens can be checked with: RSA, P-256 or Ed25519."""
+def token_key_problem(pem: str) -> str | None:
+    """Why modification tokens cannot be checked with a public key; ``None`` when they can."""
+    if "PRIVATE KEY" in pem:
+        return "is a private key: expected its public key, as `openssl pkey -pubout` prints it"
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
-        return False
-    is_p256 = isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
-    return is_p256 or isinstance(key, RSAPublicKey | Ed25519PublicKey)
+        return f"is not a key we know: {_EXPECTED}"
+    match key:
+        case RSAPublicKey() if not LEAST_RSA_BITS <= key.key_size <= MOST_RSA_BITS:
+            return f"is an RSA key of {key.key_size} bits: expected {LEAST_RSA_BITS} to {MOST_RSA_BITS}"
+        case EllipticCurvePublicKey() if not isinstance(key.curve, SECP256R1):
+            return f"is a key on the curve {key.curve.name}: {_EXPECTED}"
+        case RSAPublicKey() | EllipticCurvePublicKey() | Ed25519PublicKey():
+            return None
+        case _:
+            return f"is not a key we know: {_EXPECTED}"
 
 
 def receipt_keys(text: str) -> tuple[str, ...] | None:

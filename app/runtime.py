@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from app.domain.fleet import Fleet
 from app.gateways.alert_webhook import AlertWebhook
 from app.gateways.prometheus_meters import PrometheusMeters, exposition
-from app.gateways.redis_client import connect
+from app.gateways.redis_client import connect, try_redis
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_limits import RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
@@ -64,7 +64,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
     """Connect, check both schemas, and hand out the services.
 
     Waits up to 30 s for a database that is still starting. Raises ``NotReady`` or the shop's own error
-    when tables are not as expected. A Redis that is down stops nothing.
+    when tables are not as expected. A Redis that is down stops nothing; one that refuses these settings does.
     """
     async with AsyncExitStack() as stack:
         db = await _open_database(settings)
@@ -75,6 +75,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
                 keys = RedisKeys(await installation.read(conn))
         except (Unavailable, installation.NoInstallation) as error:
             raise NotReady(str(error)) from error
+        await check_redis("REDIS_URL", settings.redis_url, keys.start, write=True)
         redis: Redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         meters = PrometheusMeters()
@@ -100,6 +101,16 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         yield Runtime(
             services=services, wakeup=wakeup, void_news=void_news, limits=RedisRateLimits(redis, keys), keys=keys
         )
+
+
+async def check_redis(name: str, url: str, key: str, *, write: bool) -> None:
+    """Raise ``NotReady`` where Redis answers that setting ``name`` is wrong. A Redis that is away is a warning."""
+    refused, away = await try_redis(url, key, write=write)
+    if refused is not None:
+        message = f"{name}: {refused}"
+        raise NotReady(message)
+    if away is not None:
+        log.warning("redis.away", setting=name, error=away)
 
 
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
@@ -150,7 +161,10 @@ def _open_channels(stack: AsyncExitStack, settings: Settings) -> dict[str, Alert
     if settings.watch.sentry_dsn is not None:
         from app.gateways.sentry_channel import SentryChannel  # an extra
 
-        sentry = SentryChannel(settings.watch.sentry_dsn)
+        try:
+            sentry = SentryChannel(settings.watch.sentry_dsn)
+        except ValueError as error:  # BadDsn, whose words repeat the DSN
+            raise NotReady("SENTRY_DSN is not one of Sentry's: expected https://key@host/project") from error
         stack.push_async_callback(sentry.close)
         channels["sentry"] = sentry
     return channels

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
+from app.database_address import DatabaseAddress
+from app.domain.examination import HOLD_LASTS
 from app.domain.reasons import CancelReason, parse_reasons
 from app.environment import Environment
-from app.pem import receipt_keys, verifies_tokens
 from app.ports import LateMoney, Policy
-from app.telling import alert_key
+from app.secret_settings import medusa_api_key, read_secrets, stripe_api_key
 
-MIN_SECRET: Final = 16
-"""Characters. A shorter HMAC secret is refused."""
-MIN_OPERATOR_SECRET: Final = 32
-"""Characters. Whoever knows it may move money."""
+LEAST_CAPTURE_DELAY: Final = Decimal(30)
+"""Seconds. Longer than a request waits for its turn and for locks, so that a cancel that came in time is not late."""
 
 _EXTRA: Final = "install medusa-grace[observability]"
-
-_POSTGRES: Final = ("postgres", "postgresql")
+_KEY_PREFIX: Final = "keys of this sidecar cannot be given a prefix: take it out, and use a database of its own"
+_MEDUSA_KEY_PREFIX: Final = (
+    "write it in front of MEDUSA_LOCK_NAMESPACE, and take it out (Medusa's event bus works with none)"
+)
+_JOBS_A_CONNECTION: Final = 4
+"""More worker threads than this for each connection wait for connections longer than they may."""
+_CAPTURED_WITHIN: Final = HOLD_LASTS - timedelta(hours=12)
 _PRIVATE: Final = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 
 
@@ -104,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_threads: int
     log_level: str
     watch: Watch
+    warnings: tuple[str, ...] = ()
+    """What works and is unwise, in words for the log."""
 
 
 class Role(StrEnum):
@@ -130,47 +138,54 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
     needs_api = working and locking is MedusaLocking.MEMORY
     policy = Policy(
         grace_period=environment.seconds("GRACE_PERIOD_SECONDS", "3600", least=Decimal(1), most=Decimal(6 * 86400)),
-        capture_delay=environment.seconds("CAPTURE_DELAY_SECONDS", "30", least=Decimal(0), most=Decimal(86400)),
+        capture_delay=environment.seconds(
+            "CAPTURE_DELAY_SECONDS", "30", least=LEAST_CAPTURE_DELAY, most=Decimal(86400)
+        ),
         void_wait=environment.seconds("VOID_WAIT_SECONDS", "3", least=Decimal(0), most=Decimal(30)),
         late_money=environment.choice("LATE_MONEY", LateMoney, LateMoney.ALERT) or LateMoney.ALERT,
         publishes_events=events is MedusaEvents.REDIS,
         cancel_reasons=_reasons(environment),
     )
+    database = environment.database("DATABASE_URL", need="Medusa's database")
+    redis_url = environment.redis("REDIS_URL", key_prefix=_KEY_PREFIX, need="a Redis or Valkey of this sidecar")
+    stripe_key = stripe_api_key(
+        environment, need="the secret or restricted key of your Stripe account" if working else None
+    )
+    secrets = read_secrets(environment, serving=role is Role.SERVE)
     settings = Settings(
-        database_url=environment.url("DATABASE_URL", _POSTGRES, need="Medusa's database") or "",
-        database_pooler=_pooler(environment),
-        redis_url=environment.url("REDIS_URL", ("redis", "rediss", "unix"), need="a Redis or Valkey of this sidecar")
-        or "",
-        stripe_api_key=_stripe_key(environment, needed=working),
-        stripe_api_base=environment.url("STRIPE_API_BASE", ("http", "https")),
-        stripe_webhook_secrets=environment.words("STRIPE_WEBHOOK_SECRET"),
-        modification_token_secrets=_secrets(environment, needed=role is Role.SERVE),
-        modification_token_public_key=_public_key(environment),
-        receipt_signing_keys=_receipt_keys(environment),
-        medusa_jwt_secret=environment.text("MEDUSA_JWT_SECRET"),
-        medusa_backend_url=environment.url(
+        database_url=database.url if database else "",
+        database_pooler=_pooler(environment, database),
+        redis_url=redis_url or "",
+        stripe_api_key=stripe_key,
+        stripe_api_base=environment.http("STRIPE_API_BASE", only_host=True),
+        stripe_webhook_secrets=secrets.stripe_webhook_secrets,
+        modification_token_secrets=secrets.modification_token_secrets,
+        modification_token_public_key=secrets.modification_token_public_key,
+        receipt_signing_keys=secrets.receipt_signing_keys,
+        medusa_jwt_secret=secrets.medusa_jwt_secret,
+        medusa_backend_url=environment.http(
             "MEDUSA_BACKEND_URL",
-            ("http", "https"),
+            path_only=True,
             need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API"
             if needs_api
             else _for_operators(environment, role),
         ),
-        medusa_redis_url=environment.url(
+        medusa_redis_url=environment.redis(
             "MEDUSA_REDIS_URL",
-            ("redis", "rediss", "unix"),
+            key_prefix=_MEDUSA_KEY_PREFIX,
             need="Medusa's own Redis, for its locks (MEDUSA_LOCKING=redis) and events (MEDUSA_EVENTS=redis)"
             if needs_redis
             else None,
         ),
-        medusa_secret_api_key=environment.text(
-            "MEDUSA_SECRET_API_KEY",
+        medusa_secret_api_key=medusa_api_key(
+            environment,
             need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API" if needs_api else None,
         ),
         medusa_locking=locking,
         medusa_events=events,
-        store_cors=environ.get("STORE_CORS", ""),
-        admin_cors=environ.get("ADMIN_CORS", ""),
-        operator_session_secrets=_operator_secrets(environment),
+        store_cors=environment.origins("STORE_CORS"),
+        admin_cors=environment.origins("ADMIN_CORS"),
+        operator_session_secrets=secrets.operator_session_secrets,
         policy=policy,
         rate_limit_per_order=environment.count("RATE_LIMIT_PER_ORDER", 120, least=0, most=1_000_000),
         rate_limit_per_address=environment.count("RATE_LIMIT_PER_ADDRESS", 240, least=0, most=1_000_000),
@@ -178,51 +193,63 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         database_pool_size=environment.count("DATABASE_POOL_SIZE", 16, least=2, most=200),
         worker_threads=environment.count("WORKER_THREADS", 8, least=1, most=256),
         log_level=_level(environment),
-        watch=_watch(environment),
+        watch=_watch(environment, secrets.alert_webhook_secrets),
     )
+    _compare(environment, settings, role)
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
-    return settings
+    return msgspec.structs.replace(settings, warnings=tuple(environment.warnings))
+
+
+def _compare(environment: Environment, settings: Settings, role: Role) -> None:
+    """Name settings that are good by themselves and not beside each other."""
+    policy = settings.policy
+    if policy.grace_period + policy.capture_delay > _CAPTURED_WITHIN:
+        environment.problems.append(
+            "GRACE_PERIOD_SECONDS and CAPTURE_DELAY_SECONDS are too long together: expected "
+            f"{_CAPTURED_WITHIN.total_seconds():.0f} at most, as card authorizations lapse after seven days"
+        )
+    if role is Role.WORKER and settings.worker_threads > _JOBS_A_CONNECTION * settings.database_pool_size:
+        environment.problems.append(
+            f"WORKER_THREADS is {settings.worker_threads}, DATABASE_POOL_SIZE {settings.database_pool_size}: expected "
+            f"{_JOBS_A_CONNECTION} threads for each connection at most, and better fewer threads than connections"
+        )
 
 
 def read_migration_settings(environ: Mapping[str, str]) -> MigrationSettings:
     """``MIGRATION_DATABASE_URL``, else ``DATABASE_URL``, and ``GRACE_ROLE_PASSWORD``. Raises ``SettingsError``."""
     environment = Environment(environ)
-    url = environment.url("MIGRATION_DATABASE_URL", _POSTGRES)
-    if url is None and _pooler(environment) is DatabasePooler.TRANSACTION:
-        environment.problems.append(
-            "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler"
-        )
-    elif url is None:
-        url = environment.url(
-            "DATABASE_URL", _POSTGRES, need="Medusa's database, as a role that may create a schema in it"
-        )
+    database = environment.database("MIGRATION_DATABASE_URL")
+    if database is not None:
+        if database.pooled:
+            environment.problems.append(
+                "MIGRATION_DATABASE_URL has an option pgbouncer: migrations need Postgres itself, not its pooler"
+            )
+    elif environment.text("MIGRATION_DATABASE_URL") is None:
+        need = "Medusa's database, as a role that may create a schema in it"
+        pooled = _pooler(environment) is DatabasePooler.TRANSACTION
+        database = None if pooled else environment.database("DATABASE_URL", need=need)
+        if pooled or (database is not None and database.pooled):
+            environment.problems.append(
+                "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler"
+            )
     password = environment.text("GRACE_ROLE_PASSWORD")
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
-    return MigrationSettings(database_url=url or "", role_password=password)
+    return MigrationSettings(database_url=database.url if database else "", role_password=password)
 
 
-def _pooler(environment: Environment) -> DatabasePooler:
-    return environment.choice("DATABASE_POOLER", DatabasePooler, DatabasePooler.NONE) or DatabasePooler.NONE
-
-
-def _secrets(environment: Environment, *, needed: bool) -> tuple[str, ...]:
-    public_key = environment.text("MODIFICATION_TOKEN_PUBLIC_KEY")
-    need = "the secret that signs modification tokens, or set MODIFICATION_TOKEN_PUBLIC_KEY"
-    secrets = environment.words("MODIFICATION_TOKEN_SECRET", need=need if needed and public_key is None else None)
-    if any(len(secret) < MIN_SECRET for secret in secrets):
-        environment.problems.append(f"MODIFICATION_TOKEN_SECRET is too short: at least {MIN_SECRET} characters each")
-    return secrets
-
-
-def _operator_secrets(environment: Environment) -> tuple[str, ...]:
-    secrets = environment.words("OPERATOR_SESSION_SECRET")
-    if any(len(secret) < MIN_OPERATOR_SECRET for secret in secrets):
+def _pooler(environment: Environment, database: DatabaseAddress | None = None) -> DatabasePooler:
+    """What is set, or what the address itself says (Prisma's ``pgbouncer=true``)."""
+    chosen = environment.choice("DATABASE_POOLER", DatabasePooler, None)
+    if database is None or not database.pooled:
+        return chosen or DatabasePooler.NONE
+    if chosen is DatabasePooler.NONE:
         environment.problems.append(
-            f"OPERATOR_SESSION_SECRET is too short: at least {MIN_OPERATOR_SECRET} characters each"
+            "DATABASE_URL has an option pgbouncer, and DATABASE_POOLER is none: expected DATABASE_POOLER=transaction, "
+            "or no such option"
         )
-    return secrets
+    return DatabasePooler.TRANSACTION
 
 
 def _for_operators(environment: Environment, role: Role) -> str | None:
@@ -239,17 +266,6 @@ def _reasons(environment: Environment) -> tuple[CancelReason, ...]:
         return ()
 
 
-def _stripe_key(environment: Environment, *, needed: bool) -> str | None:
-    value = environment.text(
-        "STRIPE_API_KEY", need="the secret or restricted key of your Stripe account" if needed else None
-    )
-    if value is not None and value.startswith("pk_"):
-        environment.problems.append(
-            "STRIPE_API_KEY is a publishable key: expected a secret (sk_) or restricted (rk_) one"
-        )
-    return value
-
-
 def _level(environment: Environment) -> str:
     value = (environment.text("LOG_LEVEL") or "INFO").upper()
     if value not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
@@ -257,24 +273,20 @@ def _level(environment: Environment) -> str:
     return value
 
 
-def _watch(environment: Environment) -> Watch:
-    secrets = environment.words("ALERT_WEBHOOK_SECRET")
-    try:
-        for secret in secrets:
-            alert_key(secret)
-    except ValueError:
-        environment.problems.append("ALERT_WEBHOOK_SECRET is not whsec_ and the base64 of 24 to 64 bytes")
-    sentry_dsn = environment.url("SENTRY_DSN", ("http", "https"))
+def _watch(environment: Environment, alert_secrets: tuple[str, ...]) -> Watch:
+    sentry_dsn = environment.http("SENTRY_DSN")
     if sentry_dsn is not None and not _installed("sentry_sdk"):
         environment.problems.append(f"SENTRY_DSN is set, but sentry-sdk is not installed: {_EXTRA}")
-    wants_traces = environment.url("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https")) is not None
+    elif sentry_dsn is not None and not _is_sentry_dsn(sentry_dsn):
+        environment.problems.append("SENTRY_DSN is not one of Sentry's: expected https://key@host/project")
+    wants_traces = environment.http("OTEL_EXPORTER_OTLP_ENDPOINT") is not None
     can_trace = _installed("opentelemetry.sdk") and _installed("opentelemetry.exporter.otlp.proto.http")
     metrics_dir = environment.text("PROMETHEUS_MULTIPROC_DIR")
     if metrics_dir is not None and not Path(metrics_dir).is_dir():
         environment.problems.append(f"PROMETHEUS_MULTIPROC_DIR is {metrics_dir!r}: expected a directory that is there")
     return Watch(
-        alert_webhook_url=environment.url("ALERT_WEBHOOK_URL", ("http", "https")),
-        alert_webhook_secrets=secrets,
+        alert_webhook_url=environment.http("ALERT_WEBHOOK_URL"),
+        alert_webhook_secrets=alert_secrets,
         sentry_dsn=sentry_dsn,
         metrics_listen=environment.address("METRICS_LISTEN"),
         metrics_dir=metrics_dir,
@@ -290,22 +302,7 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _public_key(environment: Environment) -> str | None:
-    value = environment.text("MODIFICATION_TOKEN_PUBLIC_KEY")
-    if value is not None and not verifies_tokens(value):
-        environment.problems.append(
-            "MODIFICATION_TOKEN_PUBLIC_KEY is not a key we know: expected a PEM public key, RSA, P-256 or Ed25519"
-        )
-    return value
-
-
-def _receipt_keys(environment: Environment) -> tuple[str, ...]:
-    """The first signs, the others are published."""
-    value = environment.text("RECEIPT_SIGNING_KEY")
-    keys = () if value is None else receipt_keys(value)
-    if keys is None:
-        environment.problems.append(
-            "RECEIPT_SIGNING_KEY is not a key we know: expected a PEM private key, Ed25519 (medusa-grace receipt-key "
-            "makes one), and after it, if you like, older keys that are still to be published"
-        )
-    return keys or ()
+def _is_sentry_dsn(value: str) -> bool:
+    """Whether it names a key and a project."""
+    parts = urlsplit(value)
+    return bool(parts.username and parts.path.rpartition("/")[2])

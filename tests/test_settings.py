@@ -6,13 +6,23 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from app import settings as settings_module
 from app.domain.reasons import CancelReason
 from app.ports import LateMoney
-from app.settings import MedusaEvents, MedusaLocking, Role, Settings, SettingsError, Watch, read_settings
+from app.settings import (
+    DatabasePooler,
+    MedusaEvents,
+    MedusaLocking,
+    Role,
+    Settings,
+    SettingsError,
+    Watch,
+    read_migration_settings,
+    read_settings,
+)
 
 SECRET = "0123456789abcdef"
 SERVE = {
@@ -89,8 +99,14 @@ RSA_PEM = rsa.generate_private_key(65537, 2048).private_bytes(*PKCS8).decode()
 SECONDS = "expected a number of seconds from"
 WHOLE = "expected a whole number from"
 BAD = {
-    "DATABASE_URL": (["db", "mysql://db/shop", "postgres:db"], "begins with postgres:// or postgresql://"),
-    "REDIS_URL": (["cache:6379", "http://cache"], "begins with redis:// or rediss:// or unix://"),
+    "DATABASE_URL": (
+        ["db", "mysql://db/shop", "postgres:db", "postgresql+asyncpg://db/shop", "prisma://db/shop"],
+        "begins with postgres:// or postgresql://",
+    ),
+    "REDIS_URL": (
+        ["cache:6379", "http://cache", "valkey://cache", "redis+sentinel://a,b/0"],
+        "begins with redis:// or rediss:// or unix://",
+    ),
     "MEDUSA_REDIS_URL": (["cache:6379"], "begins with redis:// or rediss:// or unix://"),
     "STRIPE_API_BASE": (["api.stripe.com", "ftp://api.stripe.com"], "begins with http:// or https://"),
     "MEDUSA_BACKEND_URL": (["localhost:9000"], "begins with http:// or https://"),
@@ -98,18 +114,51 @@ BAD = {
     "MEDUSA_EVENTS": (["on", "1"], "expected one of redis, off"),
     "LATE_MONEY": (["ignore"], "expected one of alert, refund"),
     "GRACE_PERIOD_SECONDS": (["0", "1h", "-5", "NaN", "sNaN", "Infinity", "518401"], f"{SECONDS} 1 to 518400"),
-    "CAPTURE_DELAY_SECONDS": (["-1", "soon", "86401"], f"{SECONDS} 0 to 86400"),
+    "CAPTURE_DELAY_SECONDS": (["-1", "0", "5", "29.999", "soon", "86401"], f"{SECONDS} 30 to 86400"),
     "VOID_WAIT_SECONDS": (["-0.1", "31", "x"], f"{SECONDS} 0 to 30"),
     "RATE_LIMIT_PER_ORDER": (["-1", "2.5", "many", "1000001"], f"{WHOLE} 0 to 1000000"),
     "RATE_LIMIT_PER_ADDRESS": (["-1", "²"], f"{WHOLE} 0 to 1000000"),
     "DATABASE_POOL_SIZE": (["1", "201"], f"{WHOLE} 2 to 200"),
     "WORKER_THREADS": (["0", "257", "8 threads"], f"{WHOLE} 1 to 256"),
     "TRUSTED_PROXIES": (["proxy", "10.0.0.0/8 300.1.1.1", "10.0.0.0/33"], "expected addresses or networks such as"),
+    "STORE_CORS": (["/[/", "https://shop.example,/(/", "/a/gg", r"/\p{L}/u", "~*~"], "which is no regular expression"),
+    "ADMIN_CORS": (["/[/"], "which is no regular expression"),
     "CANCEL_REASONS": (["late", "a=b; =c", "A=b", "a=", "a=b;a=c", "a=\x07", f"a={'x' * 201}"], " "),
     "RECEIPT_SIGNING_KEY": (["hunter2", PUBLIC_PEM, RSA_PEM, f"{ED25519_PEM}{RSA_PEM}"], "medusa-grace receipt-key"),
     "LOG_LEVEL": (["LOUD", "10"], "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     "MODIFICATION_TOKEN_SECRET": (["short", f"{SECRET} short", SECRET[1:]], "at least 16 characters each"),
 }
+BAD_BY_ITSELF = [
+    (name, value, expected)
+    for name, values, expected in [
+        ("DATABASE_URL", ["postgres://g:hunter2@db", "postgres://g:hunter2@db/"], "names no database"),
+        ("STRIPE_API_KEY", ["pk_live_hunter2"], "publishable"),
+        (
+            "STRIPE_API_KEY",
+            ["hunter2", "whsec_hunter2", "sk_", "sk-hunter2", "sk_live_hunter2 x"],
+            "begins with sk_ or rk_",
+        ),
+        ("STRIPE_API_BASE", ["https://", "http://:80", "http://stripe:99999", "http://stripe:0"], " "),
+        ("STRIPE_API_BASE", ["https://api.stripe.com/v1", "https://proxy/stripe"], "no more than https://host:port"),
+        ("STRIPE_API_BASE", ["https://a:hunter2@stripe", "https://stripe?a=b"], "no more than https://host:port"),
+        ("MEDUSA_BACKEND_URL", ["http://", "http://medusa:9000?x=hunter2", "http://m:hunter2@medusa"], " "),
+        ("MEDUSA_SECRET_API_KEY", ["pk_hunter2", "hunter2", "sk_"], "begins with sk_"),
+        ("MODIFICATION_TOKEN_SECRET", ["a" * 16, "ab" * 20, "supersecret" * 3, "changemechangeme"], "can be guessed"),
+        ("MODIFICATION_TOKEN_SECRET", ["1234567890123456", "abcdefghijklmnop", "password12345678"], "can be guessed"),
+        ("MODIFICATION_TOKEN_SECRET", ["supersecretsupersecret", "change-me-please-2024"], "can be guessed"),
+        ("MODIFICATION_TOKEN_SECRET", [f"{SECRET} {'x' * 40}"], "can be guessed"),
+        ("OPERATOR_SESSION_SECRET", ["a" * 32, "supersecret-supersecret-supersecret"], "can be guessed"),
+        ("OPERATOR_SESSION_SECRET", [SECRET], "at least 32 characters each"),
+        ("STRIPE_WEBHOOK_SECRET", ["hunter2", "whsec_", "sk_test_hunter2", "whsec_good hunter2"], "expected whsec_"),
+        ("ALERT_WEBHOOK_SECRET", ["whsec_" + "A" * 32], "can be guessed"),
+        ("TRUSTED_PROXIES", ["0.0.0.0/0", "::/0", "10.0.0.0/8,1.2.3.4/0"], "every address"),
+        ("MEDUSA_REDIS_URL", ["redis://cache?keyPrefix=shop:"], "MEDUSA_LOCK_NAMESPACE"),
+        ("SENTRY_DSN", ["https://sentry.example/1", "https://key@sentry.example"], "expected https://key@host/project"),
+        ("ALERT_WEBHOOK_URL", ["https://", "https://:443/hunter2", "https://hooks example/x"], " "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", ["http://", "https://collector:0"], " "),
+    ]
+    for value in values
+]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +171,123 @@ def test_bad(name: str, value: str, expected: str) -> None:
         [problem] = problems(environ, role)
         assert problem.startswith(f"{name} ")
         assert expected in problem
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD_BY_ITSELF)
+@pytest.mark.parametrize("role", Role)
+def test_accepted_once_and_failed_later(name: str, value: str, expected: str, role: Role) -> None:
+    environ = {**SERVE, **WORKER, "MEDUSA_BACKEND_URL": "http://medusa:9000", name: value}
+    [problem] = problems(environ, role)
+    assert problem.startswith(f"{name} ")
+    assert expected in problem
+    assert "hunter2" not in problem
+
+
+TOKENS, OPERATOR = "Fq1w7sPzX0mV3bLk", "mJ8sQd2xVb6nLr4tZk9wYc3hGf7pAe5u"
+WHSEC_OF_ALERTS = "whsec_Zk3vR8pQ1sT6wXyB9nM2cL5jH7dF4gKa"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "secret"),
+    [
+        ("MODIFICATION_TOKEN_SECRET", "OPERATOR_SESSION_SECRET", OPERATOR),
+        ("MODIFICATION_TOKEN_SECRET", "MEDUSA_JWT_SECRET", TOKENS),
+        ("OPERATOR_SESSION_SECRET", "MEDUSA_JWT_SECRET", OPERATOR),
+        ("MODIFICATION_TOKEN_SECRET", "STRIPE_WEBHOOK_SECRET", WHSEC_OF_ALERTS),
+        ("STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_SECRET", WHSEC_OF_ALERTS),
+        ("MODIFICATION_TOKEN_SECRET", "STRIPE_API_KEY", "sk_test_Fq1w7sPzX0mV3bLk"),
+        ("OPERATOR_SESSION_SECRET", "MEDUSA_SECRET_API_KEY", f"sk_{OPERATOR}"),
+    ],
+)
+def test_a_secret_for_two_purposes(one: str, other: str, secret: str) -> None:
+    environ = {**SERVE, **WORKER, "MEDUSA_BACKEND_URL": "http://medusa:9000", one: f"whsec_{OPERATOR} {secret}"}
+    for role in Role:
+        [problem] = problems({**environ, other: secret}, role)
+        assert {one, other} <= set(problem.replace(":", "").split())
+        assert "expected a secret of its own for each purpose" in problem
+        assert secret not in problem
+
+
+@pytest.mark.parametrize("secret", ["supersecret", "hunter2", "secretsecretsecret"])
+def test_medusas_own_secret_is_its_operators_choice(secret: str) -> None:
+    [warning] = serve(MEDUSA_JWT_SECRET=secret).warnings
+    assert warning.startswith("MEDUSA_JWT_SECRET can be guessed")
+    assert secret not in warning.removeprefix("MEDUSA_JWT_SECRET")
+    assert serve(MEDUSA_JWT_SECRET=TOKENS).warnings == ()
+
+
+@pytest.mark.parametrize("origins", ["https://shop.example/", "shop.example", "https://a.test, https://b.test", "*"])
+def test_an_origin_that_no_browser_sends(origins: str) -> None:
+    """It works at Medusa just as little, so that it is no reason not to start."""
+    for name in ("STORE_CORS", "ADMIN_CORS"):
+        [warning] = serve(**{name: origins}).warnings
+        assert warning.startswith(f"{name} has ")
+
+
+def _public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed448.Ed448PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@pytest.mark.parametrize(
+    ("pem", "expected"),
+    [
+        (_public(rsa.generate_private_key(65537, 1024)), "RSA key of 1024 bits: expected 2048"),
+        (_public(ec.generate_private_key(ec.SECP384R1())), "on the curve secp384r1"),
+        (_public(ec.generate_private_key(ec.SECP256K1())), "on the curve secp256k1"),
+        (_public(ed448.Ed448PrivateKey.generate()), "is not a key we know"),
+        (ED25519_PEM, "is a private key"),
+    ],
+)
+def test_a_public_key_that_is_weak_or_odd(pem: str, expected: str) -> None:
+    environ = without(SERVE, "MODIFICATION_TOKEN_SECRET")
+    for role in Role:
+        [problem] = problems({**WORKER, **environ, "MODIFICATION_TOKEN_PUBLIC_KEY": pem}, role)
+        assert problem.startswith("MODIFICATION_TOKEN_PUBLIC_KEY ")
+        assert expected in problem
+
+
+def test_a_secret_beside_a_public_key() -> None:
+    for role in Role:
+        [problem] = problems({**SERVE, **WORKER, "MODIFICATION_TOKEN_PUBLIC_KEY": PUBLIC_PEM}, role)
+        assert problem.startswith("MODIFICATION_TOKEN_PUBLIC_KEY is set beside MODIFICATION_TOKEN_SECRET")
+
+
+def test_a_live_key_is_not_sent_in_clear() -> None:
+    for key in ("sk_live_hunter2", "rk_live_hunter2"):
+        [problem] = problems({**WORKER, "STRIPE_API_KEY": key, "STRIPE_API_BASE": "http://stripe:12111"}, Role.WORKER)
+        assert problem.startswith("STRIPE_API_BASE begins with http://")
+        read_settings({**WORKER, "STRIPE_API_KEY": key, "STRIPE_API_BASE": "https://stripe.internal"}, Role.WORKER)
+
+
+def test_threads_that_would_wait_for_connections() -> None:
+    few = {"DATABASE_POOL_SIZE": "2", "WORKER_THREADS": "9"}
+    [problem] = problems(WORKER | few, Role.WORKER)
+    assert problem.startswith("WORKER_THREADS is 9, DATABASE_POOL_SIZE 2: ")
+    assert serve(**few).database_pool_size == 2
+    assert read_settings(WORKER | few | {"WORKER_THREADS": "8"}, Role.WORKER).worker_threads == 8
+
+
+def test_a_capture_that_would_come_when_the_hold_has_lapsed() -> None:
+    for role in Role:
+        long = {"GRACE_PERIOD_SECONDS": "518400", "CAPTURE_DELAY_SECONDS": "43201"}
+        [problem] = problems({**SERVE, **WORKER, **long}, role)
+        assert problem.startswith("GRACE_PERIOD_SECONDS and CAPTURE_DELAY_SECONDS are too long together")
+
+
+def test_a_secret_of_alerts_that_go_nowhere() -> None:
+    settings = read_settings(WORKER | {"ALERT_WEBHOOK_SECRET": WHSEC}, Role.WORKER)
+    assert settings.warnings == ("ALERT_WEBHOOK_SECRET is set, and ALERT_WEBHOOK_URL is not: no alert is sent",)
+
+
+def test_prismas_word_for_a_pooler() -> None:
+    pooled = {"DATABASE_URL": "postgres://grace:hunter2@db/shop?pgbouncer=true"}
+    assert serve(**pooled).database_pooler is DatabasePooler.TRANSACTION
+    assert serve(**pooled).database_url == "postgres://grace:hunter2@db/shop"
+    [problem] = problems(SERVE | pooled | {"DATABASE_POOLER": "none"}, Role.SERVE)
+    assert problem.startswith("DATABASE_URL has an option pgbouncer")
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL"):
+        with pytest.raises(SettingsError, match=r"MIGRATION_DATABASE_URL .*Postgres itself, not its pooler"):
+            read_migration_settings({name: pooled["DATABASE_URL"]})
 
 
 def test_all_that_is_bad_at_once_and_no_secret_among_it() -> None:
@@ -172,7 +338,7 @@ def test_defaults() -> None:
 def test_changed() -> None:
     settings = serve(
         GRACE_PERIOD_SECONDS="518400",
-        CAPTURE_DELAY_SECONDS="0",
+        CAPTURE_DELAY_SECONDS="30.5",
         VOID_WAIT_SECONDS=" 0.25 ",
         LATE_MONEY="refund",
         MEDUSA_EVENTS="off",
@@ -182,7 +348,7 @@ def test_changed() -> None:
         MODIFICATION_TOKEN_SECRET=f"{SECRET}  {SECRET[::-1]}\n",
     )
     assert settings.policy.grace_period == timedelta(days=6)
-    assert settings.policy.capture_delay == timedelta(0)
+    assert settings.policy.capture_delay == timedelta(seconds=30.5)
     assert settings.policy.void_wait == timedelta(milliseconds=250)
     assert settings.policy.late_money is LateMoney.REFUND
     assert settings.policy.publishes_events is False

@@ -14,10 +14,11 @@ from dramatiq import Broker, Worker
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import Middleware
 
+from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Services
-from app.runtime import NotReady, make_metrics, open_runtime
-from app.settings import Settings
-from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
+from app.runtime import NotReady, check_redis, make_metrics, open_runtime
+from app.settings import MedusaLocking, Settings
+from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, backend_problem
 from workers.actors import declare_actors
 from workers.broker import make_broker
 from workers.relay import Relay, open_relay
@@ -63,6 +64,8 @@ class ServicesMiddleware(Middleware):
         _on_loop(self._stack.aclose())
 
     async def _open(self, broker: Any) -> None:
+        if self._settings.medusa_redis_url is not None:
+            await check_redis("MEDUSA_REDIS_URL", self._settings.medusa_redis_url, "grace:start", write=False)
         bridge = await self._stack.enter_async_context(MedusaBridge.open(_bridge_config(self._settings)))
         runtime = await self._stack.enter_async_context(open_runtime(self._settings, bridge))
         self._services = self._step_in(runtime.services)
@@ -105,6 +108,22 @@ class WorkerProcess:
         self._worker.stop(timeout=STOP_WITHIN)
         self._broker.close()
         self._broker.client.connection_pool.disconnect()  # dramatiq's broker leaves its sockets to the collector
+
+
+async def check_accounts(settings: Settings) -> None:
+    """Raise ``NotReady`` where Stripe or Medusa answers that its key, or its address, is wrong."""
+    gateway = StripeGateway.open(settings.stripe_api_key or "", settings.stripe_api_base)
+    try:
+        problem = await gateway.key_problem()
+    finally:
+        await gateway.close()
+    if problem is not None:
+        message = f"STRIPE_API_KEY: {problem}"
+        raise NotReady(message)
+    if settings.medusa_locking is MedusaLocking.MEMORY and settings.medusa_backend_url is not None:
+        problem = await backend_problem(settings.medusa_backend_url, settings.medusa_secret_api_key)
+        if problem is not None:
+            raise NotReady(problem)
 
 
 def run_worker(settings: Settings) -> None:

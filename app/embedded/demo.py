@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from app.domain.money import to_minor_units
+from app.embedded.hasten import hasten_captures
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.shop_acts import capture_by_medusa
 from app.embedded.stage import Stage
@@ -22,10 +23,13 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.stripe_sandbox.facts import facts_of
 from app.embedded.stripe_sandbox.ledger import LedgerLine
 from app.http.tokens import mint
+from app.settings import LEAST_CAPTURE_DELAY
 from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 
 GRACE: Final = timedelta(seconds=6)
+CAPTURE_DELAY: Final = timedelta(seconds=1)
+"""A shop's is half a minute or more: captures are brought forward in their rows."""
 TOTAL: Final = Decimal("29.7381")
 """What a shirt and its shipping cost with tax: Medusa does not round its totals."""
 
@@ -34,8 +38,7 @@ def run_demo() -> int:
     """Play the six orders and print what became of them. 0 when each came out as promised, else 1."""
     say = _Narrator()
     say.line("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...")
-    choices = {"GRACE_PERIOD_SECONDS": str(GRACE.seconds), "CAPTURE_DELAY_SECONDS": "1"}
-    with Stage(choices) as stage:
+    with Stage({"GRACE_PERIOD_SECONDS": str(GRACE.seconds)}) as stage:
         say.line(f"Up. The grace period is {GRACE.seconds} s here; a shop's is an hour.")
         return asyncio.run(_play(stage, say))
 
@@ -66,6 +69,7 @@ _CAPTURED: Final = Ended(order="pending", payment="captured", stripe="29.74 capt
 
 async def _play(stage: Stage, say: _Narrator) -> int:
     conn = await asyncpg.connect(stage.dsn)
+    await hasten_captures(conn, timedelta(seconds=float(LEAST_CAPTURE_DELAY)) - CAPTURE_DELAY)
     async with httpx.AsyncClient(base_url=stage.api, timeout=30, trust_env=False) as client:
         shopper = _Shopper(stage, conn, client)
         try:
@@ -78,7 +82,7 @@ async def _play(stage: Stage, say: _Narrator) -> int:
 
 async def _acts(shopper: _Shopper, say: _Narrator) -> list[Act]:
     nobody = await shopper.order()
-    say.line(f"1 Nobody cancels {nobody.id}: its capture is due in {GRACE.seconds + 1} s.")
+    say.line(f"1 Nobody cancels {nobody.id}: its capture is due in {(GRACE + CAPTURE_DELAY).seconds} s.")
 
     order = await shopper.order()
     say.line("2 One cancel.")

@@ -25,6 +25,11 @@ class RedisKeys(msgspec.Struct, frozen=True):
         """The channel on which attempted voids are published."""
         return self._named("voids")
 
+    @property
+    def start(self) -> str:
+        """A key, and a channel, that is tried at the start."""
+        return self._named("start")
+
     def order_lock(self, order_id: str) -> str:
         """The advisory lock of an order."""
         return self._named(f"order:{order_id}")

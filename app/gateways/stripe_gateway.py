@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import time
 from collections.abc import Awaitable, Mapping
@@ -19,6 +20,10 @@ from app.telling import Meters, NoMeters, NoTracing, Tracing
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
+
+_START_TIMEOUT: Final = 3.0
+"""Seconds that Stripe has at the start to say what it thinks of the key."""
+_NO_INTENT: Final = "pi_medusa_grace_tries_its_key"
 
 _INTENTS: Final = "/v1/payment_intents"
 _STATES: Final = {
@@ -76,6 +81,17 @@ class StripeGateway:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close_async()
+
+    async def key_problem(self) -> str | None:
+        """Why Stripe does not accept the key, in words; ``None`` when it does, or does not answer soon."""
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                await self._client.raw_request_async("get", f"{_INTENTS}/{_NO_INTENT}")
+        except (stripe.AuthenticationError, stripe.PermissionError) as error:
+            return _IN_WORDS[type(error).__name__]
+        except (stripe.StripeError, TimeoutError) as error:
+            log.debug("stripe.key_tried", answer=type(error).__name__)
+        return None
 
     def noting(self, calls: list[Call]) -> Self:
         """See ``app.ports.PaymentGateway``. Shares the connections."""

@@ -1,6 +1,7 @@
 """Every fact about Medusa, and nothing else."""
 
 from plugins.medusa_bridge.admins import MedusaAdmins
+from plugins.medusa_bridge.backend import backend_problem
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.functions import FUNCTIONS
@@ -20,6 +21,7 @@ __all__ = [
     "MedusaStorefront",
     "NoShop",
     "SchemaMismatch",
+    "backend_problem",
     "check_shop",
     "grant_role",
     "print_grants",

@@ -1,12 +1,11 @@
 """Medusa's CORS rules for the paths that this sidecar answers.
 
-Medusa answers a preflight only for routes that it has, so whoever adds a route answers for it. Sources: Medusa
-2.21.2's parseCorsOrigins and buildRegexpIfValid, and the headers it was seen to send.
+Medusa answers a preflight only for routes that it has, so whoever adds a route answers for it. Source: the headers
+that Medusa 2.21.2 was seen to send.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,46 +13,11 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-_AS_REGEX: Final = re.compile(r"^([/~@;%#'])(.*?)\1([gimsuy]*)$")
-_FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
-LONGEST_ORIGIN: Final = 300
-"""Scheme, a host name of 253 characters and a port. A shop's pattern that backtracks is not tried on more."""
+from app.origins import AllowedOrigins
+
+__all__ = ["AllowedOrigins", "MedusaCors"]
+
 _METHODS: Final = "GET,HEAD,PUT,PATCH,POST,DELETE"
-
-
-class AllowedOrigins:
-    """``STORE_CORS`` or ``ADMIN_CORS``: origins, or regular expressions between delimiters, parted by commas, never
-    trimmed."""
-
-    def __init__(self, setting: str) -> None:
-        parts = setting.split(",") if setting else []
-        self._exact = set()
-        self._patterns = []
-        for part in parts:
-            pattern = _regex(part)
-            if pattern is None:
-                self._exact.add(part)
-            else:
-                self._patterns.append(pattern)
-
-    def allow(self, origin: str | None) -> bool:
-        """Whether a page of ``origin`` may read the answer."""
-        if origin is None or len(origin) > LONGEST_ORIGIN:
-            return False
-        return origin in self._exact or any(pattern.search(origin) for pattern in self._patterns)
-
-
-def _regex(part: str) -> re.Pattern[str] | None:
-    match = _AS_REGEX.match(part)
-    if match is None or len(set(match[3])) != len(match[3]):
-        return None
-    flags = 0
-    for flag in match[3]:
-        flags |= _FLAGS.get(flag, 0)
-    try:
-        return re.compile(match[2], flags)
-    except re.error:
-        return None
 
 
 class MedusaCors:

@@ -6,8 +6,9 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
 
+from app.origins import AllowedOrigins
 from plugins.medusa_bridge.config import BridgeConfig
-from plugins.medusa_bridge.cors import AllowedOrigins, MedusaCors
+from plugins.medusa_bridge.cors import MedusaCors
 
 
 class MedusaPlugin(InitPlugin):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,11 +21,13 @@ import asyncpg
 import httpx
 import redis
 
+from app.embedded.hasten import hasten_captures
 from app.embedded.postgres import Postgres
 from app.embedded.processes import HOST, Held, await_ready, end, free_port, scratch, spawn
 from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from app.settings import LEAST_CAPTURE_DELAY
 from app.store.migrate import migrate
 from plugins.medusa_bridge import FUNCTIONS, grant_role
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
@@ -33,7 +36,6 @@ API: Final = "serve"
 WORKERS: Final = ("worker-1", "worker-2")
 CHOICES: Final = {
     "GRACE_PERIOD_SECONDS": str(GRACE_SECONDS),
-    "CAPTURE_DELAY_SECONDS": str(DELAY_SECONDS),
     "VOID_WAIT_SECONDS": "1",
     "RATE_LIMIT_PER_ORDER": "0",
     "RATE_LIMIT_PER_ADDRESS": "0",
@@ -245,6 +247,9 @@ class Ground:
         finally:
             await conn.close()
         await migrate(self.dsn, FUNCTIONS)
+        conn = await asyncpg.connect(self.dsn)
+        await hasten_captures(conn, timedelta(seconds=float(LEAST_CAPTURE_DELAY) - DELAY_SECONDS))
+        await conn.close()
         await grant_role(self.dsn, "grace", password=self.secret)
         return key
 

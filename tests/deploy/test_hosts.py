@@ -99,7 +99,7 @@ async def hosts(settings: Settings) -> AsyncIterator[tuple[Host, Host]]:
 async def test_a_host_that_is_cut_off_at_work_loses_and_doubles_nothing(
     shop: Shop, settings: Settings, hosts: tuple[Host, Host], tmp_path: Path
 ) -> None:
-    changes = {"CAPTURE_DELAY_SECONDS": "0", "VOID_WAIT_SECONDS": "0", "WORKER_THREADS": "2"}
+    changes = {"VOID_WAIT_SECONDS": "0", "WORKER_THREADS": "2"}
     port, urls = free_port(), []
     for host in hosts:
         api = host.start(settings, tmp_path, "serve", "--host", host.its, "--port", str(port), **changes)

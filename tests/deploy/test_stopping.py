@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.embedded.hasten import hasten_captures
 from app.embedded.processes import free_port
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
@@ -78,7 +80,8 @@ async def test_workers_that_are_replaced_all_the_time_lose_and_double_nothing(
     orders = [await shop.place() for _ in range(24)]
     for op in ("payment_intents.capture", "payment_intents.cancel"):
         await shop.sandbox.fault(op, "delay", seconds=0.3, times=100)
-    changes = {"GRACE_PERIOD_SECONDS": "1", "CAPTURE_DELAY_SECONDS": "0", "WORKER_THREADS": "2"}
+    await hasten_captures(shop.conn, timedelta(seconds=30))
+    changes = {"GRACE_PERIOD_SECONDS": "1", "WORKER_THREADS": "2"}
     done = "select count(*) from grace.jobs where kind = 'capture' and state = 'done'"
     stopped: list[Program] = []
     with running(settings, tmp_path, "worker", **changes) as worker:

@@ -22,7 +22,7 @@ from .sidecar import Sidecar, running_sidecar
 _MEDUSA_REDIS, _OUR_REDIS = 0, DATABASES - 1
 
 PATIENT = {"GRACE_PERIOD_SECONDS": "3600"}
-HASTY = {"GRACE_PERIOD_SECONDS": "4", "CAPTURE_DELAY_SECONDS": "0"}
+HASTY = {"GRACE_PERIOD_SECONDS": "4"}
 
 
 @pytest.fixture(scope="session")

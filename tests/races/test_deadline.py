@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import asyncpg
+import msgspec
 import pytest
 
 from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
@@ -150,13 +151,14 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
     limited."""
     changes = {
         "GRACE_PERIOD_SECONDS": str(GRACE.seconds),
-        "CAPTURE_DELAY_SECONDS": "5",
         "VOID_WAIT_SECONDS": "0",
         "MEDUSA_EVENTS": "off",
         "DATABASE_POOL_SIZE": "32",
         "RATE_LIMIT_PER_ADDRESS": "0",
     }
-    return settings_for(database, redis_url, sandbox, **changes)
+    settings = settings_for(database, redis_url, sandbox, **changes)
+    policy = msgspec.structs.replace(settings.policy, capture_delay=timedelta(seconds=5))
+    return msgspec.structs.replace(settings, policy=policy)
 
 
 @pytest.mark.parametrize("clocks", SKEWS)
