@@ -27,6 +27,7 @@ from app.http.desk import Desk
 from app.http.edge import EdgePlugin
 from app.http.metrics import request_meter
 from app.http.operator.desk import OperatorDesk
+from app.http.operator.guesses import SignInLimits
 from app.http.operator.known import KnownAdmins
 from app.http.operator.plugin import OperatorPlugin
 from app.http.operator.session import Sessions
@@ -197,7 +198,7 @@ async def _operator_desk(
             admins=admins,
             known=KnownAdmins(admins),
             sessions=Sessions(settings.operator_session_secrets),
-            limits=runtime.limits,
+            guesses=SignInLimits(runtime.limits),
             addresses=ClientAddresses(settings.trusted_proxies),
             test_money="_test_" in (settings.stripe_api_key or ""),
         )

@@ -14,6 +14,7 @@ from app.gateways.redis_keys import RedisKeys
 
 WINDOW: Final = 60
 """Seconds."""
+_MAX_LOGGED: Final = 10_000
 
 _COUNT: Final = """
 local counts = {}
@@ -37,6 +38,8 @@ class RedisRateLimits:
         self._keys = keys
         self._script = redis.register_script(_COUNT)
         self._gathered: list[str] | None = None
+        self._logged: set[str] = set()
+        self._logged_in = 0
         self._trip: asyncio.Task[list[int]] | None = None
 
     async def reachable(self) -> bool:
@@ -61,8 +64,17 @@ class RedisRateLimits:
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
             return None
-        over = any(count > limit for count, (_, limit) in zip(counts, counted, strict=True))
+        over = [key for count, (key, limit) in zip(counts, counted, strict=True) if count > limit]
+        self._log_once(over, window)
         return WINDOW - int(now % WINDOW) if over else None
+
+    def _log_once(self, keys: list[str], window: int) -> None:
+        """A line for each key and window, however many requests are refused."""
+        if window != self._logged_in or len(self._logged) > _MAX_LOGGED:
+            self._logged_in, self._logged = window, set()
+        for key in set(keys) - self._logged:
+            self._logged.add(key)
+            log.warning("limit.exceeded", key=key)
 
     async def _count(self, names: list[str]) -> list[int]:
         """One round trip at a time, with all who came during the last: in a rush that is few for many requests."""

@@ -15,6 +15,7 @@ _READ: Final = statement("read_operator_session")
 _TOUCH: Final = statement("touch_operator_session")
 _CLAIM_CHECK: Final = statement("claim_operator_check")
 _END: Final = statement("end_operator_session")
+_IS_KNOWN_ORIGIN: Final = statement("is_known_operator_origin")
 _REMOVE: Final = statement("remove_operator_sessions")
 
 
@@ -31,9 +32,14 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     check_due: bool
 
 
-async def insert(conn: Connection, id_hash: bytes, admin_id: str, credential: bytes) -> None:
-    """Begin a session."""
-    await conn.execute(_INSERT, id_hash, admin_id, credential)
+async def insert(conn: Connection, id_hash: bytes, admin_id: str, credential: bytes, origin: bytes) -> None:
+    """Begin a session. ``origin`` is a keyed hash of account and address."""
+    await conn.execute(_INSERT, id_hash, admin_id, credential, origin)
+
+
+async def is_known_origin(conn: Connection, origin: bytes) -> bool:
+    """Whether a session that is remembered began there."""
+    return bool(await conn.fetchval(_IS_KNOWN_ORIGIN, origin))
 
 
 async def read(

@@ -18,7 +18,7 @@ IDLE_TIMEOUT: Final = timedelta(minutes=30)
 LIFETIME: Final = timedelta(hours=8)
 CHECK_INTERVAL: Final = timedelta(minutes=1)
 """How often activity is written, and the shop is asked about an admin who only reads."""
-KEPT: Final = timedelta(days=1)
+KEPT: Final = timedelta(days=30)
 
 
 class EndReason(StrEnum):
@@ -33,12 +33,20 @@ class EndReason(StrEnum):
     """The shop no longer knows the admin by the credential that the session began with."""
 
 
-async def begin_session(services: Services, id_hash: bytes, admin: Admin, credential: bytes) -> None:
+async def begin_session(
+    services: Services, id_hash: bytes, admin: Admin, *, credential: bytes, origin: bytes, address: str | None
+) -> None:
     """Insert the session's row, and remove old ones."""
     async with services.db.transaction("operator.session_begin") as conn:
         await operator_sessions.remove_old(conn, kept=KEPT)
-        await operator_sessions.insert(conn, id_hash, admin.id, credential)
-    log.info("operator.session_begun", actor=admin.email, session=_short(id_hash))
+        await operator_sessions.insert(conn, id_hash, admin.id, credential, origin)
+    log.info("operator.session_begun", actor=admin.email, session=_short(id_hash), address=address)
+
+
+async def is_known_origin(services: Services, origin: bytes) -> bool:
+    """Whether the account was signed in to from that address lately. Raises ``Unavailable``."""
+    async with services.db.read("operator.origin") as conn:
+        return await operator_sessions.is_known_origin(conn, origin)
 
 
 async def find_session(services: Services, id_hash: bytes, *, active: bool) -> SessionRow | None:

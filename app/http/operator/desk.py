@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from app.http.clients import ClientAddresses
+from app.http.operator.guesses import SignInLimits
 from app.http.operator.known import KnownAdmins
 from app.http.operator.session import Sessions
-from app.ports import Admins, Backoffice, RateLimits
+from app.ports import Admins, Backoffice
 
 
 class OperatorDesk(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +18,7 @@ class OperatorDesk(msgspec.Struct, frozen=True, kw_only=True):
     admins: Admins
     known: KnownAdmins
     sessions: Sessions
-    limits: RateLimits
+    guesses: SignInLimits
     addresses: ClientAddresses
     test_money: bool
     """Whether intents that do not say so themselves are of Stripe's test mode."""

@@ -138,15 +138,17 @@ def own_page(path: str) -> str | None:
     return None if set(segment) & set("%/\\") or not segment.strip(".") else path
 
 
-def check_origin(request: AnyRequest) -> None:
-    """Raise ``Forged`` when another site's page has sent the form. Browsers that tell neither are let through to
-    the form's own token."""
+def check_origin(request: AnyRequest, *, required: bool = False) -> None:
+    """Raise ``Forged`` when another site's page has sent the form. A client that tells neither is let through to the
+    form's own token, or refused where there is none (``required``)."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         if site != "same-origin":
             raise Forged
         return
     origin = request.headers.get("origin")
+    if origin is None and required:
+        raise Forged
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise Forged
 
@@ -159,7 +161,15 @@ async def start_session(
     if last is not None:
         await end_session(services, last.id_hash, EndReason.REPLACED)
     session, value = desk.sessions.begin(admin)
-    await begin_session(services, session.id_hash, admin, desk.sessions.seal(session, credential))
+    address = client_address(request, desk)
+    await begin_session(
+        services,
+        session.id_hash,
+        admin,
+        credential=desk.sessions.seal(session, credential),
+        origin=desk.sessions.origin_hash(admin.email, address),
+        address=address,
+    )
     return _cookie(request, desk, value, max_age=int(LIFETIME.total_seconds()))
 
 
@@ -187,7 +197,7 @@ def _came_by_https(request: AnyRequest, desk: OperatorDesk) -> bool:
     return told == "https" and desk.addresses.trusts(request.client.host if request.client else None)
 
 
-def client_address(request: AnyRequest, desk: OperatorDesk) -> str:
-    """Whose attempts to sign in are counted together."""
+def client_address(request: AnyRequest, desk: OperatorDesk) -> str | None:
+    """The address whose attempts to sign in are counted together; ``None`` where a proxy does not name it."""
     peer = request.client.host if request.client else None
-    return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", []))) or "proxy"
+    return desk.addresses.of(peer, ",".join(request.headers.getall("x-forwarded-for", [])))

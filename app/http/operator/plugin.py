@@ -18,7 +18,7 @@ from litestar.template import TemplateConfig
 
 from app.http.operator import acts, api, assets, pages, sign_in
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import Forged, NotSignedIn, SignedInByMedusa, own_page, provide_operator
+from app.http.operator.doors import Forged, NotSignedIn, SignedInByMedusa, client_address, own_page, provide_operator
 from app.http.operator.session import PATH
 from app.http.operator.views import HEADERS, page, template_engine
 from app.ports import Unavailable
@@ -91,7 +91,8 @@ def _answer_signed_in(_: AnyRequest, signed_in: SignedInByMedusa) -> Template:
 
 
 def _answer_forged(request: AnyRequest, _: Forged) -> Template:
-    log.warning("operator.form_refused", path=request.scope["path"])
+    address = client_address(request, request.app.state.operator_desk)
+    log.warning("operator.form_refused", path=request.scope["path"], address=address)
     return _trouble(403, "This form is not valid any more", "Nothing was changed. Go back, reload the page, try again.")
 
 

@@ -96,10 +96,16 @@ class Sessions:
         return None
 
     def account_hash(self, email: str) -> str:
-        """A keyed hash of an account, for logs and counts: the address cannot be guessed from it without the secret."""
-        return hmac.new(
-            self._secrets[0].encode(), b"account:" + email.lower().encode(errors="replace"), hashlib.sha256
-        ).hexdigest()[:24]
+        """A keyed hash of an account, for logs and counts, that does not tell the e-mail address."""
+        return self._keyed("account", email).hex()[:24]
+
+    def origin_hash(self, email: str, address: str | None) -> bytes:
+        """A keyed hash of an account and the address that it signs in from."""
+        return self._keyed("origin", f"{address} {email}")
+
+    def _keyed(self, purpose: str, words: str) -> bytes:
+        message = f"{purpose}:{words.strip().lower()}".encode(errors="replace")
+        return hmac.new(self._secrets[0].encode(), message, hashlib.sha256).digest()
 
     def form_token(self, session: Session) -> str:
         """What a form of this session must bring along."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+from functools import partial
+from math import ceil
 from typing import Any, Final
 
+import msgspec
 import structlog
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
@@ -22,28 +24,49 @@ from app.http.operator.doors import (
     read_form,
     start_session,
 )
+from app.http.operator.guesses import PACE
 from app.http.operator.session import COOKIE
 from app.http.operator.views import HEADERS, page
 from app.ports import Services, SignInRefused, Unavailable
-from app.usecases.operator_sessions import EndReason, end_session
+from app.usecases.operator_sessions import EndReason, end_session, is_known_origin
 
 log = structlog.get_logger()
 
-ATTEMPTS_A_MINUTE: Final = 10
-"""Of one address, and for one account."""
+LONGEST_EMAIL: Final = 200
+LONGEST_PASSWORD: Final = 500
+"""As the form has them."""
 
 WRONG: Final = "Wrong e-mail address or password."
 ELSEWHERE: Final = (
     "Medusa asks for more than a password for this account. Sign in to Medusa's admin first, then open this page again."
 )
 DOWN: Final = "Medusa does not answer just now, so nobody can sign in. Please try again in a moment."
-SLOWLY: Final = "Too many attempts. Please wait a minute."
+SLOWLY: Final = "Too many attempts. Please wait a minute, or sign in to Medusa's admin first and open this page again."
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the form was sent with, and from where."""
+
+    email: str = ""
+    password: str = ""
+    next: str = ""
+    address: str | None = None
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether it is worth asking Medusa."""
+        return (
+            0 < len(self.email) <= LONGEST_EMAIL
+            and 0 < len(self.password) <= LONGEST_PASSWORD
+            and self.email.isprintable()
+            and "\x00" not in self.password
+        )
 
 
 @get("/sign-in")
 async def show(next: FromQuery[str] = "", out: FromQuery[str] = "") -> Template:  # noqa: A002 (the field's name)
     """The form."""
-    return _form(next_=next, signed_out=bool(out))
+    return _form(Attempt(next=next), signed_out=bool(out))
 
 
 @post("/sign-in")
@@ -51,26 +74,34 @@ async def sign_in(
     request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk], services: NamedDependency[Services]
 ) -> Response[Any]:
     """Ask Medusa, and begin a session."""
-    check_origin(request)
+    check_origin(request, required=True)
     fields = await read_form(request)
-    email, password, next_ = fields.get("email", "").strip(), fields.get("password", ""), fields.get("next", "")
-    account = hashlib.sha256(email.lower().encode(errors="replace")).hexdigest()[:24]
-    for key in (f"sign-in:{client_address(request, operator_desk)}", f"sign-in:{account}"):
-        seconds = await operator_desk.limits.exceeded((key, ATTEMPTS_A_MINUTE))
+    attempt = Attempt(
+        email=fields.get("email", "").strip(),
+        password=fields.get("password", ""),
+        next=fields.get("next", ""),
+        address=client_address(request, operator_desk),
+    )
+    if attempt.address is not None:
+        seconds = await operator_desk.guesses.exceeded(f"address:{attempt.address}")
         if seconds is not None:
-            return _form(email, next_, SLOWLY, status=429, retry_after=seconds)
-    if not email or not password:
-        return _form(email, next_, WRONG, status=401)
-    try:
-        admin, credential = await operator_desk.admins.sign_in(email, password)
-    except SignInRefused as refused:
-        log.warning("operator.sign_in_refused", elsewhere=refused.elsewhere)
-        return _form(email, next_, ELSEWHERE if refused.elsewhere else WRONG, status=401)
-    except Unavailable as error:
-        log.warning("operator.sign_in_unavailable", error=str(error))
-        return _form(email, next_, DOWN, status=503)
+            return _limited(operator_desk, attempt, "address", seconds)
+    if not attempt.is_credible:
+        return _refused(operator_desk, attempt)
+    account = operator_desk.sessions.account_hash(attempt.email)
+    origin = operator_desk.sessions.origin_hash(attempt.email, attempt.address)
+    async with operator_desk.guesses.pace(account, partial(is_known_origin, services, origin)) as admitted:
+        if not admitted:
+            return _limited(operator_desk, attempt, "account", ceil(PACE))
+        try:
+            admin, credential = await operator_desk.admins.sign_in(attempt.email, attempt.password)
+        except SignInRefused as refused:
+            return _refused(operator_desk, attempt, elsewhere=refused.elsewhere)
+        except Unavailable as error:
+            log.warning("operator.sign_in_unavailable", error=str(error))
+            return _form(attempt, DOWN, status=503)
     cookies = [await start_session(request, operator_desk, services, admin, credential)]
-    return Redirect(_next(next_), status_code=303, cookies=cookies, headers=dict(HEADERS))
+    return Redirect(_next(attempt.next), status_code=303, cookies=cookies, headers=dict(HEADERS))
 
 
 @post("/sign-out")
@@ -86,16 +117,33 @@ async def sign_out(
     return Redirect("/grace/sign-in?out=1", status_code=303, cookies=cookies, headers=dict(HEADERS))
 
 
+def _refused(desk: OperatorDesk, attempt: Attempt, *, elsewhere: bool = False) -> Template:
+    account = desk.sessions.account_hash(attempt.email)
+    log.warning("operator.sign_in_refused", address=attempt.address, account=account, elsewhere=elsewhere)
+    return _form(attempt, ELSEWHERE if elsewhere else WRONG, status=401)
+
+
+def _limited(desk: OperatorDesk, attempt: Attempt, limit: str, seconds: int) -> Template:
+    account = desk.sessions.account_hash(attempt.email)
+    if desk.guesses.is_news(f"{limit}:{attempt.address if limit == 'address' else account}"):
+        log.warning("operator.sign_in_limited", limit=limit, address=attempt.address, account=account)
+    return _form(attempt, SLOWLY, status=429, retry_after=seconds)
+
+
 def _form(
-    email: str = "",
-    next_: str = "",
+    attempt: Attempt,
     error: str | None = None,
     *,
     signed_out: bool = False,
     status: int = 200,
     retry_after: int | None = None,
 ) -> Template:
-    context = {"email": email[:200], "next": _next(next_), "error": error, "signed_out": signed_out}
+    context = {
+        "email": attempt.email[:LONGEST_EMAIL],
+        "next": _next(attempt.next),
+        "error": error,
+        "signed_out": signed_out,
+    }
     headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return page("sign_in.html", context, status=status, headers=headers)
 
