@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import asyncpg
 import msgspec
@@ -16,6 +16,8 @@ from asyncpg.pool import PoolConnectionProxy
 from app.domain.cancellation import NewCancellation
 from app.domain.examination import ExaminedPayment
 from app.domain.findings import Finding
+from app.domain.intents import Intent as Intent
+from app.domain.intents import IntentState as IntentState
 from app.domain.jobs import Job, JobRef
 from app.domain.order import Order, Payment
 from app.domain.reasons import CancelReason
@@ -73,34 +75,6 @@ class Database(Protocol):
         connection was lost, or ten seconds went by, meanwhile.
         """
         ...
-
-
-class IntentState(StrEnum):
-    """What a PaymentIntent means to a hold."""
-
-    HELD = "held"
-    CAPTURED = "captured"
-    CANCELED = "canceled"
-    PROCESSING = "processing"
-    """The bank has not answered a capture or a debit yet: it can become captured, held or canceled by itself."""
-    OTHER = "other"
-    """Not authorized, or waiting for the shopper or the bank: neither captured nor safe to forget."""
-
-
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A PaymentIntent as Stripe answered it, sums in the smallest unit."""
-
-    id: str
-    state: IntentState
-    currency: str
-    amount: int
-    amount_capturable: int
-    amount_received: int
-    amount_refunded: int = 0
-    lapses_at: datetime | None = None
-    """When the bank lets go of a hold by itself, where Stripe was asked about its charge too."""
-    raw: dict[str, Any] = {}
-    """Stripe's whole answer: what Medusa keeps in ``payment.data``."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -180,17 +154,20 @@ class Event(msgspec.Struct, frozen=True):
 
     name: str
     id: str
+    occurrence: str | None = None
+    """Which time it is, where the same can happen to the same thing more than once: published once for each."""
 
     @property
     def subject(self) -> str:
         """The event as one word, as a job keeps it."""
-        return f"{self.name}:{self.id}"
+        return ":".join(filter(None, (self.name, self.id, self.occurrence)))
 
     @classmethod
     def parse(cls, subject: str) -> Event:
         """The event of a job's subject."""
-        name, _, id_ = subject.partition(":")
-        return cls(name, id_)
+        name, _, rest = subject.partition(":")
+        id_, _, occurrence = rest.partition(":")
+        return cls(name, id_, occurrence or None)
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,12 +260,23 @@ class Commerce(Protocol):
         """Keep Stripe's last word on a voided payment."""
         ...
 
-    async def record_capture(self, conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
-        """Make the rows say that ``payment`` is captured. ``False`` when they said so before; safe to repeat."""
+    async def record_release(self, conn: Connection, payment: Payment, intent: Intent | None) -> None:
+        """Make the rows say that the hold of an open order which owes nothing was released; ``None`` where no gateway
+        held it. Safe to repeat."""
         ...
 
-    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
-        """Make the rows say that ``refunded`` (major units, in all) was given back; safe to repeat."""
+    async def record_capture(
+        self, conn: Connection, order: Order, payment: Payment, intent: Intent | None
+    ) -> str | None:
+        """Make the rows say what of ``payment`` is captured, and that no more will be where no more is owed of it; safe
+        to repeat. The id of the capture; ``None`` when the rows said so before."""
+        ...
+
+    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
+        """Make the rows say that ``refunded`` (major units, in all) was given back; safe to repeat.
+
+        The id of the refund that this wrote down; ``None`` when the rows said so before.
+        """
         ...
 
     async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:

@@ -22,8 +22,23 @@ told as (
     )
     from added
 )
--- A subject has one job of a kind for ever: scheduling it again is no second job.
-insert into grace.jobs (kind, order_id, subject, run_at, request_id, traceparent)
-select j.kind, $1, j.subject, now(), $4, $8
-from unnest($6::text[], $7::text[]) as j (kind, subject)
-on conflict on constraint jobs_one_per_subject do nothing
+-- An order can be canceled, opened and canceled again: a job that is over is done once more, under a new key, since
+-- Stripe would replay its old answer. Events are published once for each cancellation (see schedule_event).
+insert into grace.jobs as j (kind, order_id, subject, run_at, request_id, traceparent)
+select n.kind, $1,
+    case
+        when n.kind = 'publish' and not exists (
+            select from grace.jobs as e where e.kind = 'publish' and e.subject = n.event
+        )
+            then n.event
+        else n.subject
+    end,
+    now(), $4, $8
+from (
+    select u.kind, u.subject, split_part(u.subject, ':', 1) || ':' || split_part(u.subject, ':', 2) as event
+    from unnest($6::text[], $7::text[]) as u (kind, subject)
+) as n
+on conflict on constraint jobs_one_per_subject do update
+set state = 'scheduled', run_at = now(), key_number = j.key_number + 1, request_id = excluded.request_id,
+    traceparent = excluded.traceparent, updated_at = now()
+where j.kind in ('void', 'release') and j.state in ('done', 'removed', 'dead')

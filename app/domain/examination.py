@@ -67,6 +67,8 @@ class ExaminedPayment(msgspec.Struct, frozen=True, kw_only=True):
     refunds: int
     paid_otherwise: bool
     """The order has another payment that is held or captured."""
+    uncovered: Decimal | None = None
+    """What the order owes beyond all its holds; ``None`` where no total is known."""
     watched: bool
     """Made since this sidecar looks after payments."""
     capture_job: JobState | None
@@ -201,16 +203,17 @@ def _of_open_order(examined: ExaminedPayment, facts: IntentFacts | None, *, at_r
         case PaymentState.HELD if truth == "held":
             if _forgotten(examined, at_rest=at_rest):
                 detail = "held, and no job will capture it"
-                yield _Suspicion(Defect.UNCAPTURED, detail, payment.amount, _TAKING, job_is_dead=dead)
+                jobs = frozenset({JobKind.VOID})  # of an open order that owes nothing of it
+                yield _Suspicion(Defect.UNCAPTURED, detail, payment.amount, _TAKING, jobs, job_is_dead=dead)
             elif not at_rest:
                 yield from _lapsing(examined)
         case PaymentState.CANCELED if truth == "held" and facts is not None:
             detail = "Stripe still holds it, and the row is canceled"
             yield _Suspicion(Defect.HELD_AT_STRIPE, detail, payment.amount, _TAKING | _LETTING_GO, _WORK)
-        case PaymentState.CANCELED if not examined.paid_otherwise and _forgotten(examined, at_rest=at_rest):
+        case PaymentState.CANCELED if _is_unpaid(examined) and _forgotten(examined, at_rest=at_rest):
             detail = "canceled, while the order is open"
             yield _Suspicion(Defect.UNCAPTURED, detail, payment.amount, _TAKING, job_is_dead=dead)
-        case PaymentState.PARTIALLY_CAPTURED if _forgotten(examined, at_rest=at_rest):
+        case PaymentState.PARTIALLY_CAPTURED if _owes_more(examined) and _forgotten(examined, at_rest=at_rest):
             detail = f"{payment.captured} of {payment.amount} captured, and no job will capture the rest"
             rest = payment.amount - payment.captured
             yield _Suspicion(Defect.UNCAPTURED, detail, rest, _TAKING, job_is_dead=dead)
@@ -218,6 +221,15 @@ def _of_open_order(examined: ExaminedPayment, facts: IntentFacts | None, *, at_r
             pass
     if facts is not None:
         yield from _sums(payment, facts)
+
+
+def _owes_more(examined: ExaminedPayment) -> bool:
+    """Whether the order owes more than its holds will bring, as far as is known."""
+    return examined.uncovered is None or to_minor_units(examined.uncovered, examined.payment.currency) > 0
+
+
+def _is_unpaid(examined: ExaminedPayment) -> bool:
+    return _owes_more(examined) if examined.uncovered is not None else not examined.paid_otherwise
 
 
 def _forgotten(examined: ExaminedPayment, *, at_rest: bool) -> bool:

@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     AUTHORIZATION_LOST = "authorization_lost"
     LATE_MONEY = "late_money"
     PARTIAL_CAPTURE = "partial_capture"
+    OVER_CAPTURED = "over_captured"
     FULFILLED = "fulfilled"
     UNSUPPORTED_PROVIDER = "unsupported_provider"
     REFUND_FAILED = "refund_failed"
@@ -46,6 +47,8 @@ def alert(kind: IncidentKind, order_id: str) -> str:
             return f"Order {order_id} Authorization Lost before Capture. Do Not Ship Unpaid."
         case IncidentKind.PARTIAL_CAPTURE:
             return f"Order {order_id} Partially Captured. Decide About the Rest by Hand."
+        case IncidentKind.OVER_CAPTURED:
+            return f"Order {order_id} Captured beyond Its Total. Refund the Difference."
         case IncidentKind.FULFILLED:
             return f"Order {order_id} Canceled but Being Fulfilled. Do Not Ship."
         case IncidentKind.REFUND_FAILED:
@@ -72,6 +75,7 @@ TITLES: Final[Mapping[IncidentKind, str]] = {
     IncidentKind.CAPTURE_FAILED: "Money not captured",
     IncidentKind.AUTHORIZATION_LOST: "Hold lost before capture",
     IncidentKind.PARTIAL_CAPTURE: "Captured in part",
+    IncidentKind.OVER_CAPTURED: "Captured too much",
     IncidentKind.FULFILLED: "Canceled but being sent",
     IncidentKind.UNSUPPORTED_PROVIDER: "Unsupported payment provider",
     IncidentKind.RELEASE_FAILED: "Stock not released",
@@ -104,6 +108,11 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
         "somebody captured a part before the end of the grace period",
         "capture or refund the rest by hand. Look at Stripe's `amount_received`: Medusa's Stripe provider captures in "
         "full whatever was asked for",
+    ),
+    IncidentKind.OVER_CAPTURED: Words(
+        "more was captured than the order comes to: its total was lowered while the capture was under way, or somebody "
+        "captured the whole hold by hand",
+        "refund the difference in Medusa's admin; the detail names it",
     ),
     IncidentKind.FULFILLED: Words(
         "the order was canceled while somebody packed it: Medusa's fulfillment takes no lock",

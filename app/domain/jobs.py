@@ -104,6 +104,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return f"grace-{self.kind}-{self.subject}-{self.key_number}"
 
 
+def capture_key(job: Job, amount: int, whole: int) -> str:
+    """The idempotency key of a capture of ``amount`` of a hold of ``whole``, both in the smallest unit.
+
+    Stripe answers a key that comes with another amount with an error: another amount is another key.
+    """
+    return job.idempotency_key if amount == whole else f"{job.idempotency_key}-{amount}"
+
+
 def retry_delay(failures: int, failing_for: timedelta) -> timedelta:
     """How long to wait after ``failures`` failed attempts in a row, the first of them ``failing_for`` ago.
 

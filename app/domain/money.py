@@ -34,6 +34,11 @@ def to_minor_units(amount: Decimal, currency: str) -> int:
     return int(minor)
 
 
+def smallest_step(currency: str) -> int:
+    """What two sums of ``currency`` differ by at least, in the smallest unit: cards take no third decimal."""
+    return 10 if decimal_digits(currency) == 3 else 1
+
+
 def from_minor_units(minor: int, currency: str) -> Decimal:
     """A sum in major units from Stripe's integer: 2974 EUR cents are ``Decimal("29.74")``."""
     return Decimal(minor).scaleb(-decimal_digits(currency))

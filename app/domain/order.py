@@ -63,6 +63,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """Of ``captured``, what no order transaction names yet: Medusa books a capture last, once it is over."""
     is_capturing: bool = False
     """A capture job of ours runs, or may have reached Stripe without its answer being recorded."""
+    collection_canceled: bool = False
+    """Its payment collection is canceled: on an open order, by Medusa when an edit was confirmed, or by our void."""
 
     @property
     def taken(self) -> Decimal:

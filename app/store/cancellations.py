@@ -21,8 +21,7 @@ _RECENT: Final = statement("recent_cancellations")
 async def write(conn: Connection, order_id: str, new: NewCancellation) -> None:
     """Remember a cancellation of ours, take the order's waiting captures out, and schedule its jobs, due at once.
 
-    An order that Medusa reopened and lost again keeps the newest. Subjects that had a job of the kind before are left
-    alone.
+    An order that the shop opened and lost again keeps the newest, and jobs of its that are over are done once more.
     """
     await conn.execute(_WRITE, *arguments(order_id, new))
 

@@ -13,11 +13,13 @@ from msgspec.structs import astuple
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.timeline import JobRow
-from app.ports import Connection
+from app.ports import Connection, Event
 from app.store.runs import note_ended, note_taken
 from app.store.sql import statement
 
 _SCHEDULE: Final = statement("schedule_jobs")
+_SCHEDULE_AGAIN: Final = statement("schedule_again")
+_SCHEDULE_EVENT: Final = statement("schedule_event")
 _AGAIN: Final = statement("job_again")
 _ORDER_JOBS: Final = statement("order_jobs")
 _REMOVE_CAPTURES: Final = statement("remove_captures")
@@ -58,6 +60,32 @@ async def schedule_many(conn: Connection, kind: JobKind, jobs: Sequence[tuple[st
         await conn.execute(
             _SCHEDULE, kind.value, order_ids, subjects, run_ats, asked.get("request_id"), asked.get("traceparent")
         )
+
+
+async def schedule_again(
+    conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None
+) -> None:
+    """As ``schedule``, and jobs of these subjects that are over are done once more."""
+    if subjects:
+        asked = structlog.contextvars.get_contextvars()
+        await conn.execute(
+            _SCHEDULE_AGAIN,
+            kind.value,
+            order_id,
+            list(subjects),
+            asked.get("request_id"),
+            asked.get("traceparent"),
+            run_at,
+        )
+
+
+async def schedule_event(conn: Connection, order_id: str, event: Event) -> None:
+    """One job to publish ``event``, due now: one for each occurrence where it has one, else one ever."""
+    asked = structlog.contextvars.get_contextvars()
+    once = Event(event.name, event.id).subject
+    await conn.execute(
+        _SCHEDULE_EVENT, order_id, once, event.occurrence, asked.get("request_id"), asked.get("traceparent")
+    )
 
 
 async def again(conn: Connection, kind: JobKind, order_id: str, subject: str) -> None:

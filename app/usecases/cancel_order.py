@@ -170,7 +170,8 @@ def _aftermath(policy: Policy, order: Order) -> Aftermath:
     left = [(JobKind.VOID, payment.id) for payment in order.payments if payment.state is PaymentState.HELD]
     left.append((JobKind.RELEASE, order.id))
     if policy.publishes_events:
-        left.append((JobKind.PUBLISH, Event("order.canceled", order.id).subject))
+        occurrence = f"{order.read_at.timestamp():.6f}"
+        left.append((JobKind.PUBLISH, Event("order.canceled", order.id, occurrence).subject))
     return left
 
 

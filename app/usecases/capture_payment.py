@@ -1,4 +1,4 @@
-"""Capture a payment whose grace period is over."""
+"""Capture what an order owes of a payment whose grace period is over."""
 
 from __future__ import annotations
 
@@ -6,42 +6,44 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-import msgspec
 import structlog
 
-from app.domain.capture import NotWanted, Skip, TakeMoney, WaitForMedusa, decide_capture, left_behind
+from app.domain.capture import (
+    CaptureDecision,
+    Compare,
+    NotWanted,
+    Skip,
+    TakeMoney,
+    WaitForMedusa,
+    WaitForOther,
+    decide_capture,
+)
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
+from app.domain.intents import Standing, is_in, standing
+from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState, capture_key
 from app.domain.money import to_minor_units
-from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
-from app.ports import Answered, Connection, Declined, Event, Intent, IntentState, Outcome, Services, Unknown
+from app.domain.order import Order, OrderState, PaymentState, Provider
+from app.domain.owed import share_of, uncovered
+from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import incidents, jobs
-from app.usecases.job_failures import record_failure
-from app.usecases.settle_canceled import raise_late_money, settle_canceled
-from app.usecases.tell_subscribers import tell_subscribers
+from app.usecases.judge_capture import raise_lost, raise_overpaid
+from app.usecases.record_capture import Claim, close_failure, record_capture
+from app.usecases.settle_canceled import settle_canceled
 
 log = structlog.get_logger()
 
 _WHILE_MEDUSA_CAPTURES: Final = timedelta(seconds=5)
-
-
-class _Claim(msgspec.Struct, frozen=True):
-    job: Job
-    order: Order
-    payment: Payment
+_WHILE_ANOTHER_IS_CAPTURED: Final = timedelta(seconds=1)
 
 
 async def capture_payment(services: Services, ref: JobRef) -> None:
-    """Take the money of one hold, once, unless the order was canceled first. Safe to run any number of times."""
+    """Take what is owed of one hold, once, unless the order was canceled first. Safe to run any number of times."""
     claim = await _claim(services, ref)
-    if claim is None:
-        return
-    outcome = await _call(services, claim)
-    if not await _record_as_claimed(services, claim, outcome):
-        await _record(services, claim, outcome)
+    if claim is not None:
+        await record_capture(services, claim, await _call(services, claim))
 
 
-async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+async def _claim(services: Services, ref: JobRef) -> Claim | None:
     """The point of no return: once this commits, a cancel is refused."""
     async with services.db.single("capture.claim") as conn:
         taken = await services.commerce.take_with_order(conn, ref)
@@ -49,12 +51,24 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
         log.info("capture.stale", job=ref.id, order_id=ref.order_id)
         return None
     job, order = taken
-    if order is not None and isinstance(decision := decide_capture(order, job.subject), TakeMoney):
-        return _Claim(job, order, decision.payment)
+    if order is not None:
+        claim = _claimed(job, order, decide_capture(order, job.subject, in_doubt=job.in_doubt))
+        if claim is not None:
+            return claim
     return await _put_aside(services, job)
 
 
-async def _put_aside(services: Services, job: Job) -> _Claim | None:
+def _claimed(job: Job, order: Order, decision: CaptureDecision) -> Claim | None:
+    match decision:
+        case TakeMoney(payment=payment, amount=amount):
+            return Claim(job, order, payment, amount)
+        case Compare(payment=payment):
+            return Claim(job, order, payment, share_of(order, payment), compare=True)
+        case _:
+            return None
+
+
+async def _put_aside(services: Services, job: Job) -> Claim | None:
     """It seems not to be wanted, or not now. Say so in the rows, unless it is wanted after all."""
     async with services.db.transaction("capture.unwanted") as conn:
         order = await services.commerce.lock_order(conn, job.order_id)
@@ -64,15 +78,18 @@ async def _put_aside(services: Services, job: Job) -> _Claim | None:
         if order is None or order.payment(job.subject) is None:
             await _forgotten(services, conn, job)
             return None
-        match decide_capture(order, job.subject):
-            case TakeMoney(payment=payment):
-                return _Claim(job, order, payment)
+        decision = decide_capture(order, job.subject, in_doubt=job.in_doubt)
+        match decision:
             case WaitForMedusa():
                 await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=job.in_doubt)
+            case WaitForOther():
+                await jobs.snooze(conn, job, _WHILE_ANOTHER_IS_CAPTURED, in_doubt=job.in_doubt)
             case Skip(reason=reason):
                 log.info("capture.skipped", order_id=order.id, payment_id=job.subject, reason=reason.value)
                 await _skip(services, conn, order, job, reason)
-        return None
+            case _:
+                pass
+        return _claimed(job, order, decision)
 
 
 async def _forgotten(services: Services, conn: Connection, job: Job) -> None:
@@ -90,126 +107,57 @@ async def _skip(services: Services, conn: Connection, order: Order, job: Job, re
     """End the job, and with it the trouble it had: what is left to worry about has an incident of its own."""
     if order.state is OrderState.CANCELED:
         await settle_canceled(services, conn, order)
-    await _close_failure(conn, job)
+    await close_failure(conn, job)
     match reason:
         case NotWanted.ALREADY_CAPTURED:
             await jobs.finish(conn, job, note=reason.value)
+            await raise_overpaid(conn, order)
         case NotWanted.ORDER_CANCELED:
             await jobs.finish(conn, job, JobState.REMOVED, note=reason.value)
         case NotWanted.PARTIALLY_CAPTURED:
             payment = order.payment(job.subject)
             detail = f"{job.subject}: {payment and payment.captured} of {payment and payment.amount} {order.currency}"
             await jobs.finish(conn, job, note=reason.value)
-            if order.state is not OrderState.CANCELED:
+            if order.state is not OrderState.CANCELED and uncovered(order):
                 await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)
         case NotWanted.AUTHORIZATION_CANCELED:
             detail = f"{job.subject} was canceled while the order was not"
-            await jobs.finish(conn, job, JobState.DEAD, note=reason.value)
-            await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
+            lost = await raise_lost(conn, order, job.subject, detail)
+            await jobs.finish(conn, job, JobState.DEAD if lost else JobState.REMOVED, note=reason.value)
+        case NotWanted.NOTHING_OWED:
+            await jobs.finish(conn, job, JobState.REMOVED, note=reason.value)
+            await jobs.schedule_again(conn, JobKind.VOID, order.id, [job.subject])
         case NotWanted.UNSUPPORTED_PROVIDER:
             detail = f"{job.subject}: this sidecar cannot capture for its provider"
             await jobs.finish(conn, job, JobState.DEAD, note=reason.value)
             await incidents.open_(conn, order.id, IncidentKind.UNSUPPORTED_PROVIDER, detail)
 
 
-async def _call(services: Services, claim: _Claim) -> Outcome | None:
+async def _call(services: Services, claim: Claim) -> Outcome | None:
     """``None`` where there is nobody to call."""
-    payment, job = claim.payment, claim.job
-    if payment.provider is Provider.SYSTEM:
+    if claim.payment.provider is Provider.SYSTEM:
         return None
-    if payment.intent_id is None:
-        return Declined(f"{payment.id} has no PaymentIntent in its data")
+    if claim.payment.intent_id is None:
+        return Declined(f"{claim.payment.id} has no PaymentIntent in its data")
     try:
         async with asyncio.timeout(CALL_LIMIT.total_seconds()):
-            if job.attempts > 1:
-                seen = await services.gateway.look(payment.intent_id)
-                if not isinstance(seen, Answered) or seen.intent.state is not IntentState.HELD:
-                    return seen
-            amount = to_minor_units(payment.amount, payment.currency)
-            return await services.gateway.capture(payment.intent_id, amount=amount, key=job.idempotency_key)
+            return await _ask_stripe(services, claim, claim.payment.intent_id)
     except TimeoutError:
         return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
 
 
-async def _record_as_claimed(services: Services, claim: _Claim, outcome: Outcome | None) -> bool:
-    """The usual record: all went well, and the order still is as it was. ``False`` when there is more to it."""
-    job, order, payment = claim.job, claim.order, claim.payment
-    intent = outcome.intent if isinstance(outcome, Answered) else None
-    if payment.state is not PaymentState.HELD or not (outcome is None or _is_all_taken(intent, payment)):
-        return False
-    news = Event("payment.captured", payment.id) if services.policy.publishes_events else None
-    async with services.db.single("capture.record") as conn:
-        done = await services.commerce.finish_capture(
-            conn, job, order, payment, intent, news=news, calls=services.calls
-        )
-    if done:
-        services.calls.clear()
-        log.info("payment.captured", order_id=order.id, payment_id=payment.id)
-    return done
-
-
-def _is_all_taken(intent: Intent | None, payment: Payment) -> bool:
-    return (
-        intent is not None
-        and intent.state is IntentState.CAPTURED
-        and intent.amount_received >= to_minor_units(payment.amount, payment.currency)
-    )
-
-
-async def _record(services: Services, claim: _Claim, outcome: Outcome | None) -> None:
-    job = claim.job
-    async with services.db.transaction("capture.record") as conn:
-        order = await services.commerce.lock_order(conn, job.order_id)
-        if not await jobs.hold(conn, job):
-            log.warning("capture.lease_lost", job=job.id, order_id=job.order_id)
-            return
-        payment = order.payment(job.subject) if order else None
-        if order is None or payment is None:
-            detail = f"{job.subject} vanished from the shop while it was captured"
-            await jobs.finish(conn, job, JobState.DEAD, note=detail)
-            await incidents.open_(conn, job.order_id, IncidentKind.CAPTURE_FAILED, detail)
-            return
-        intent = None if outcome is None else outcome.intent if isinstance(outcome, (Answered, Declined)) else None
-        if outcome is None or (intent is not None and intent.state is IntentState.CAPTURED):
-            await _record_captured(services, conn, order, payment, job, intent)
-        elif intent is not None and intent.state is IntentState.CANCELED:
-            await _record_lost(services, conn, order, payment, job, intent)
-        else:
-            await record_failure(conn, job, outcome, kind=IncidentKind.CAPTURE_FAILED, now=order.read_at)
-            log.warning("capture.failed", order_id=order.id, payment_id=payment.id, attempt=job.attempts)
-
-
-async def _record_captured(
-    services: Services, conn: Connection, order: Order, payment: Payment, job: Job, intent: Intent | None
-) -> None:
-    if payment.state is PaymentState.CAPTURE_IN_FLIGHT and not left_behind(order, payment):
-        await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=True)
-        return
-    if await services.commerce.record_capture(conn, order, payment, intent):
-        await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
-    await jobs.end_well(conn, job, IncidentKind.CAPTURE_FAILED)
-    if intent is not None and intent.amount_received < to_minor_units(payment.amount, payment.currency):
-        detail = f"{payment.id}: Stripe captured {intent.amount_received} (smallest unit) of {payment.amount}"
-        await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)
-    log.info("payment.captured", order_id=order.id, payment_id=payment.id)
-    if order.state is OrderState.CANCELED:
-        await raise_late_money(services, conn, order, payment)
-
-
-async def _record_lost(
-    services: Services, conn: Connection, order: Order, payment: Payment, job: Job, intent: Intent
-) -> None:
-    await services.commerce.record_void(conn, payment, intent)
-    await _close_failure(conn, job)
-    if order.state is OrderState.CANCELED:
-        await jobs.finish(conn, job, JobState.REMOVED, note="canceled meanwhile, and voided")
-        return
-    detail = f"{job.subject}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
-    await jobs.finish(conn, job, JobState.DEAD, note=detail)
-    await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
-
-
-async def _close_failure(conn: Connection, job: Job) -> None:
-    """This capture is no trouble any more; another of the same order may be."""
-    if not await jobs.others_in_trouble(conn, job):
-        await incidents.close(conn, job.order_id, IncidentKind.CAPTURE_FAILED)
+async def _ask_stripe(services: Services, claim: Claim, intent_id: str) -> Outcome:
+    """Retrieve the intent before any second attempt: what it has taken already is not asked for again."""
+    job, currency, received = claim.job, claim.payment.currency, 0
+    if claim.compare or job.attempts > 1:
+        seen = await services.gateway.look(intent_id)
+        if not isinstance(seen, Answered) or not is_in(seen.intent, currency):
+            return seen
+        found, received = standing(seen.intent), seen.intent.amount_received
+        if found is Standing.PARTLY_TAKEN and received >= to_minor_units(claim.amount, currency):
+            return await services.gateway.void(intent_id, key=f"{job.idempotency_key}-rest")
+        if claim.compare or found not in {Standing.HELD, Standing.PARTLY_TAKEN}:
+            return seen
+    asked = to_minor_units(claim.amount, currency) - received
+    key = capture_key(job, asked, to_minor_units(claim.payment.amount, currency))
+    return await services.gateway.capture(intent_id, amount=asked, key=key)

@@ -9,6 +9,7 @@ from typing import Final
 from app.domain.capture import refunds_settled
 from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState, Provider
+from app.domain.owed import overpaid, owes_nothing, uncovered
 from app.ports import Connection, Services
 from app.store import incidents
 from app.usecases.one_by_one import one_by_one
@@ -42,16 +43,23 @@ async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
 
 
 def _decided(order: Order) -> bool:
-    """Nothing is captured by halves any more; or it is late money now, or given back."""
-    if order.state is OrderState.CANCELED:
-        return refunds_settled(order)
-    return all(payment.state is not PaymentState.PARTIALLY_CAPTURED for payment in order.payments)
+    """The order owes no more than its holds cover; or what was captured is late money now, or given back."""
+    return refunds_settled(order) if order.state is OrderState.CANCELED else not uncovered(order)
 
 
 def _paid_or_canceled(order: Order) -> bool:
-    """Another payment was captured in full, or nobody has to pay any more."""
-    states = {payment.state for payment in order.payments} - {PaymentState.CANCELED}
-    return order.state is OrderState.CANCELED or states == {PaymentState.CAPTURED}
+    """The order owes no more than its holds cover, or nobody has to pay any more."""
+    return order.state is OrderState.CANCELED or not uncovered(order)
+
+
+def _given_back(order: Order) -> bool:
+    """No more is captured than the order comes to; of a canceled one, it is late money, with an incident of its own."""
+    return order.state is OrderState.CANCELED or not overpaid(order)
+
+
+def _paid_by_another(order: Order) -> bool:
+    """Nothing is owed any more, whatever became of the payment that could not be captured."""
+    return order.state is OrderState.CANCELED or owes_nothing(order)
 
 
 def _unpacked(order: Order) -> bool:
@@ -67,6 +75,8 @@ def _served(order: Order) -> bool:
 _SETTLED: Final[Mapping[IncidentKind, Callable[[Order], bool]]] = {
     IncidentKind.LATE_MONEY: refunds_settled,
     IncidentKind.PARTIAL_CAPTURE: _decided,
+    IncidentKind.OVER_CAPTURED: _given_back,
+    IncidentKind.CAPTURE_FAILED: _paid_by_another,
     IncidentKind.AUTHORIZATION_LOST: _paid_or_canceled,
     IncidentKind.FULFILLED: _unpacked,
     IncidentKind.UNSUPPORTED_PROVIDER: _served,

@@ -7,16 +7,18 @@ import asyncio
 import msgspec
 import structlog
 
+from app.domain.capture import medusa_captures
 from app.domain.incidents import IncidentKind
+from app.domain.intents import Intent, Standing, is_in, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, PaymentState
-from app.ports import Answered, Connection, Event, Intent, IntentState, Services, Unseen
+from app.ports import Answered, Connection, Services, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure
+from app.usecases.judge_capture import raise_lost, record_taken
 from app.usecases.settle_canceled import settle_canceled
-from app.usecases.tell_subscribers import tell_subscribers
 
 log = structlog.get_logger()
 
@@ -81,24 +83,30 @@ async def _act_on(services: Services, conn: Connection, order: Order, payment: P
     """What Medusa or a job of ours will notice by itself is left to them."""
     log.info("payment.looked_at", order_id=order.id, payment_id=payment.id, intent_state=intent.state.value)
     if order.state is not OrderState.CANCELED:
-        if intent.state is IntentState.CANCELED and payment.state is PaymentState.HELD:
-            detail = f"{payment.id}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
-            await services.commerce.record_void(conn, payment, intent)
-            await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
+        await _act_on_open(services, conn, order, payment, intent)
         return
-    if intent.state is IntentState.CAPTURED and payment.state is not PaymentState.CAPTURE_IN_FLIGHT:
-        if await services.commerce.record_capture(conn, order, payment, intent):
-            await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id))
-        captured = (await _again(services, conn, order)).payment(payment.id) or payment
+    if standing(intent) in {Standing.TAKEN, Standing.PARTLY_TAKEN} and not medusa_captures(order, payment):
+        after = await record_taken(services, conn, order, payment, intent)
+        captured = after.payment(payment.id) or payment
         refunded = given_back(intent.amount_refunded, captured.captured, captured.currency)
-        if await services.commerce.record_refund(conn, order, captured, refunded):
-            await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id))
-        if refunded < captured.refunded:
+        if refunded < captured.refunded and is_in(intent, captured.currency):
             detail = f"{payment.id}: Stripe gave back {refunded}, Medusa's rows say {captured.refunded}"
             await incidents.open_(conn, order.id, IncidentKind.REFUND_FAILED, detail)
     after = await _again(services, conn, order)
     await settle_canceled(services, conn, after)
     await close_late_money_if_settled(conn, after)
+
+
+async def _act_on_open(services: Services, conn: Connection, order: Order, payment: Payment, intent: Intent) -> None:
+    match standing(intent):
+        case Standing.RELEASED if payment.state is PaymentState.HELD:
+            detail = f"{payment.id}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
+            await services.commerce.record_void(conn, payment, intent)
+            await raise_lost(conn, await _again(services, conn, order), payment.id, detail)
+        case Standing.TAKEN if payment.state is PaymentState.PARTIALLY_CAPTURED and not medusa_captures(order, payment):
+            await record_taken(services, conn, order, payment, intent)
+        case _:
+            pass
 
 
 async def _again(services: Services, conn: Connection, order: Order) -> Order:

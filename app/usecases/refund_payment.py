@@ -9,10 +9,11 @@ import structlog
 
 from app.domain.capture import MEDUSA_FINISHES_WITHIN
 from app.domain.incidents import IncidentKind
+from app.domain.intents import Standing, in_words, is_in, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, Provider
-from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown
+from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure, record_trouble
@@ -73,6 +74,8 @@ async def _call(services: Services, claim: _Claim) -> Outcome | None:
             seen = await services.gateway.look(payment.intent_id)
             if not isinstance(seen, Answered):
                 return seen
+            if not is_in(seen.intent, payment.currency):
+                return Unseen(f"{payment.id} is of {payment.currency.upper()}, and {in_words(seen.intent)}")
             owed = seen.intent.amount_received - seen.intent.amount_refunded
             if owed <= 0:
                 return seen
@@ -100,8 +103,8 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
             if outcome is None
             else given_back(outcome.intent.amount_refunded, payment.captured, payment.currency)
         )
-        if await services.commerce.record_refund(conn, order, payment, refunded):
-            await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id))
+        if refund_id := await services.commerce.record_refund(conn, order, payment, refunded):
+            await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id, refund_id))
         elif outcome is not None:
             await _look_again(conn, order, payment)
         await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
@@ -113,10 +116,14 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
 
 async def _record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
     """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
-    if isinstance(outcome, Answered) and outcome.intent.amount_refunded >= outcome.intent.amount_received:
-        await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
-        return
+    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
     gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
+    if intent is not None:
+        settled = standing(intent) in {Standing.TAKEN, Standing.RELEASED}
+        if settled and intent.amount_refunded >= intent.amount_received:
+            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
+            return
+        gone += f". {in_words(intent)}"
     await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
 
 
@@ -124,4 +131,4 @@ async def _look_again(conn: Connection, order: Order, payment: Payment) -> None:
     """The rows told of the refund before we did: by a row of Medusa's that it takes out again when Stripe,
     which has given the money back to us already, refuses it. When that is over, the rows are compared with Stripe."""
     subject = f"{payment.id}:after-refund"
-    await jobs.schedule(conn, JobKind.LOOK, order.id, [subject], run_at=order.read_at + MEDUSA_FINISHES_WITHIN)
+    await jobs.schedule_again(conn, JobKind.LOOK, order.id, [subject], run_at=order.read_at + MEDUSA_FINISHES_WITHIN)

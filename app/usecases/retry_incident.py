@@ -21,7 +21,14 @@ JOB_OF: Final[Mapping[IncidentKind, JobKind]] = {
     IncidentKind.PUBLISH_FAILED: JobKind.PUBLISH,
     IncidentKind.LOOK_FAILED: JobKind.LOOK,
 }
-LOOKED_AT: Final = frozenset({IncidentKind.LATE_MONEY, IncidentKind.PARTIAL_CAPTURE, IncidentKind.AUTHORIZATION_LOST})
+LOOKED_AT: Final = frozenset(
+    {
+        IncidentKind.LATE_MONEY,
+        IncidentKind.PARTIAL_CAPTURE,
+        IncidentKind.OVER_CAPTURED,
+        IncidentKind.AUTHORIZATION_LOST,
+    }
+)
 """No job waits for these; a look at Stripe may find that they are over."""
 
 

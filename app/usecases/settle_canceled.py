@@ -23,7 +23,10 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
         match payment.state:
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
                 await services.commerce.cancel_payment(conn, payment)
-                await jobs.schedule(conn, JobKind.VOID, order.id, [payment.id])
+                if payment.state is PaymentState.HELD:
+                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [payment.id])
+                else:
+                    await jobs.schedule(conn, JobKind.VOID, order.id, [payment.id])
             case PaymentState.PARTIALLY_CAPTURED:
                 # Medusa's Stripe provider captures in full whatever was asked for: the void finds out.
                 await jobs.schedule(conn, JobKind.VOID, order.id, [payment.id])

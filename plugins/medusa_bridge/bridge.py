@@ -110,10 +110,15 @@ class MedusaBridge(Examiner, Backoffice):
     async def record_void(self, conn: Connection, payment: Payment, intent: Intent) -> None:
         await payments.record_void(conn, payment, intent)
 
-    async def record_capture(self, conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
+    async def record_release(self, conn: Connection, payment: Payment, intent: Intent | None) -> None:
+        await payments.record_release(conn, payment, intent)
+
+    async def record_capture(
+        self, conn: Connection, order: Order, payment: Payment, intent: Intent | None
+    ) -> str | None:
         return await payments.record_capture(conn, order, payment, intent)
 
-    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
+    async def record_refund(self, conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
         return await payments.record_refund(conn, order, payment, refunded)
 
     async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:

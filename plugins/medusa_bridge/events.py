@@ -29,13 +29,14 @@ class EventBus:
     async def publish(self, event: Event) -> None:
         """Add the event, with the payload that Medusa gives it. Raises ``Unavailable``.
 
-        While the job still waits in the queue, adding it again adds nothing: its id is spelled from the event.
+        While the job still waits in the queue, adding it again adds nothing: its id is spelled from the event and its
+        occurrence.
         """
         if self._queue is None:
             self._queue = Queue(_QUEUE, {"connection": self._redis, "prefix": _PREFIX})
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = {"data": {"id": event.id}, "metadata": {"created_at": now, "published_at": now}}
-        options = {**_OPTIONS, "jobId": f"grace-{event.name}-{event.id}"}
+        options = {**_OPTIONS, "jobId": "-".join(filter(None, ("grace", event.name, event.id, event.occurrence)))}
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._queue.add(event.name, body, options)

@@ -59,6 +59,8 @@ UPDATE: Final[Mapping[str, tuple[str, ...]]] = {
     "payment": ("canceled_at", "captured_at", "data", "updated_at"),
     "payment_collection": (
         "status",
+        "amount",
+        "raw_amount",
         "captured_amount",
         "raw_captured_amount",
         "refunded_amount",

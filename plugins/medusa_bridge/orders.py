@@ -110,7 +110,12 @@ def _paid(booked: Decimal, payments: Sequence[Payment]) -> Decimal:
 
 
 def _payment_of_order(row: asyncpg.Record) -> Payment:
-    return structs.replace(payment_of(row), unbooked=row["unbooked"], is_capturing=row["is_capturing"])
+    return structs.replace(
+        payment_of(row),
+        unbooked=row["unbooked"],
+        is_capturing=row["is_capturing"],
+        collection_canceled=row["collection_canceled"],
+    )
 
 
 def payment_of(row: asyncpg.Record) -> Payment:

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.domain.money import covers, decimal_digits, from_minor_units, to_minor_units
-from app.domain.order import Order, Payment, PaymentState
+from app.domain.order import Order, OrderState, Payment, PaymentState
+from app.domain.owed import share_of
 from app.ports import Connection, Intent
 from app.store.functions import Function, named
 from plugins.medusa_bridge.ids import new_id
@@ -19,6 +20,8 @@ _UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
 _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
 _ADD_TO_SUMMARY: Final = statement("add_to_summary")
 _RECOUNT_COLLECTION: Final = statement("recount_collection")
+_RELEASE_REST: Final = statement("release_rest")
+_RELEASE_HOLD: Final = statement("release_hold")
 _INSERT_REFUND: Final = statement("insert_refund")
 _DRIFT: Final = statement("drift_of_payment")
 _REOPEN_PAYMENT: Final = statement("reopen_payment")
@@ -29,7 +32,7 @@ BOOK_CAPTURE: Final = Function.of(
     statement("functions/book_capture"),
     {
         "insert_capture": named(statement("insert_capture"), "the_capture", "the_missing", "the_payment"),
-        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_intent", "the_whole"),
+        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_intent", "the_last"),
         "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_order", "the_payment"),
         "insert_order_transaction": named(
             _INSERT_TRANSACTION,
@@ -42,6 +45,7 @@ BOOK_CAPTURE: Final = Function.of(
             "the_unbooked.id",
         ),
         "add_to_summary": named(_ADD_TO_SUMMARY, "the_order", "the_version", "the_booked", "0"),
+        "release_rest": named(_RELEASE_REST, "the_collection", "the_payment", "the_digits"),
         "recount_collection": named(_RECOUNT_COLLECTION, "the_collection", "the_digits"),
     },
 )
@@ -70,21 +74,36 @@ async def record_void(conn: Connection, payment: Payment, intent: Intent) -> Non
     await conn.execute(_RECORD_VOID, payment.id, intent.raw)
 
 
-async def record_capture(conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> bool:
+async def record_release(conn: Connection, payment: Payment, intent: Intent | None) -> None:
+    """The void of a hold that an open order does not owe: payment and payment collection."""
+    if intent is None:
+        await conn.execute(_CANCEL_PAYMENT, payment.id)
+    else:
+        await conn.execute(_RECORD_VOID, payment.id, intent.raw)
+    if payment.canceled_at is None:
+        await conn.execute(_RELEASE_HOLD, payment.collection_id, payment.id)
+        await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+
+
+async def record_capture(conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> str | None:
     """Capture row, payment, order_transaction, order_summary and payment_collection, whichever is missing.
 
-    Nothing is written when ``captured_at`` stands already: then Medusa, its webhook or an earlier run of
-    ours wrote all of it.
+    ``captured_at`` is set when no more is owed of the payment: what Stripe released with the capture, nobody can
+    capture any more. Nothing is written when it is set already: then Medusa, its webhook or an earlier run of ours
+    wrote all of it.
     """
     if payment.captured_at is not None:
-        return False
-    await conn.execute(_BOOK_CAPTURE, *capture_arguments(order, payment, intent))
-    return True
+        return None
+    arguments = capture_arguments(order, payment, intent)
+    await conn.execute(_BOOK_CAPTURE, *arguments)
+    capture_id: str = arguments[5]
+    return capture_id
 
 
 def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
     """What ``BOOK_CAPTURE`` is called with."""
-    taken = _taken(payment, intent)
+    goal = _NOTHING if order.state is OrderState.CANCELED else share_of(order, payment)
+    taken = _taken(payment, intent, goal)
     return (
         order.id,
         order.version,
@@ -94,15 +113,18 @@ def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> 
         new_id("capt"),
         taken - payment.captured,
         intent and intent.raw,
-        covers(max(taken, payment.captured), payment.amount, payment.currency),
+        covers(max(taken, payment.captured), goal, payment.currency),
     )
 
 
-async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> bool:
-    """Refund row, order_transaction, order_summary and payment_collection for what the rows do not say yet."""
+async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
+    """Refund row, order_transaction, order_summary and payment_collection for what the rows do not say yet.
+
+    The refund's id, or ``None`` where the rows say all of it.
+    """
     missing = refunded - payment.refunded
     if missing <= 0:
-        return False
+        return None
     refund_id = new_id("ref")
     await conn.execute(_INSERT_REFUND, refund_id, missing, payment.id, "captured after the order was canceled")
     await conn.execute(
@@ -117,7 +139,7 @@ async def record_refund(conn: Connection, order: Order, payment: Payment, refund
     )
     await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, _NOTHING, missing)
     await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
-    return True
+    return refund_id
 
 
 async def mend_capture(conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
@@ -140,12 +162,15 @@ async def mend_capture(conn: Connection, order: Order, payment: Payment, *, aban
         await conn.execute(_RECOUNT_SUMMARY, order.id, order.version)
 
 
-def _taken(payment: Payment, intent: Intent | None) -> Decimal:
+def _taken(payment: Payment, intent: Intent | None, share: Decimal) -> Decimal:
     """What was captured in all. Stripe's ``amount_received`` is believed, not the capture rows: Medusa's
     provider captures everything whatever amount was asked for. Where it is the rounded amount of the
-    payment, the unrounded one is booked, as Medusa books it."""
-    if intent is None or intent.amount_received == to_minor_units(payment.amount, payment.currency):
-        return payment.amount
+    payment, or of the ``share`` that the order owes, the unrounded one is booked, as Medusa books it."""
+    if intent is None:
+        return max(share, payment.captured)
+    for unrounded in (payment.amount, share):
+        if intent.amount_received == to_minor_units(unrounded, payment.currency):
+            return unrounded
     return from_minor_units(intent.amount_received, payment.currency)
 
 

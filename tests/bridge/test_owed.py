@@ -13,6 +13,12 @@ from app.store import jobs
 from plugins.medusa_bridge import orders
 from tests.world import Shop
 
+Sums = tuple[Decimal | None, ...]
+
+
+def _sums(*sums: str | int | None) -> Sums:
+    return tuple(None if value is None else Decimal(value) for value in sums)
+
 
 async def _read(shop: Shop, order: PlacedOrder) -> Order:
     unlocked = await orders.read(shop.conn, order.id, lock=False)
@@ -34,7 +40,7 @@ def _capturing(order: Order) -> set[str]:
 async def test_a_new_order_owes_its_total(shop: Shop) -> None:
     order = await _read(shop, await shop.place(amounts=("29.7381", "10")))
 
-    assert (order.total, order.paid, order.owed) == (Decimal("39.7381"), Decimal(0), Decimal("39.7381"))
+    assert (order.total, order.paid, order.owed) == _sums("39.7381", 0, "39.7381")
 
 
 async def test_a_credit_line_lowers_what_is_owed_and_the_tag_changes(shop: Shop) -> None:
@@ -46,8 +52,8 @@ async def test_a_credit_line_lowers_what_is_owed_and_the_tag_changes(shop: Shop)
     await add_credit_line(shop.conn, placed, Decimal(20))
     nothing = await _read(shop, placed)
 
-    assert (less.total, less.owed) == (Decimal(20), Decimal(20))
-    assert (nothing.total, nothing.owed) == (Decimal(0), Decimal(0))
+    assert (less.total, less.owed) == _sums(20, 20)
+    assert (nothing.total, nothing.owed) == _sums(0, 0)
     assert len({before.mark, less.mark, nothing.mark}) == 3
 
 
@@ -60,16 +66,9 @@ async def test_a_capture_counts_from_its_row_on_and_once(shop: Shop) -> None:
     booked = await _read(shop, placed)
 
     first, second = placed.payment_ids
-    assert (in_flight.paid, in_flight.owed, _unbooked(in_flight)) == (
-        Decimal(12),
-        Decimal(38),
-        {first: Decimal(12), second: Decimal(0)},
-    )
-    assert (booked.paid, booked.owed, _unbooked(booked)) == (
-        Decimal(12),
-        Decimal(38),
-        {first: Decimal(0), second: Decimal(0)},
-    )
+    assert (in_flight.paid, in_flight.owed) == (booked.paid, booked.owed) == _sums(12, 38)
+    assert _unbooked(in_flight) == {first: Decimal(12), second: Decimal(0)}
+    assert _unbooked(booked) == {first: Decimal(0), second: Decimal(0)}
 
 
 async def test_a_capture_that_stripe_refused_counts_for_nothing(shop: Shop) -> None:
@@ -87,7 +86,7 @@ async def test_a_refund_lowers_the_total_as_well_as_what_was_paid(shop: Shop) ->
     await refund_by_medusa(shop.conn, placed, placed.payment_ids[0], Decimal(10))
 
     order = await _read(shop, placed)
-    assert (order.total, order.paid, order.owed) == (Decimal(40), Decimal(20), Decimal(20))
+    assert (order.total, order.paid, order.owed) == _sums(40, 20, 20)
 
 
 async def test_more_paid_than_owed_is_nothing_owed(shop: Shop) -> None:
@@ -97,7 +96,7 @@ async def test_more_paid_than_owed_is_nothing_owed(shop: Shop) -> None:
 
     order = await _read(shop, placed)
 
-    assert (order.total, order.paid, order.owed) == (Decimal(20), Decimal(30), Decimal(0))
+    assert (order.total, order.paid, order.owed) == _sums(20, 30, 0)
 
 
 async def test_captured_at_without_a_row_is_paid_too(shop: Shop) -> None:
@@ -139,7 +138,7 @@ async def test_without_a_summary_all_that_is_held_is_owed(shop: Shop) -> None:
 
     order = await _read(shop, placed)
 
-    assert (order.total, order.owed) == (None, Decimal(20))
+    assert (order.total, order.owed) == _sums(None, 20)
 
 
 async def test_a_deleted_transaction_is_no_payment(shop: Shop) -> None:
@@ -152,7 +151,7 @@ async def test_a_deleted_transaction_is_no_payment(shop: Shop) -> None:
     gone = await _read(shop, placed)
     await shop.conn.execute("update order_transaction set deleted_at = null where id = 'ordtrx_gone'")
 
-    assert (gone.owed, (await _read(shop, placed)).owed) == (Decimal(30), Decimal(23))
+    assert (gone.owed, (await _read(shop, placed)).owed) == _sums(30, 23)
 
 
 async def test_a_capture_of_ours_that_may_have_reached_stripe_is_told(shop: Shop) -> None:

@@ -56,6 +56,10 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
+    ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
+    ("release_hold", "payment_collection"): "by the id of a collection that lock_order has just read",
+    ("release_rest", "payment"): "by the id of a payment that lock_order has just read",
+    ("release_rest", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("touched_after_cancel", "order"): "lock_order has the last word on each",
 }
 """Tables whose softly deleted rows a statement reads as well, and why."""

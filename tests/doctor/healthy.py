@@ -9,6 +9,7 @@ from decimal import Decimal
 from app.domain.jobs import JobKind
 from app.embedded.shop import Line, Payment, PlacedOrder
 from app.embedded.shop_acts import (
+    add_credit_line,
     archive,
     cancel_by_medusa,
     capture_by_medusa,
@@ -206,6 +207,7 @@ async def paid_by_hand(clinic: Clinic) -> PlacedOrder:
 
 async def second_card_after_the_first(clinic: Clinic) -> PlacedOrder:
     order = await clinic.place(amounts=("29.7381", "29.7381"))
+    await add_credit_line(clinic.conn, order, Decimal("29.7381"))  # one of the two was the total
     await clinic.let_go(order)
     first, second = order.payment_ids
     await clinic.conn.execute("update payment set canceled_at = now() where id = $1", first)

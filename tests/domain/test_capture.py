@@ -9,10 +9,12 @@ import pytest
 
 from app.domain.capture import (
     MEDUSA_FINISHES_WITHIN,
+    Compare,
     NotWanted,
     Skip,
     TakeMoney,
     WaitForMedusa,
+    WaitForOther,
     decide_capture,
     left_behind,
     refunds_settled,
@@ -25,12 +27,12 @@ from tests.domain import builders as a
 @pytest.mark.parametrize("state", [OrderState.OPEN, OrderState.COMPLETED])
 def test_wanted(provider: Provider, state: OrderState) -> None:
     payment = a.held(provider=provider)
-    assert decide_capture(a.order(payment, state=state), payment.id) == TakeMoney(payment)
+    assert decide_capture(a.order(payment, state=state), payment.id) == TakeMoney(payment, a.TEN)
 
 
 def test_each_payment_is_judged_by_itself() -> None:
     first, second = a.captured(), a.held()
-    assert decide_capture(a.order(first, second), second.id) == TakeMoney(second)
+    assert decide_capture(a.order(first, second), second.id) == TakeMoney(second, a.TEN)
     assert decide_capture(a.order(first, second), first.id) == Skip(NotWanted.ALREADY_CAPTURED)
 
 
@@ -60,7 +62,68 @@ def test_the_payment_is_gone() -> None:
 
 def test_every_reason_is_met() -> None:
     met = {reason for _, _, reason in NOT_WANTED.values()}
-    assert met | {NotWanted.PAYMENT_GONE} == set(NotWanted)
+    assert met | {NotWanted.PAYMENT_GONE, NotWanted.NOTHING_OWED} == set(NotWanted)
+
+
+class TestWhatIsOwed:
+    """How much of a hold of ten a capture takes."""
+
+    @pytest.mark.parametrize("in_doubt", [False, True])
+    def test_all_or_a_part(self, *, in_doubt: bool) -> None:
+        hold = a.held()
+        for total, amount in (("10", "10"), ("25", "10"), ("7", "7"), ("0.005", "0.005")):
+            decision = decide_capture(a.order(hold, total=Decimal(total)), hold.id, in_doubt=in_doubt)
+            assert decision == TakeMoney(hold, Decimal(amount))
+
+    @pytest.mark.parametrize("total", ["0", "-5", "0.004"])
+    def test_nothing(self, total: str) -> None:
+        hold = a.held()
+        order = a.order(hold, total=Decimal(total))
+        assert decide_capture(order, hold.id) == Skip(NotWanted.NOTHING_OWED)
+        assert decide_capture(order, hold.id, in_doubt=True) == Compare(hold)
+
+    def test_medusas_own_provider_is_never_asked(self) -> None:
+        hold = a.held(provider=Provider.SYSTEM)
+        order = a.order(hold, total=Decimal(0))
+        assert decide_capture(order, hold.id, in_doubt=True) == Skip(NotWanted.NOTHING_OWED)
+
+    @pytest.mark.parametrize(("provider", "decided"), [(Provider.STRIPE, Compare), (Provider.SYSTEM, TakeMoney)])
+    def test_a_part_was_captured_and_that_is_all(self, provider: Provider, decided: type) -> None:
+        part = a.partly_captured(provider=provider)
+        order = a.order(part, total=Decimal(4), paid=Decimal(4))
+        assert isinstance(decide_capture(order, part.id), decided)
+
+    def test_a_part_was_captured_by_an_attempt_of_ours_perhaps(self) -> None:
+        part = a.partly_captured()
+        order = a.order(part, total=a.TEN, paid=Decimal(4))
+        assert decide_capture(order, part.id) == Skip(NotWanted.PARTIALLY_CAPTURED)
+        assert decide_capture(order, part.id, in_doubt=True) == Compare(part)
+
+    def test_a_part_that_medusa_has_not_booked_is_waited_for(self) -> None:
+        part = a.partly_captured(unbooked=Decimal(4))
+        assert decide_capture(a.order(part, total=a.TEN, paid=Decimal(4)), part.id) == WaitForMedusa()
+
+    @pytest.mark.parametrize("total", ["19.99", "10"])
+    def test_beside_another_capture_nothing_is_guessed(self, total: str) -> None:
+        hold, other = a.held(), a.held(is_capturing=True)
+        order = a.order(hold, other, total=Decimal(total))
+        assert decide_capture(order, hold.id) == WaitForOther()
+        assert decide_capture(order, hold.id, in_doubt=True) == Compare(hold)
+
+    def test_beside_another_capture_what_both_take_is_taken(self) -> None:
+        hold, other = a.held(), a.held(is_capturing=True)
+        assert decide_capture(a.order(hold, other, total=Decimal(20)), hold.id) == TakeMoney(hold, a.TEN)
+
+    @pytest.mark.parametrize("other", [a.captured(is_capturing=True), a.canceled(is_capturing=True)])
+    def test_what_has_ended_is_not_waited_for(self, other: Payment) -> None:
+        hold = a.held()
+        order = a.order(hold, other, total=other.taken + Decimal(3), paid=other.taken)
+        assert decide_capture(order, hold.id) == TakeMoney(hold, Decimal(3))
+
+    def test_medusas_capture_of_the_other_may_be_refused_yet(self) -> None:
+        hold, other = a.held(), a.in_flight(unbooked=a.TEN)
+        order = a.order(hold, other, total=Decimal(15), paid=a.TEN)
+        assert decide_capture(order, hold.id) == WaitForOther()
 
 
 class TestMedusaIsCapturing:
@@ -80,7 +143,7 @@ class TestMedusaIsCapturing:
         payment = a.in_flight(last_captured_at=self.READ_AT - MEDUSA_FINISHES_WITHIN - a.MICROSECOND)
         order = a.order(payment, read_at=self.READ_AT)
         assert left_behind(order, payment)
-        assert decide_capture(order, payment.id) == TakeMoney(payment)
+        assert decide_capture(order, payment.id) == TakeMoney(payment, a.TEN)
 
     def test_left_behind_on_a_canceled_order(self) -> None:
         payment = a.in_flight(last_captured_at=self.READ_AT - timedelta(hours=1))

@@ -4,7 +4,7 @@
 with asked as materialized (
     select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, p.id,
         p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
-        p.updated_at, p.data ->> 'id' as intent_id, p.data ->> 'status' as intent_status,
+        p.updated_at, o.version, p.data ->> 'id' as intent_id, p.data ->> 'status' as intent_status,
         p.data ->> 'id' = any($1::text[]) as is_known
     from payment as p
     join order_payment_collection as l
@@ -30,7 +30,28 @@ select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.payment_se
         join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
         where l.order_id = a.order_id and l.deleted_at is null and p.id <> a.id
             and (p.captured_at is not null or p.canceled_at is null)
-    ) as paid_otherwise
+    ) as paid_otherwise,
+    -- What the order owes beyond all its holds; null where no total is known.
+    greatest(
+        (
+            select min(coalesce(
+                (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
+                (s.totals ->> 'current_order_total')::numeric
+            ))
+            from order_summary as s
+            where s.order_id = a.order_id and s.version = a.version and s.deleted_at is null
+        )
+        - (select coalesce(sum(t.amount), 0) from order_transaction as t
+            where t.order_id = a.order_id and t.deleted_at is null)
+        - (
+            select coalesce(sum(p.amount), 0)
+            from order_payment_collection as l
+            join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
+            where l.order_id = a.order_id and l.deleted_at is null and p.captured_at is null and p.canceled_at is null
+                and not exists (select from capture as c where c.payment_id = p.id and c.deleted_at is null)
+        ),
+        0
+    ) as uncovered
 from asked as a
 cross join lateral (
     select coalesce(sum(c.amount), 0) as captured, max(c.created_at) as last_captured_at

@@ -1,7 +1,11 @@
 -- $1 whether everything should be at rest
 -- Payments whose captured_at and capture rows may disagree; what rounding explains is told apart by the caller.
 -- Of a canceled order, a payment that is not captured is judged with its order.
-select l.order_id, p.id, p.currency_code, p.amount, p.captured_at, coalesce(s.captured, 0) as captured
+select l.order_id, p.id, p.provider_id, p.currency_code, p.amount, p.captured_at, coalesce(s.captured, 0) as captured,
+    p.data ->> 'amount_received' as received,
+    exists (
+        select from grace.jobs as j where j.kind = 'capture' and j.subject = p.id and j.state = 'done'
+    ) as captured_by_us
 from payment as p
 join order_payment_collection as l on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
 join "order" as o on o.id = l.order_id and o.deleted_at is null

@@ -53,9 +53,10 @@ money as (
     ) as r
 ),
 judged as (
-    select currency_code, 'kept_on_canceled' as reason, greatest(captured, amount) - refunded as amount
+    -- captured_at without any row says that all of it was captured; else the rows say how much.
+    select currency_code, 'kept_on_canceled' as reason, coalesce(nullif(captured, 0), amount) - refunded as amount
     from money
-    where is_canceled and captured_at is not null and refunded < greatest(captured, amount)
+    where is_canceled and captured_at is not null and refunded < coalesce(nullif(captured, 0), amount)
     union all
     select currency_code, 'kept_on_canceled', captured - refunded
     from money

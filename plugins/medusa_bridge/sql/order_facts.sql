@@ -80,6 +80,11 @@ from (
             where j.kind = 'capture' and j.subject = p.id
                 and (j.state = 'running' or (j.in_doubt and j.state in ('scheduled', 'queued')))
         ) as is_capturing,
+        exists (
+            select
+            from payment_collection as k
+            where k.id = p.payment_collection_id and k.status = 'canceled' and k.deleted_at is null
+        ) as collection_canceled,
         (
             select coalesce(
                 jsonb_agg(

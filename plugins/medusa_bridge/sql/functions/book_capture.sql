@@ -1,8 +1,8 @@
 -- What record_capture writes, in one round trip: the capture that is missing, the payment, the transactions that captures
--- still lack, the summary, the collection. The text of the statements is put in here as it stands.
+-- still lack, the summary, the collection, and what a last capture left of its hold. The text of the statements is put in here as it stands.
 create function {name} (
     the_order text, the_version integer, the_payment text, the_collection text, the_digits integer,
-    the_capture text, the_missing numeric, the_intent jsonb, the_whole boolean
+    the_capture text, the_missing numeric, the_intent jsonb, the_last boolean
 )
 returns void
 language plpgsql volatile security invoker
@@ -31,6 +31,9 @@ begin
     end loop;
     if the_booked <> 0 then
 {add_to_summary};
+    end if;
+    if the_last then
+{release_rest};
     end if;
 {recount_collection};
 end

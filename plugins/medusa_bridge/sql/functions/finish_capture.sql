@@ -3,7 +3,7 @@
 create function {name} (
     the_order text, the_mark text, the_installation text, the_job text, the_generation integer,
     the_version integer, the_payment text, the_collection text, the_digits integer,
-    the_capture text, the_missing numeric, the_intent jsonb, the_whole boolean,
+    the_capture text, the_missing numeric, the_intent jsonb, the_last boolean,
     the_incident text, the_news text, the_request text, the_trace text, the_calls jsonb[], the_times timestamptz[]
 )
 returns boolean
@@ -27,7 +27,7 @@ begin
     end if;
     perform {book_capture}(
         the_order, the_version, the_payment, the_collection, the_digits,
-        the_capture, the_missing, the_intent, the_whole
+        the_capture, the_missing, the_intent, the_last
     );
     if the_news is not null then
 {schedule_jobs};

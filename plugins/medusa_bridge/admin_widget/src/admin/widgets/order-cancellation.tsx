@@ -18,6 +18,7 @@ const KINDS: Record<string, string> = {
   capture_failed: "The money could not be captured",
   authorization_lost: "The hold is gone",
   partial_capture: "Captured in part",
+  over_captured: "Captured too much",
   fulfilled: "Canceled while it was packed",
   unsupported_provider: "A payment provider that medusa-grace does not know",
   release_failed: "Stock is still reserved",

@@ -1,0 +1,56 @@
+"""An intent is judged by its state and its sums together."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from app.domain.intents import Intent, IntentState, Standing, in_words, is_in, standing
+
+
+def intent(state: IntentState, *, received: int = 0, capturable: int = 0, refunded: int = 0) -> Intent:
+    return Intent(
+        id="pi_1",
+        state=state,
+        currency="eur",
+        amount=3000,
+        amount_capturable=capturable,
+        amount_received=received,
+        amount_refunded=refunded,
+    )
+
+
+NOTHING_RECEIVED = {
+    IntentState.HELD: Standing.HELD,
+    IntentState.CANCELED: Standing.RELEASED,
+    IntentState.CAPTURED: Standing.UNSETTLED,
+    IntentState.PROCESSING: Standing.UNSETTLED,
+    IntentState.OTHER: Standing.UNSETTLED,
+}
+
+
+@pytest.mark.parametrize("state", IntentState)
+def test_nothing_was_received(state: IntentState) -> None:
+    assert standing(intent(state)) is NOTHING_RECEIVED[state]
+
+
+@pytest.mark.parametrize(("state", "received"), list(itertools.product(IntentState, (1, 1000, 3000, 4000))))
+def test_money_received_outranks_the_state(state: IntentState, received: int) -> None:
+    assert standing(intent(state, received=received)) is Standing.TAKEN
+
+
+@pytest.mark.parametrize("state", IntentState)
+def test_more_can_be_captured_only_while_it_is_held(state: IntentState) -> None:
+    expected = Standing.PARTLY_TAKEN if state is IntentState.HELD else Standing.TAKEN
+    assert standing(intent(state, received=1000, capturable=2000)) is expected
+
+
+def test_words() -> None:
+    part = intent(IntentState.CANCELED, received=1000, refunded=250)
+    assert in_words(part) == "Stripe's intent is canceled: 10.00 EUR of 30.00 EUR received, 2.50 EUR refunded"
+
+
+@pytest.mark.parametrize(("currency", "same"), [("eur", True), ("EUR", True), ("usd", False)])
+def test_currency(currency: str, *, same: bool) -> None:
+    assert is_in(intent(IntentState.HELD), currency) is same
