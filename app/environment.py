@@ -129,6 +129,13 @@ class Environment:
             return None
         return host.strip("[]"), int(port)
 
+    def queue(self, name: str, default: str) -> str:
+        """The name of a BullMQ queue, which may not hold a colon: what is in front of one is a prefix."""
+        value = self.text(name) or default
+        if ":" in value:
+            self.problems.append(f"{name} is {value!r}: expected a name without a colon, as BullMQ does")
+        return value
+
     def origins(self, name: str) -> str:
         """Origins as Medusa spells them. The value as it is: Medusa trims nothing either."""
         value = self._environ.get(name, "")

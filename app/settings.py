@@ -96,6 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     medusa_jwt_secret: str | None
     medusa_backend_url: str | None
     medusa_redis_url: str | None
+    medusa_lock_redis_url: str | None
+    medusa_lock_namespace: str
+    medusa_events_queue: str
+    medusa_events_prefix: str
     medusa_secret_api_key: str | None
     medusa_locking: MedusaLocking | None
     medusa_events: MedusaEvents
@@ -134,7 +138,9 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         else None,
     )
     events = environment.choice("MEDUSA_EVENTS", MedusaEvents, MedusaEvents.REDIS) or MedusaEvents.REDIS
-    needs_redis = working and (locking is MedusaLocking.REDIS or events is MedusaEvents.REDIS)
+    locks_elsewhere = environment.text("MEDUSA_LOCK_REDIS_URL") is not None
+    locks_there = locking is MedusaLocking.REDIS and not locks_elsewhere
+    needs_redis = working and (locks_there or events is MedusaEvents.REDIS)
     needs_api = working and locking is MedusaLocking.MEMORY
     policy = Policy(
         grace_period=environment.seconds("GRACE_PERIOD_SECONDS", "3600", least=Decimal(1), most=Decimal(6 * 86400)),
@@ -177,6 +183,10 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
             if needs_redis
             else None,
         ),
+        medusa_lock_redis_url=environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=_MEDUSA_KEY_PREFIX),
+        medusa_lock_namespace=environment.text("MEDUSA_LOCK_NAMESPACE") or "medusa_lock:",
+        medusa_events_queue=environment.queue("MEDUSA_EVENTS_QUEUE", "events-queue"),
+        medusa_events_prefix=environment.text("MEDUSA_EVENTS_PREFIX") or "RedisEventBusService",
         medusa_secret_api_key=medusa_api_key(
             environment,
             need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API" if needs_api else None,

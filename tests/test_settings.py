@@ -153,6 +153,8 @@ BAD_BY_ITSELF = [
         ("ALERT_WEBHOOK_SECRET", ["whsec_" + "A" * 32], "can be guessed"),
         ("TRUSTED_PROXIES", ["0.0.0.0/0", "::/0", "10.0.0.0/8,1.2.3.4/0"], "every address"),
         ("MEDUSA_REDIS_URL", ["redis://cache?keyPrefix=shop:"], "MEDUSA_LOCK_NAMESPACE"),
+        ("MEDUSA_LOCK_REDIS_URL", ["cache:6379", "redis://cache?keyPrefix=shop:"], " "),
+        ("MEDUSA_EVENTS_QUEUE", ["shop:events"], "without a colon"),
         ("SENTRY_DSN", ["https://sentry.example/1", "https://key@sentry.example"], "expected https://key@host/project"),
         ("ALERT_WEBHOOK_URL", ["https://", "https://:443/hunter2", "https://hooks example/x"], " "),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", ["http://", "https://collector:0"], " "),
@@ -367,6 +369,18 @@ def test_medusas_redis_is_needed_for_locks_or_events(locking: MedusaLocking) -> 
         assert read_settings(environ, Role.WORKER).medusa_redis_url is None
     [problem] = problems({**environ, "MEDUSA_EVENTS": "redis"}, Role.WORKER)
     assert problem.startswith("MEDUSA_REDIS_URL is missing")
+
+
+def test_medusas_redis_is_not_needed_for_locks_that_are_elsewhere() -> None:
+    elsewhere = {"MEDUSA_LOCK_REDIS_URL": "redis://locks", "MEDUSA_EVENTS": "off"}
+    environ = without({**IN_MEMORY, **elsewhere, "MEDUSA_LOCKING": "redis"}, "MEDUSA_REDIS_URL")
+    assert read_settings(environ, Role.WORKER).medusa_lock_redis_url == "redis://locks"
+
+
+def test_names_of_medusas_own() -> None:
+    settings = read_settings(WORKER, Role.WORKER)
+    names = (settings.medusa_events_prefix, settings.medusa_events_queue, settings.medusa_lock_namespace)
+    assert names == ("RedisEventBusService", "events-queue", "medusa_lock:")
 
 
 def test_reasons() -> None:

@@ -64,10 +64,15 @@ class ServicesMiddleware(Middleware):
         _on_loop(self._stack.aclose())
 
     async def _open(self, broker: Any) -> None:
-        if self._settings.medusa_redis_url is not None:
-            await check_redis("MEDUSA_REDIS_URL", self._settings.medusa_redis_url, "grace:start", write=False)
+        settings = self._settings
+        urls = {"MEDUSA_REDIS_URL": settings.medusa_redis_url, "MEDUSA_LOCK_REDIS_URL": settings.medusa_lock_redis_url}
+        for name, url in urls.items():
+            if url is not None:
+                await check_redis(name, url, "grace:start", write=False)
         bridge = await self._stack.enter_async_context(MedusaBridge.open(_bridge_config(self._settings)))
-        runtime = await self._stack.enter_async_context(open_runtime(self._settings, bridge))
+        runtime = await self._stack.enter_async_context(open_runtime(settings, bridge))
+        for problem in await bridge.survey(events=settings.policy.publishes_events):
+            log.warning("medusa.names", detail=problem)
         self._services = self._step_in(runtime.services)
         broker.join_installation(runtime.keys)
         actors = declare_actors(broker, self.services)
@@ -150,6 +155,10 @@ def _bridge_config(settings: Settings) -> BridgeConfig:
     return BridgeConfig(
         locking=Locking(settings.medusa_locking) if settings.medusa_locking else None,
         redis_url=settings.medusa_redis_url,
+        lock_redis_url=settings.medusa_lock_redis_url,
+        lock_namespace=settings.medusa_lock_namespace,
+        events_queue=settings.medusa_events_queue,
+        events_prefix=settings.medusa_events_prefix,
         backend_url=settings.medusa_backend_url,
         secret_api_key=settings.medusa_secret_api_key,
     )

@@ -25,6 +25,7 @@ from plugins.medusa_bridge.events import EventBus
 from plugins.medusa_bridge.findings import Examiner
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import statement
+from plugins.medusa_bridge.survey import survey_events, survey_locks
 
 _NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
 _NEWEST_PAYMENT: Final = statement("newest_payment")
@@ -39,27 +40,47 @@ _HTTP_PATIENCE: Final = 8.0
 class MedusaBridge(Examiner, Backoffice):
     """The shop's tables, its locks, its event bus and its admin API."""
 
-    def __init__(self, config: BridgeConfig, redis: Redis | None, http: httpx.AsyncClient | None) -> None:
-        self._stock = stock.Stock(config, redis, http)
-        self._events = EventBus(redis) if redis is not None else None
+    def __init__(
+        self,
+        config: BridgeConfig,
+        redis: Redis | None,
+        http: httpx.AsyncClient | None,
+        lock_redis: Redis | None = None,
+    ) -> None:
+        """``redis`` has the event bus, and the locks where ``lock_redis`` is not given."""
+        self._config = config
+        self._redis, self._lock_redis = redis, lock_redis or redis
+        self._stock = stock.Stock(config, self._lock_redis, http)
+        self._events = EventBus(redis, config.events_queue, config.events_prefix) if redis is not None else None
 
     @classmethod
     @asynccontextmanager
     async def open(cls, config: BridgeConfig) -> AsyncIterator[Self]:
         """The bridge with its connections, which are closed at the end."""
         redis = None if config.redis_url is None else _redis(config.redis_url)
+        lock_redis = None if config.lock_redis_url is None else _redis(config.lock_redis_url)
         http = None
         if config.locking is Locking.MEMORY and config.backend_url and config.secret_api_key:
             http = httpx.AsyncClient(
                 base_url=config.backend_url, auth=(config.secret_api_key, ""), timeout=_HTTP_PATIENCE
             )
         try:
-            yield cls(config, redis, http)
+            yield cls(config, redis, http, lock_redis)
         finally:
             if http is not None:
                 await http.aclose()
-            if redis is not None:
-                await redis.aclose()
+            for client in (redis, lock_redis):
+                if client is not None:
+                    await client.aclose()
+
+    async def survey(self, *, events: bool) -> Sequence[str]:
+        """What in Medusa's Redis tells that a name set here is not the shop's; ``events``: it has an event bus."""
+        problems = []
+        if events and self._redis is not None:
+            problems += await survey_events(self._redis, self._config)
+        if self._config.locking is Locking.REDIS and self._lock_redis is not None:
+            problems += await survey_locks(self._lock_redis, self._config)
+        return problems
 
     async def verify(self, conn: Connection) -> None:
         """See ``plugins.medusa_bridge.schema``."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+LOCK_NAMESPACE: Final = "medusa_lock:"
+EVENTS_QUEUE: Final = "events-queue"
+EVENTS_PREFIX: Final = "RedisEventBusService"
+"""Medusa's own defaults."""
 
 
 class Locking(StrEnum):
@@ -22,6 +28,12 @@ class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` in processes that release no stock."""
     redis_url: str | None = None
     """Medusa's own Redis: its locks (``Locking.REDIS``) and its event bus."""
+    lock_redis_url: str | None = None
+    """Where its locks are, unless they are there too."""
+    lock_namespace: str = LOCK_NAMESPACE
+    """Medusa puts it in front of each lock's key, with nothing between, and ioredis' ``keyPrefix`` in front of that."""
+    events_queue: str = EVENTS_QUEUE
+    events_prefix: str = EVENTS_PREFIX
     backend_url: str | None = None
     secret_api_key: str | None = None
     """With ``Locking.MEMORY``, stock is released through Medusa's admin API with this key."""

@@ -11,9 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.ports import Event, Unavailable
+from plugins.medusa_bridge.config import EVENTS_PREFIX, EVENTS_QUEUE
 
-_QUEUE: Final = "events-queue"
-_PREFIX: Final = "RedisEventBusService"
 _PATIENCE: Final = 3.0
 # As Medusa's own bus adds its jobs; the priority puts them into its "prioritized" set.
 _OPTIONS: Final[dict[str, Any]] = {"priority": 100, "attempts": 1, "removeOnComplete": True}
@@ -22,8 +21,10 @@ _OPTIONS: Final[dict[str, Any]] = {"priority": 100, "attempts": 1, "removeOnComp
 class EventBus:
     """Medusa's BullMQ queue, seen from outside: adding to it works, reading from it would rob Medusa."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, queue: str = EVENTS_QUEUE, prefix: str = EVENTS_PREFIX) -> None:
+        """``queue`` is Medusa's ``queueName``, ``prefix`` its ``queueOptions.prefix``."""
         self._redis = redis
+        self._name, self._prefix = queue, prefix
         self._queue: Queue | None = None
 
     async def publish(self, event: Event) -> None:
@@ -33,7 +34,7 @@ class EventBus:
         occurrence.
         """
         if self._queue is None:
-            self._queue = Queue(_QUEUE, {"connection": self._redis, "prefix": _PREFIX})
+            self._queue = Queue(self._name, {"connection": self._redis, "prefix": self._prefix})
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = {"data": {"id": event.id}, "metadata": {"created_at": now, "published_at": now}}
         options = {**_OPTIONS, "jobId": "-".join(filter(None, ("grace", event.name, event.id, event.occurrence)))}

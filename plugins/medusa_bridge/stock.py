@@ -164,7 +164,9 @@ class Stock:
         assert self._redis is not None
         try:
             for item_id in item_ids:
-                lock = Lock(self._redis, f"medusa_lock:{item_id}", timeout=_LOCK_LEASE, thread_local=False)
+                lock = Lock(
+                    self._redis, f"{self._config.lock_namespace}{item_id}", timeout=_LOCK_LEASE, thread_local=False
+                )
                 token = f"execute:{uuid.uuid4()}"
                 held.append((lock, token))  # before it is taken: its answer may be lost
                 if not await lock.acquire(blocking=False, token=token):

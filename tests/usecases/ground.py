@@ -38,6 +38,10 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     config = BridgeConfig(
         locking=Locking(settings.medusa_locking) if settings.medusa_locking else None,
         redis_url=settings.medusa_redis_url,
+        lock_redis_url=settings.medusa_lock_redis_url,
+        lock_namespace=settings.medusa_lock_namespace,
+        events_queue=settings.medusa_events_queue,
+        events_prefix=settings.medusa_events_prefix,
         backend_url=settings.medusa_backend_url,
         secret_api_key=settings.medusa_secret_api_key,
     )
