@@ -84,7 +84,7 @@ PARAMETERS: Final[Mapping[str, Any]] = {
     "reservation_ids": lambda row: row["reservation_ids"],
     "intent ids": lambda row: row["intent_ids"],
     "whether": lambda row: True,
-    "how far back": lambda row: timedelta(days=1),
+    "how far back": lambda row: timedelta(minutes=10),  # all orders are older
     "how long": lambda row: timedelta(0),
     "window": lambda row: 10_000,
     "limit": lambda row: 10_000,
@@ -114,6 +114,7 @@ order by p.id
 _SOFT_TABLES: Final = (
     "select table_name from information_schema.columns where table_schema = 'public' and column_name = 'deleted_at'"
 )
+_AS_READ: Final = {"read_at", "status", "order_canceled_at", "mark"}
 _CHOSEN: Final = {"all of them": "true", "every other one": "rank % 2 = 0", "the others": "rank % 2 = 1"}
 
 database = one_database_a_file()
@@ -217,6 +218,12 @@ class Scene:
             await self._conn.execute(f"{act} where id = any($1::text[])", doomed)
             return await self._outcome(text, table, set(doomed))
 
+    async def changed(self, text: str, change: str) -> Any:
+        """What the statement comes to after a change of the rows."""
+        async with self._undone():
+            await self._conn.execute(change)
+            return await self._outcome(text, "order", set())
+
     async def gone(self, name: str, table: str, chosen: str) -> Any:
         """What it comes to when the rows are no longer there."""
         key = (name, table, chosen)
@@ -279,8 +286,8 @@ def _parameters(text: str) -> list[str]:
 
 
 def _comparable(row: asyncpg.Record) -> str:
-    """Without the moments at which it was read."""
-    return repr([(name, value) for name, value in row.items() if name != "read_at"])
+    """Without the moment at which it was read, and the columns that the rules read an order's state from."""
+    return repr([(name, value) for name, value in row.items() if name not in _AS_READ])
 
 
 def _without(text: str, number: int) -> str:
