@@ -54,6 +54,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ): "names the order of a line of any version, those that an edit replaced too",
     ("find_orphan_reservations", "order_item"): "a line of any version, those that an edit replaced too",
     ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
+    ("live_reservations", "order_item"): "the line of an edit that was undone keeps its reservation",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
