@@ -31,7 +31,7 @@ from app.secret_settings import MIN_SECRET, strong_secrets
 from app.server import listen
 from app.settings import Role, Settings, SettingsError, read_migration_settings, read_settings
 from app.store.grants import GrantError
-from app.store.migrate import MigrationError, migrate
+from app.store.migrate import MigrationError, migrate, renew_installation
 from plugins.medusa_bridge import (
     FUNCTIONS,
     NoShop,
@@ -119,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         description='Creates or upgrades schema "grace", while older processes go on working. Medusa\'s own tables are '
         "not touched. Safe to repeat. Reads MIGRATION_DATABASE_URL (else DATABASE_URL): Postgres itself, not a pooler, "
         "as the owner of Medusa's tables.",
+    )
+    upgrade.add_argument(
+        "--new-installation",
+        action="store_true",
+        help="also give this database an id of its own, after which its processes are to be started again: for a copy "
+        "of a shop (staging, a restored backup) that shares a Redis with the original. Nothing is lost by it",
     )
     upgrade.add_argument(
         "--grants",
@@ -271,6 +277,8 @@ def _migrate(options: argparse.Namespace) -> int:
         name = "MIGRATION_DATABASE_URL" if os.environ.get("MIGRATION_DATABASE_URL") else "DATABASE_URL"
         raise CommandError(f"{name}: cannot connect: {type(error).__name__}: {error}") from error
     done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
+    if options.new_installation:
+        done.append(f"this is installation {asyncio.run(renew_installation(dsn))} now: start serve and worker again")
     if role is not None:
         done += asyncio.run(grant_role(dsn, role, password=settings.role_password))
     print("\n".join(done) or "nothing to do")  # noqa: T201

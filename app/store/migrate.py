@@ -9,29 +9,43 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import asyncpg
+import structlog
 
 from app.ports import Connection
 from app.store import session, turns
 from app.store.functions import Function, install
-from app.store.sql import SQL, statements
+from app.store.sql import SQL, statement, statements
 
+APPLICATION: Final = "medusa-grace-migrate"
 FOLDER: Final = SQL / "migrations"
 
 _LOCK: Final = 7233_2111
 _LEDGER: Final = """
 create table if not exists grace.migrations (name text primary key, applied_at timestamptz not null default now());
 """
+_RENEW: Final = """
+insert into grace.installation (id) values (grace.new_ulid())
+on conflict (is_the_one) do update set id = excluded.id, created_at = now()
+returning id
+"""
 _PAUSE: Final = 0.5
+_SAY_EVERY: Final = 10.0
+"""Seconds between log lines while another migration works."""
+_HOLDER: Final = statement("find_migration_lock")
 _CONCURRENTLY: Final = "-- concurrently"
 _INDEX: Final = re.compile(
     r"^create (?:unique )?index (?:concurrently )?(?:if not exists )?(\w+)\s+on grace\.", re.MULTILINE
 )
+
+
+log = structlog.get_logger()
 
 
 class MigrationError(Exception):
@@ -44,15 +58,13 @@ async def migrate(
     """Apply what is missing, and create those of ``functions`` that are. The names applied, oldest first.
 
     Safe to run from several places at once: one runs, the others wait and find nothing to do. ``dsn`` must lead to
-    Postgres itself, since the lock belongs to the session. Raises ``MigrationError`` where somebody keeps a table
-    locked for more than ``patience`` seconds.
+    Postgres itself, since the lock belongs to the session. Raises ``MigrationError`` where another session keeps a
+    table, or the lock of migrations without migrating, for more than ``patience`` seconds.
     """
-    conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "medusa-grace-migrate"})
+    conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": APPLICATION})
     try:
         await session.state(conn, timeouts=False)
-        # Asked again and again: to wait in a statement would hold a snapshot, which a concurrent index waits for.
-        while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
-            await asyncio.sleep(_PAUSE)
+        await _lock(conn, patience)
         if await conn.fetchval("select to_regnamespace('grace')") is None:  # a role without the right may find it made
             await conn.execute("create schema grace")
         if await conn.fetchval("select to_regclass('grace.migrations')") is None:
@@ -77,6 +89,37 @@ async def pending_in(conn: Connection) -> list[str]:
 def index_names() -> list[str]:
     """The indexes that the migrations make, apart from those of keys and constraints."""
     return _INDEX.findall("".join(text for _, text in statements(FOLDER)))
+
+
+async def renew_installation(dsn: str) -> str:
+    """Give the database an installation id that no other has, and return it."""
+    conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": APPLICATION})
+    try:
+        return str(await conn.fetchval(_RENEW))
+    finally:
+        await conn.close()
+
+
+async def _lock(conn: asyncpg.Connection, patience: float) -> None:
+    """Take the lock of migrations. One that another migration holds is waited for as long as that works.
+
+    Polls, because a statement that waits would hold a snapshot, which a concurrent index build waits for.
+    """
+    began = logged = time.monotonic()
+    while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        holder = await conn.fetchrow(_HOLDER, _LOCK)
+        now = time.monotonic()
+        if holder is not None and now - began > patience and (holder["idle"] or 0) > patience:
+            message = (
+                f"the session with pid {holder['pid']} ({holder['application_name'] or 'unnamed'}) keeps the lock of "
+                f"migrations for more than {patience:.0f} s and does not migrate; nothing was applied. End it "
+                f"(select pg_terminate_backend({holder['pid']})), then run this again"
+            )
+            raise MigrationError(message)
+        if holder is not None and now - logged > _SAY_EVERY:
+            log.info("migrate.waiting", lock_held_by=holder["pid"], seconds=round(now - began))
+            logged = now
+        await asyncio.sleep(_PAUSE)
 
 
 async def _apply_at_once(conn: asyncpg.Connection, name: str, text: str) -> None:

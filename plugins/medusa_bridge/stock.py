@@ -62,6 +62,8 @@ _LOCK_LEASE: Final = 12
 """Seconds. Longer than what is done under the lock may last; what a killed worker leaves locked, every checkout of
 the item waits for."""
 _UNDER_LOCK: Final = 8.0
+_NO_EXPIRY: Final = -1
+"""What Redis answers to ``PTTL`` of a key that stays until it is deleted."""
 
 
 async def reservations(conn: Connection, order_id: str) -> list[Reservation]:
@@ -148,7 +150,7 @@ class Stock:
                 await _give_back(held)
                 if time.monotonic() > patience:
                     message = f"Medusa holds the lock of {busy} for more than {_LOCK_WAIT:.0f} s"
-                    raise Unavailable(message)
+                    raise Unavailable(message + await self._unless_deleted(busy))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
                 pause = min(pause * 2, 0.5)
             async with asyncio.timeout(_UNDER_LOCK):
@@ -175,6 +177,14 @@ class Stock:
             message = f"Medusa's Redis does not answer: {type(error).__name__}"
             raise Unavailable(message) from error
         return None
+
+    async def _unless_deleted(self, item_id: str) -> str:
+        """Explain a lock that does not lapse: Medusa's own lock is law, and a person may delete what it left behind."""
+        assert self._redis is not None
+        with suppress(RedisError, OSError):
+            if await self._redis.pttl(f"medusa_lock:{item_id}") == _NO_EXPIRY:
+                return f". It has no expiry: unless Medusa is at work on the item, delete the key medusa_lock:{item_id}"
+        return ""
 
     async def _delete_through_medusa(self, reservation: Reservation) -> None:
         assert self._http is not None

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from ulid import ULID
 
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store import migrate as migrations
 from app.store import turns
-from app.store.migrate import FOLDER, MigrationError, index_names, migrate
+from app.store.migrate import FOLDER, MigrationError, index_names, migrate, renew_installation
 from app.store.sql import statements
 from tests.usecases.ground import opened
 from tests.world import Shop, eventually, serving, working
@@ -94,6 +95,50 @@ async def test_it_waits_for_a_lock_without_keeping_others_waiting(
     await transaction.commit()
     await reader.close()
     assert await asyncio.wait_for(migrating, 60) == ["9001_adds", "9002_indexes"]
+
+
+@pytest.mark.parametrize("application", ["psql", migrations.APPLICATION])
+async def test_a_session_that_keeps_the_lock_and_does_not_migrate_is_named(
+    shop: Shop, database: str, later: Path, application: str
+) -> None:
+    """A shell that somebody left open, or a migration whose process is gone."""
+    holder = await asyncpg.connect(database, server_settings={"application_name": application})
+    await holder.execute(f"select pg_advisory_lock({migrations._LOCK})")
+    named = rf"pid {holder.get_server_pid()} \({application}\) keeps the lock of migrations .* run this again"
+    with pytest.raises(MigrationError, match=named):
+        await migrate(database, folder=later, patience=0.3)
+    await holder.close()
+    assert await migrate(database, folder=later) == ["9001_adds", "9002_indexes"]
+
+
+async def test_a_migration_at_work_is_waited_for_however_long_it_takes(
+    shop: Shop, database: str, later: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(migrations, "_SAY_EVERY", 0.1)
+    other = await asyncpg.connect(database, server_settings={"application_name": migrations.APPLICATION})
+    await other.execute(f"select pg_advisory_lock({migrations._LOCK})")
+    building = asyncio.create_task(other.execute("select pg_sleep(2)"))
+    waiting = asyncio.create_task(migrate(database, folder=later, patience=0.3))
+    await building
+    assert not waiting.done()
+    await other.close()
+    assert await waiting == ["9001_adds", "9002_indexes"]
+    assert f"'lock_held_by': {other.get_server_pid()}" in caplog.text
+
+
+async def test_a_copy_gets_an_id_of_its_own(shop: Shop, settings: Settings, database: str) -> None:
+    before = await shop.conn.fetchval("select id from grace.installation")
+    assert await migrate(database) == []
+    assert await shop.conn.fetchval("select id from grace.installation") == before
+    renewed = await renew_installation(database)
+    assert renewed != before
+    assert ULID.from_str(renewed)
+    assert [row["id"] for row in await shop.conn.fetch("select id from grace.installation")] == [renewed]
+    await shop.conn.execute("delete from grace.installation")
+    with pytest.raises(NotReady, match="run medusa-grace migrate --new-installation"):
+        async with opened(settings):
+            pytest.fail("it started")
+    assert await renew_installation(database) == await shop.conn.fetchval("select id from grace.installation")
 
 
 async def test_it_gives_up_in_words_and_leaves_nothing_half_done(

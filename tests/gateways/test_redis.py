@@ -22,6 +22,7 @@ from app.gateways.redis_wakeup import RedisWakeup
 from tests.gateways.lossy import lossy_wire
 
 KEYS = RedisKeys("01M8ENPPEZFT6BX79QANHA0HAP")
+LEASE_MS = int(LEASE.total_seconds() * 1000)
 KEY = KEYS.order_lock("order_1")
 
 
@@ -62,6 +63,35 @@ async def test_the_lock_lapses_with_the_lease_and_is_then_nobodys_to_give_back(r
         assert LEASE.total_seconds() * 1000 - 2000 < await redis.pttl(KEY) <= LEASE.total_seconds() * 1000
         await redis.set(KEY, "a colleague's, after ours lapsed")
     assert await redis.get(KEY) == b"a colleague's, after ours lapsed"
+
+
+@pytest.mark.parametrize("left_ms", [None, LEASE_MS + 1000, 10 * LEASE_MS])
+async def test_a_key_that_outlasts_a_lease_is_no_workers_lock_and_passed_by(
+    redis: Redis, left_ms: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    await redis.set(KEY, "x", px=left_ms)
+    began = time.monotonic()
+    async with RedisOrderLocks(redis, KEYS).hold("order_1") as held:
+        assert held
+    assert time.monotonic() - began < 2
+    assert await redis.get(KEY) == b"x", "it is not ours to delete"
+    (record,) = [record.msg for record in caplog.records if record.levelname == "WARNING"]
+    assert isinstance(record, dict)
+    assert (record["event"], record["lock"]) == ("redis.lock_foreign", KEY)
+
+
+async def test_a_key_of_another_type_is_no_workers_lock_either(redis: Redis) -> None:
+    await redis.rpush(KEY, "x")
+    async with RedisOrderLocks(redis, KEYS).hold("order_1") as held:
+        assert held
+    assert await redis.exists(KEY)
+
+
+@pytest.mark.parametrize("left_ms", [1000, LEASE_MS])
+async def test_a_lock_that_lapses_within_a_lease_may_be_a_workers(redis: Redis, left_ms: int) -> None:
+    await redis.set(KEY, "a colleague's", px=left_ms)
+    async with RedisOrderLocks(redis, KEYS).hold("order_1") as held:
+        assert not held
 
 
 async def test_without_redis_the_lock_is_had_at_once() -> None:

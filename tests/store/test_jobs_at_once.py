@@ -167,6 +167,32 @@ async def test_one_job_a_subject_and_one_open_incident_an_order_and_kind(conn: a
     await conn.execute(incident)
 
 
+async def test_a_cursor_that_another_session_keeps_locked_is_named_in_the_log(
+    conn: asyncpg.Connection, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing new is found meanwhile. A worker's own search keeps it for seconds."""
+    monkeypatch.setattr(cursors, "LOCKED_TOO_LONG", 0.2)
+    await cursors.start(conn, "payments", "pay_1")
+    holder = await connect()
+    transaction = holder.transaction()
+    await transaction.start()
+    assert await cursors.take(holder, "payments") == "pay_1"
+    assert await cursors.take(conn, "payments") is None
+    assert caplog.text == ""
+    await asyncio.sleep(0.3)
+    assert await cursors.take(conn, "payments") is None
+    assert "'cursor': 'payments'" in caplog.text
+    await transaction.commit()
+    caplog.clear()
+    assert await cursors.take(conn, "payments") == "pay_1"
+    holding = holder.transaction()
+    await holding.start()
+    await cursors.take(holder, "payments")
+    assert await cursors.take(conn, "payments") is None
+    assert caplog.text == "", "each wait is a wait of its own"
+    await holding.rollback()
+
+
 async def _queued(conn: asyncpg.Connection) -> JobRef:
     await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1"])
     ((_, ref),) = await jobs.queue_due(conn, at_once=10)

@@ -86,6 +86,12 @@ async def test_a_lock_that_is_not_given_up_is_an_incident_that_heals(hand: Hand,
     assert job["state"] == "scheduled"
     assert f"lock of {max(order.inventory_item_ids)}" in job["last_error"]
     assert await redis.get(held) == "execute:somebody", "nobody's lock is broken"
+    assert "no expiry" not in job["last_error"]
+    await redis.persist(held)
+    assert (
+        f"no expiry: unless Medusa is at work on the item, delete the key {held}"
+        in (await hand.run(order, JobKind.RELEASE))["last_error"]
+    )
 
     await redis.delete(held)
     assert (await hand.run(order, JobKind.RELEASE))["state"] == "done"

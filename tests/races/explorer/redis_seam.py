@@ -8,6 +8,7 @@ from redis._parsers.encoders import Encoder
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisGone
 
+from app.domain.jobs import LEASE
 from tests.races.explorer.plans import Fate, RedisState
 from tests.races.explorer.postgres_seam import Wire
 
@@ -49,6 +50,11 @@ class RedisLine:
             return False
         keys[name] = token
         return True
+
+    async def pttl(self, name: str) -> int:
+        """Milliseconds until a key lapses: those of the lease that it was taken for."""
+        self._refuse_when_down()
+        return int(LEASE.total_seconds() * 1000) if name in self.shelf.keys else -2
 
     async def evalsha(self, _sha: str, _numkeys: int, name: str, token: bytes) -> int:
         """Give a key back, if the token is the one it was taken with."""
