@@ -48,6 +48,11 @@ class Case:
     ours: Shelf = field(default_factory=Shelf)
     medusas: Shelf = field(default_factory=Shelf)
 
+    @property
+    def installation(self) -> str:
+        """Whose order it is."""
+        return next(iter(self.jobs.values())).installation
+
     def ref(self, kind: JobKind, number: int = 0) -> JobRef:
         """The message of a queued job about a payment, or about the order."""
         subject = self.order_id if kind is JobKind.RELEASE else self.payment_ids[number]

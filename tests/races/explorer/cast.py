@@ -41,6 +41,16 @@ def _message(kind: JobKind, number: int = 0, *, older: int = 0) -> Act:
     return act
 
 
+def _foreign(of: JobKind, **change: Any) -> Act:
+    """A worker that got a message which differs from that of a queued job in one field, in the queue that it names."""
+
+    async def act(seat: Seat, case: Case, letter: str) -> None:
+        message = msgspec.structs.replace(case.ref(of), **change)
+        await run_job(seat.services, message.kind, message)
+
+    return act
+
+
 async def _webhook(seat: Seat, case: Case, letter: str) -> None:
     """Stripe says that something happened; the relay hands out what became due."""
     hint = Hint(
@@ -98,6 +108,10 @@ CAST: Final[Mapping[str, Act]] = {
     "stale-void": _message(JobKind.VOID, older=1),
     "release": _message(JobKind.RELEASE),
     "stale-release": _message(JobKind.RELEASE, older=1),
+    "foreign-kind": _foreign(JobKind.VOID, kind=JobKind.RELEASE),
+    "foreign-order": _foreign(JobKind.VOID, order_id="order_of_another_shop"),
+    "foreign-shop": _foreign(JobKind.VOID, installation=f"{0:026d}"),
+    "foreign-id": _foreign(JobKind.VOID, id=f"{0:026d}"),
     "admin-capture": _admin_capture,
     "admin-cancel": _admin_cancel,
     "checkout": _checkout,

@@ -50,6 +50,7 @@ PAIRS: Final = (
         "canceled", [DOWN],
         "void+void", "void+stale-void", "void+release", "void+sweep", "void+webhook", "cancel+void", "cancel+release",
         "release+release", "release+stale-release", "release+checkout", "release+sweep", "void+admin-cancel",
+        "void+foreign-kind", "void+foreign-order", "void+foreign-shop", "release+foreign-kind", "sweep+foreign-id",
     ),
     *_setups("canceled", [LATE], "void+void", "void+sweep", "release+release", "release+checkout", "release+sweep"),
     *_setups("refunding", [DOWN], "cancel+admin-capture", "capture+admin-cancel", "admin-capture+admin-cancel"),

@@ -110,7 +110,7 @@ def _cancels(record: Record) -> Iterator[str]:
         yield f"capture left: the order is canceled, and its capture job is {waiting[0]}"
     captures = {ref.id for (kind, _), ref in record.case.jobs.items() if kind is JobKind.CAPTURE}
     for one in record.committed[canceled + 1 :]:
-        if captures & {job_id for job_id, _, _ in one.taken}:
+        if captures & {job.id for job, _ in one.taken}:
             yield f"capture taken: {one.letter} took a capture job after the cancel was committed"
     in_flight = 0
     for one in record.committed[:canceled]:
@@ -126,12 +126,14 @@ def _messages(record: Record) -> Iterator[str]:
     """Each dispatch of a job is taken once at most, and by its own message."""
     seen: set[tuple[str, int]] = set()
     for transaction in record.committed:
-        for job_id, generation, asked in transaction.taken:
-            if generation != asked:
-                yield f"stale message: {transaction.letter} took generation {generation} with a message of {asked}"
-            if (job_id, generation) in seen:
-                yield f"taken twice: generation {generation} of a job, the second time by {transaction.letter}"
-            seen.add((job_id, generation))
+        for job, asked in transaction.taken:
+            if job.generation != asked.generation:
+                yield f"stale message: {transaction.letter} claimed generation {job.generation} with {asked}"
+            elif job != asked or asked.installation != record.case.installation:
+                yield f"foreign message: {transaction.letter} claimed {job} with {asked}"
+            if (job.id, job.generation) in seen:
+                yield f"taken twice: generation {job.generation} of a job, the second time by {transaction.letter}"
+            seen.add((job.id, job.generation))
 
 
 def _stripe(record: Record) -> Iterator[str]:

@@ -69,11 +69,16 @@ def _without_fresh_read() -> AbstractContextManager[None]:
     return _instead(WiredConnection, "_lock_order", stale)
 
 
-def _without_generation() -> AbstractContextManager[None]:
-    loose = jobs._TAKE.replace("generation = $2", "$2::integer is not null")
-    assert loose != jobs._TAKE
-    learn(loose, "take_job")
-    return _instead(jobs, "_TAKE", loose)
+def _without(guard: str, instead: str) -> Callable[[], AbstractContextManager[None]]:
+    """A claim that does not compare one part of its message."""
+
+    def applied() -> AbstractContextManager[None]:
+        loose = jobs._TAKE.replace(guard, instead)
+        assert loose != jobs._TAKE
+        learn(loose, "take_job")
+        return _instead(jobs, "_TAKE", loose)
+
+    return applied
 
 
 def _without_removal() -> AbstractContextManager[None]:
@@ -102,7 +107,14 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 40),
     "payment-lock": Mutant(_without_payment_lock, _setup("open", "cancel", "admin-capture"), 40),
     "fresh-read": Mutant(_without_fresh_read, _setup("open", "cancel", "admin-capture"), 40),
-    "generation": Mutant(_without_generation, _setup("open", "cancel", "stale-capture"), 40),
+    "generation": Mutant(
+        _without("generation = $5", "$5::integer is not null"), _setup("open", "cancel", "stale-capture"), 40
+    ),
+    "kind": Mutant(_without("kind = $3", "$3::text is not null"), _setup("canceled", "void", "foreign-kind"), 40),
+    "order": Mutant(_without("order_id = $4", "$4::text is not null"), _setup("canceled", "void", "foreign-order"), 40),
+    "installation": Mutant(
+        _without("where i.id = $1", "where $1::text is not null"), _setup("canceled", "void", "foreign-shop"), 40
+    ),
     "removal": Mutant(_without_removal, _setup("open", "cancel", "capture"), 40),
     "inventory-lock": Mutant(_without_inventory_lock, _setup("canceled", "release", "checkout", redis=WAIT), 60),
     "stable-key": Mutant(_without_stable_key, _setup("doubt-not", "capture", "sweep"), 60),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from app.domain.jobs import JobRef
 from app.ports import Connection
 from app.store import cancellations, events, jobs
 from app.store.database import PostgresDatabase
@@ -45,8 +46,8 @@ class Transaction:
     name: str
     statements: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
-    taken: list[tuple[str, int, int]] = field(default_factory=list)
-    """Jobs it took: id, the row's generation, the message's."""
+    taken: list[tuple[JobRef, JobRef]] = field(default_factory=list)
+    """Jobs it claimed, as the row is and as the message says."""
 
 
 class Wire:
@@ -207,7 +208,7 @@ class WiredConnection:
     async def fetchrow(self, statement: str, *args: Any) -> Any:
         row = await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
         if row is not None and label(statement) == "take_job" and self._wire.open is not None:
-            self._wire.open.taken.append((row["id"], row["generation"], args[4]))
+            self._wire.open.taken.append((JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])))
         return row
 
     async def _lock_order(self, order_id: str) -> Any:
