@@ -18,6 +18,7 @@ import asyncpg
 
 from tests.chaos.faults import KINDS, make_plan, play
 from tests.chaos.ground import Ground
+from tests.chaos.installations import Installation
 from tests.chaos.load import Crowd
 from tests.chaos.pulse import Pulse
 from tests.chaos.records import Heard
@@ -30,51 +31,72 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120, help="how long shoppers order (default %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="of faults and shoppers (default %(default)s)")
-    parser.add_argument("--orders-per-second", type=float, default=6, help="(default %(default)s)")
+    parser.add_argument(
+        "--orders-per-second", type=float, default=6, help="of all installations together (default %(default)s)"
+    )
+    parser.add_argument("--installations", type=int, default=2, help="shops that share one Redis (default %(default)s)")
     parser.add_argument("--only", default="", metavar="WORD", help="only faults whose name has it, such as postgres")
     parser.add_argument("--logs", type=Path, help="keep the logs here (default: only when a promise broke, in /tmp)")
     given = parser.parse_args()
     if not any(given.only in kind for kind in KINDS):
         parser.error(f"--only {given.only}: no such fault among {', '.join(KINDS)}")
-    return run(given.seconds, given.seed, given.orders_per_second, given.only, given.logs)
+    if given.installations < 1:
+        parser.error(f"--installations {given.installations}: expected 1 or more")
+    return run(given.seconds, given.seed, given.orders_per_second, given.only, given.logs, given.installations)
 
 
-def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | None) -> int:
-    """One run: 0 when every promise held. Takes ``seconds``, a start of some 5 s, and a rest of at most 90 s.
+def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | None, installations: int) -> int:
+    """One run: 0 when every promise held, in every installation.
+
+    Takes ``seconds``, a start of some 10 s, and a rest of at most 90 s for each installation.
 
     A machine on which not every fault has come by then takes the time that it needs for them.
     """
     began = time.monotonic()
-    _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second")
-    with Ground() as ground, Pulse() as pulse:
-        crowd = Crowd(ground, random.Random(f"{seed} shoppers"), per_second)
+    _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second, {installations} installation(s)")
+    broken = 0
+    with Ground(installations) as ground, Pulse() as pulse:
+        crowds = [
+            Crowd(one, random.Random(f"{seed} shoppers {one.number}"), per_second / installations)
+            for one in ground.installations
+        ]
         plan = make_plan(random.Random(f"{seed} faults"), seconds, only)
         over = threading.Event()
-        with ThreadPoolExecutor(1) as thread:
-            shopping = thread.submit(lambda: asyncio.run(crowd.shop(over)))
+        with ThreadPoolExecutor(installations) as threads:
+            shopping = [threads.submit(_shop, crowd, over) for crowd in crowds]
             try:
                 faults = play(ground, plan, time.monotonic() + seconds, _tell)
             finally:
                 over.set()
             _tell("all is well again; shoppers finish, jobs come to rest")
-            shopping.result()
-        heard = Heard(crowd.attempts, faults, list(crowd.placed), crowd.gave_up, ground.deserters, pulse.stalls)
-        verdict, requests = asyncio.run(_judge(ground, heard))
-        verdict.broken += nothing_tried(heard, verdict.orders, requests)
-        sys.stdout.write(write_report(crowd, heard, verdict, requests, ground.logs) + "\n")
-        if verdict.broken or logs:
+            for one in shopping:
+                one.result()
+        for installation, crowd in zip(ground.installations, crowds, strict=True):
+            own = [words for words in ground.deserters if words.split()[0] in installation.processes]
+            heard = Heard(crowd.attempts, faults, list(crowd.placed), crowd.gave_up, own, pulse.stalls)
+            verdict, requests = asyncio.run(_judge(installation, heard))
+            verdict.broken += nothing_tried(heard, verdict.orders, requests)
+            own_logs = [ground.logs / f"{name}.log" for name in installation.processes]
+            report = write_report(crowd, heard, verdict, requests, own_logs)
+            sys.stdout.write(f"\n=== installation {installation.number} of {installations}\n{report}\n")
+            broken += len(verdict.broken)
+        if broken or logs:
             kept = logs or Path(tempfile.mkdtemp(prefix=f"chaos-seed-{seed}-"))
             ground.keep_logs(kept)
             sys.stdout.write(f"logs: {kept}\n")
     sys.stdout.write(f"seed {seed}, {time.monotonic() - began:.0f} s in all\n")
     sys.stdout.flush()
-    return 1 if verdict.broken else 0
+    return 1 if broken else 0
 
 
-async def _judge(ground: Ground, heard: Heard) -> tuple[Verdict, list[dict[str, Any]]]:
-    conn = await asyncpg.connect(ground.dsn)
+def _shop(crowd: Crowd, over: threading.Event) -> None:
+    asyncio.run(crowd.shop(over))
+
+
+async def _judge(installation: Installation, heard: Heard) -> tuple[Verdict, list[dict[str, Any]]]:
+    conn = await asyncpg.connect(installation.dsn)
     try:
-        return await judge(conn, ground.sandbox, heard), await ground.sandbox.requests()
+        return await judge(conn, installation.sandbox, heard), await installation.sandbox.requests()
     finally:
         await conn.close()
 

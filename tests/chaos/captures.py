@@ -41,8 +41,8 @@ def _without_faults(order: OrderRow, captured_at: float, heard: Heard) -> float:
 
 
 def _weighty(heard: Heard) -> Iterator[Fault]:
-    """No capture waits for the API."""
-    return (fault for fault in heard.faults if not fault.is_of("API"))
+    """No capture waits for the API, nor for messages that are about something else."""
+    return (fault for fault in heard.faults if not fault.is_of("API", "astray"))
 
 
 def last_capture_after(fault: Fault, orders: Iterable[OrderRow]) -> tuple[int, float]:

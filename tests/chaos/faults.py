@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from tests.chaos.ground import API, WORKERS, Ground
+from tests.chaos.astray import deliver_astray
+from tests.chaos.ground import Ground
 from tests.chaos.records import Fault
 
 _AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payment_intents.retrieve")
@@ -20,6 +23,20 @@ MET_WITHIN: Final = 30.0
 """Seconds that a fault at Stripe waits for a request to meet it."""
 
 Doing = Callable[[Ground], AbstractContextManager[None]]
+Named = Callable[[Ground], Sequence[str]]
+"""Which processes a fault is about."""
+
+
+def _all_workers(ground: Ground) -> Sequence[str]:
+    return ground.workers
+
+
+def _a_worker_each(ground: Ground) -> Sequence[str]:
+    return [installation.workers[0] for installation in ground.installations]
+
+
+def _all_apis(ground: Ground) -> Sequence[str]:
+    return ground.apis
 
 
 @dataclass(frozen=True)
@@ -32,17 +49,17 @@ class Step:
 
 
 @contextmanager
-def _killed(ground: Ground, names: Sequence[str]) -> Iterator[None]:
-    ground.kill(*names)
+def _killed(ground: Ground, which: Named) -> Iterator[None]:
+    ground.kill(*which(ground))
     yield
-    ground.start(*names)
+    ground.start(*which(ground))
 
 
 @contextmanager
 def _serving_process_killed(ground: Ground) -> Iterator[None]:
-    ground.kill_serving_process()
+    ground.kill_serving_processes()
     yield
-    ground.restore_api()
+    ground.restore_apis()
 
 
 @contextmanager
@@ -78,8 +95,8 @@ def _valkey_flushed(ground: Ground) -> Iterator[None]:
 def _workers_start_without_valkey(ground: Ground) -> Iterator[None]:
     """The whole fleet comes back while Redis is still away."""
     ground.valkey.kill()
-    ground.kill(*WORKERS)
-    ground.start(*WORKERS)
+    ground.kill(*ground.workers)
+    ground.start(*ground.workers)
     yield
     ground.valkey.restart()
 
@@ -102,10 +119,10 @@ def _workers_killed_in_mid_call(ground: Ground) -> Iterator[None]:
     """Their calls to Stripe go through, and nobody is left to record it."""
     _arm(ground, "delay", seconds=1.5)
     _await_met(ground)
-    ground.kill(*WORKERS)
-    asyncio.run(ground.sandbox.clear_faults())
+    ground.kill(*ground.workers)
+    _disarm(ground)
     yield
-    ground.start(*WORKERS)
+    ground.start(*ground.workers)
 
 
 @contextmanager
@@ -114,48 +131,71 @@ def _postgres_killed_in_mid_call(ground: Ground) -> Iterator[None]:
     _arm(ground, "delay", seconds=1.5)
     _await_met(ground)
     ground.postgres.kill()
-    asyncio.run(ground.sandbox.clear_faults())
+    _disarm(ground)
     yield
     ground.postgres.restart()
 
 
 @contextmanager
 def _stripe(ground: Ground, action: str, **more: Any) -> Iterator[None]:
-    """Lasts until at least one request has met it."""
+    """Lasts until at least one request of each installation has met it."""
     _arm(ground, action, **more)
     yield
     _await_met(ground)
-    asyncio.run(ground.sandbox.clear_faults())
+    _disarm(ground)
 
 
 def _arm(ground: Ground, action: str, **more: Any) -> None:
     async def arm() -> None:
-        sandbox = ground.sandbox
-        for op in _AT_STRIPE:
-            await sandbox.fault(op, action, times=None, **more)
+        for installation in ground.installations:
+            for op in _AT_STRIPE:
+                await installation.sandbox.fault(op, action, times=None, **more)
 
     ground.armed_at = time.time()
     asyncio.run(arm())
 
 
+def _disarm(ground: Ground) -> None:
+    async def disarm() -> None:
+        for installation in ground.installations:
+            await installation.sandbox.clear_faults()
+
+    asyncio.run(disarm())
+
+
 def _await_met(ground: Ground) -> None:
     until = time.monotonic() + MET_WITHIN
-    while time.monotonic() < until:
-        requests = asyncio.run(ground.sandbox.requests())
-        if any(request["fault"] and request["at"] >= ground.armed_at for request in requests):
-            return
-        time.sleep(0.1)
+    for installation in ground.installations:
+        while time.monotonic() < until:
+            requests = asyncio.run(installation.sandbox.requests())
+            if any(request["fault"] and request["at"] >= ground.armed_at for request in requests):
+                break
+            time.sleep(0.1)
+
+
+@contextmanager
+def _messages_astray(ground: Ground) -> Iterator[None]:
+    """What waits in any queue comes out of every other one too, of every installation."""
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        straying = thread.submit(deliver_astray, ground.valkey.url(0), over)
+        try:
+            yield
+        finally:
+            over.set()
+        straying.result()
 
 
 KINDS: Final[Mapping[str, Doing]] = {
-    "worker killed": partial(_killed, names=WORKERS[:1]),
-    "all workers killed": partial(_killed, names=WORKERS),
-    "API killed": partial(_killed, names=(API,)),
+    "worker killed": partial(_killed, which=_a_worker_each),
+    "all workers killed": partial(_killed, which=_all_workers),
+    "API killed": partial(_killed, which=_all_apis),
     "API killed, its serving process alone": _serving_process_killed,
     "valkey killed": _valkey_killed,
     "valkey flushed": _valkey_flushed,
     "valkey stopped": _valkey_stopped,
     "valkey restarted": _valkey_restarted,
+    "messages astray": _messages_astray,
     "workers start without valkey": _workers_start_without_valkey,
     "postgres restarted": _postgres_restarted,
     "postgres killed": _postgres_killed,

@@ -1,62 +1,40 @@
-"""The processes: Postgres, Valkey, the Stripe sandbox, one API, two workers. All keep their ports over restarts."""
+"""The processes: Postgres, Valkey, the Stripe sandbox, and an API and two workers for each installation. All keep their
+ports over restarts."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-import asyncpg
 import httpx
 import redis
 
-from app.embedded.hasten import hasten_captures
 from app.embedded.postgres import Postgres
-from app.embedded.processes import HOST, Held, await_ready, end, free_port, scratch, spawn
-from app.embedded.shop import create_publishable_key, create_tables
-from app.embedded.stripe_sandbox.client import Sandbox
+from app.embedded.processes import HOST, Held, await_ready, end, scratch, spawn
 from app.embedded.valkey import Valkey
-from app.settings import LEAST_CAPTURE_DELAY
-from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
-from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
-
-API: Final = "serve"
-WORKERS: Final = ("worker-1", "worker-2")
-CHOICES: Final = {
-    "GRACE_PERIOD_SECONDS": str(GRACE_SECONDS),
-    "VOID_WAIT_SECONDS": "1",
-    "RATE_LIMIT_PER_ORDER": "0",
-    "RATE_LIMIT_PER_ADDRESS": "0",
-}
+from tests.chaos.installations import Installation
 
 
 class Ground:
     """Starts, kills and restarts everything. Use it from the main thread alone: children die with their thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, installations: int) -> None:
+        self._number = installations
+        self.installations: list[Installation] = []
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._meant_to_run: set[str] = set()
         self._scratch: Held | None = None
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
-        self._environment: dict[str, str] = {}
-        self._port = free_port()
-        self.secret = secrets.token_urlsafe(32)
-        self.stripe_key = f"sk_test_{secrets.token_hex(12)}"
-        self.stripe = ""
-        self.publishable_key = ""
         self.armed_at = 0.0
         """When Stripe was last told to fail."""
         self.deserters: list[str] = []
@@ -76,14 +54,14 @@ class Ground:
         self.stop()
 
     @property
-    def api(self) -> str:
-        """Where the API listens, or will again."""
-        return f"http://{HOST}:{self._port}"
+    def apis(self) -> list[str]:
+        """Every installation's API process."""
+        return [installation.serve for installation in self.installations]
 
     @property
-    def dsn(self) -> str:
-        """The shop's database."""
-        return self.postgres.dsn("shop")
+    def workers(self) -> list[str]:
+        """Every installation's workers."""
+        return [name for installation in self.installations for name in installation.workers]
 
     @property
     def postgres(self) -> Postgres:
@@ -93,14 +71,9 @@ class Ground:
 
     @property
     def valkey(self) -> Valkey:
-        """The sidecar's and Medusa's Redis."""
+        """The Redis of all sidecars and Medusas."""
         assert self._valkey is not None
         return self._valkey
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """The shop's Stripe account. One per event loop."""
-        return Sandbox(self.stripe, self.stripe_key)
 
     @property
     def logs(self) -> Path:
@@ -127,25 +100,28 @@ class Ground:
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait(10)
 
-    def kill_serving_process(self) -> None:
-        """SIGKILL the child that granian serves from, and leave granian to make of it what it does."""
-        self._notice(API)
-        self._meant_to_run.discard(API)
-        found = subprocess.run(
-            ["pgrep", "-P", str(self._children[API].pid)], capture_output=True, text=True, check=False
-        )
-        for pid in map(int, found.stdout.split()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def kill_serving_processes(self) -> None:
+        """SIGKILL the children that granian serves from, and leave granian to make of it what it does."""
+        for name in self.apis:
+            self._notice(name)
+            self._meant_to_run.discard(name)
+            found = subprocess.run(
+                ["pgrep", "-P", str(self._children[name].pid)], capture_output=True, text=True, check=False
+            )
+            for pid in map(int, found.stdout.split()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    def restore_api(self) -> None:
-        """Start the API again if it ended, as a process manager would; return once it answers."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._children[API].wait(2)
-            self.start(API)
-            return
-        self._meant_to_run.add(API)
-        await_ready(self._children[API], self._api_answers, name=API, log=self.logs / f"{API}.log")
+    def restore_apis(self) -> None:
+        """Start the APIs again that ended, as a process manager would; return once they answer."""
+        for name in self.apis:
+            try:
+                self._children[name].wait(2)
+            except subprocess.TimeoutExpired:
+                self._meant_to_run.add(name)
+                await_ready(self._children[name], self._readiness(name), name=name, log=self.logs / f"{name}.log")
+            else:
+                self.start(name)
 
     def revive_deserters(self) -> None:
         """What ended by itself is noted, and started again as a process manager would."""
@@ -190,33 +166,28 @@ class Ground:
         log = self.logs / "stripe.log"
         self._children["stripe"] = spawn(argv, account=None, log=log, on_our_death=signal.SIGTERM)
         await_ready(self._children["stripe"], port_file.exists, name="the Stripe sandbox", log=log)
-        self.stripe = f"http://{HOST}:{port_file.read_text()}"
-        self.publishable_key = asyncio.run(self._furnish())
-        self._environment = {
-            "DATABASE_URL": self.postgres.dsn("shop", user="grace", password=self.secret),
-            "REDIS_URL": self.valkey.url(0),
-            "MEDUSA_REDIS_URL": self.valkey.url(1),
-            "MEDUSA_LOCKING": "redis",
-            "STRIPE_API_KEY": self.stripe_key,
-            "STRIPE_API_BASE": self.stripe,
-            "MODIFICATION_TOKEN_SECRET": self.secret,
-            **CHOICES,
-        }
-        self.start(API, *WORKERS)
+        stripe = f"http://{HOST}:{port_file.read_text()}"
+        for number in range(1, self._number + 1):
+            installation = Installation(number, self.postgres, self.valkey, stripe)
+            installation.furnish()
+            self.installations.append(installation)
+        self.start(*self.apis, *self.workers)
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
-        verb = [API, "--host", HOST, "--port", str(self._port)] if name == API else ["worker"]
+        own = self._of(name)
+        verb = ["serve", "--host", HOST, "--port", str(own.port)] if name == own.serve else ["worker"]
         return spawn(
             [sys.executable, "-m", "app.cli", *verb],
             account=None,
             log=self.logs / f"{name}.log",
             on_our_death=signal.SIGKILL,
-            settings=self._environment,
+            settings=own.settings,
         )
 
     def _readiness(self, name: str) -> Callable[[], bool]:
-        if name == API:
-            return self._api_answers
+        own = self._of(name)
+        if name == own.serve:
+            return lambda: _answers(own.api)
         log = self.logs / f"{name}.log"
         before = _count_ready(log)
         return lambda: _count_ready(log) > before
@@ -229,29 +200,17 @@ class Ground:
         self.deserters.append(f"{name} ended by itself with code {code} at {time.time():.1f}")
         return True
 
-    def _api_answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.api}/health/ready", timeout=1, trust_env=False).is_success
-        except httpx.HTTPError:
-            time.sleep(0.05)
-            return False
+    def _of(self, name: str) -> Installation:
+        (own,) = [one for one in self.installations if name in one.processes]
+        return own
 
-    async def _furnish(self) -> str:
-        admin = await asyncpg.connect(self.postgres.dsn())
-        await admin.execute("create database shop")
-        await admin.close()
-        conn = await asyncpg.connect(self.dsn)
-        try:
-            await create_tables(conn)
-            key = await create_publishable_key(conn)
-        finally:
-            await conn.close()
-        await migrate(self.dsn, FUNCTIONS)
-        conn = await asyncpg.connect(self.dsn)
-        await hasten_captures(conn, timedelta(seconds=float(LEAST_CAPTURE_DELAY) - DELAY_SECONDS))
-        await conn.close()
-        await grant_role(self.dsn, "grace", password=self.secret)
-        return key
+
+def _answers(api: str) -> bool:
+    try:
+        return httpx.get(f"{api}/health/ready", timeout=1, trust_env=False).is_success
+    except httpx.HTTPError:
+        time.sleep(0.05)
+        return False
 
 
 def _count_ready(log: Path) -> int:

@@ -17,7 +17,7 @@ import httpx
 from app.domain.money import to_minor_units
 from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
 from app.http.tokens import mint
-from tests.chaos.ground import Ground
+from tests.chaos.installations import Installation
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS, Attempt, Plan
 from tests.chaos.watch import LockWatch
 
@@ -41,8 +41,8 @@ _SHARES: Final = {Plan.KEEP: 35, Plan.CANCEL: 30, Plan.DOUBLE: 15, Plan.LATE: 20
 class Crowd:
     """Places orders at a rate and plays their shoppers. Runs on a loop of its own, in a thread of its own."""
 
-    def __init__(self, ground: Ground, rng: random.Random, per_second: float) -> None:
-        self._ground = ground
+    def __init__(self, installation: Installation, rng: random.Random, per_second: float) -> None:
+        self._installation = installation
         self._rng = rng
         self._pause = 1 / per_second
         self._stock: list[str] = []
@@ -55,17 +55,17 @@ class Crowd:
         """Shoppers who were not let in, because the machine could not serve those who were."""
         self._at_checkout = 0
         self._at_the_button = 0
-        self.locks = LockWatch(ground.valkey.url(1))
+        self.locks = LockWatch(installation.valkey.url(1))
 
     async def shop(self, over: threading.Event) -> None:
         """Place orders until it is over, and return when the last shopper has an answer."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        sandbox = self._ground.sandbox
+        sandbox = self._installation.sandbox
         watching = asyncio.create_task(self.locks.look_for_ever())
         async with (
-            asyncpg.create_pool(self._ground.dsn, min_size=0, max_size=8, timeout=5) as self._pool,
+            asyncpg.create_pool(self._installation.dsn, min_size=0, max_size=8, timeout=5) as self._pool,
             httpx.AsyncClient(
-                base_url=self._ground.api, limits=limits, timeout=ANSWER_SECONDS, trust_env=False
+                base_url=self._installation.api, limits=limits, timeout=ANSWER_SECONDS, trust_env=False
             ) as self._http,
             asyncio.TaskGroup() as shoppers,
         ):
@@ -139,8 +139,8 @@ class Crowd:
 
     async def _ask(self, order_id: str, plan: Plan) -> Attempt:
         headers = {
-            "x-publishable-api-key": self._ground.publishable_key,
-            "x-modification-token": mint(order_id, self._ground.secret, valid_for=timedelta(hours=1)),
+            "x-publishable-api-key": self._installation.publishable_key,
+            "x-modification-token": mint(order_id, self._installation.secret, valid_for=timedelta(hours=1)),
         }
         attempt = Attempt(order_id, plan, time.time(), 0)
         self._at_the_button += 1

@@ -19,7 +19,7 @@ Requests = Sequence[Mapping[str, Any]]
 _SURPRISES: Final = ("job.crashed", "relay.step_failed", "request.failed", "Task exception was never retrieved")
 
 
-def write_report(crowd: Crowd, heard: Heard, verdict: Verdict, requests: Requests, logs: Path) -> str:
+def write_report(crowd: Crowd, heard: Heard, verdict: Verdict, requests: Requests, logs: Sequence[Path]) -> str:
     """The report, with every broken promise at its end."""
     orders, attempts = verdict.orders.values(), heard.attempts
     lines = [f"orders: {len(verdict.orders)} ({_counted(crowd.placed.values())})"]
@@ -104,9 +104,9 @@ def _spread(values: Sequence[float]) -> str:
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def _surprises(logs: Path) -> str:
+def _surprises(logs: Sequence[Path]) -> str:
     found: Counter[str] = Counter()
-    for log in sorted(logs.glob("*.log")):
+    for log in logs:
         text = log.read_text(errors="replace")
         for what in _SURPRISES:
             found[f"{what} ({log.stem})"] += text.count(what)
