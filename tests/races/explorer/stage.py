@@ -156,8 +156,8 @@ class Stage:
             if movable is None:
                 await self._untie()
                 continue
-            while actor.may_move:
-                await self._move(actor, None)
+            while movable.may_move:
+                await self._move(movable, None)
         for actor in self._actors.values():
             await actor.ended()
         return self.played
