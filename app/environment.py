@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from app import database_address, redis_address
 from app.database_address import AddressError, DatabaseAddress, read_database_address
-from app.http_address import check_http_address
+from app.http_address import browser_origin, check_http_address
 from app.origins import AllowedOrigins
 from app.redis_address import read_redis_address
 
@@ -72,6 +72,12 @@ class Environment:
         except AddressError as error:
             self._refuse_address(name, error)
         return value
+
+    def origin(self, name: str) -> str | None:
+        """A web origin, spelled as browsers do: host in lower case, no default port, no slash at its end."""
+        before = len(self.problems)
+        value = self.http(name, only_host=True)
+        return None if value is None or len(self.problems) > before else browser_origin(value)
 
     def _url(
         self, name: str, schemes: tuple[str, ...], *, need: str | None = None, bare_path: bool = False

@@ -29,3 +29,9 @@ def check_http_address(value: str, *, only_host: bool = False, path_only: bool =
         raise AddressError("has a user, a password or options: expected no more than https://host:port")
     if only_host and url.path not in {"", "/"}:
         raise AddressError("has a path: expected no more than https://host:port, as paths are appended to it")
+
+
+def browser_origin(value: str) -> str:
+    """The origin of an address that ``check_http_address`` has passed, as a browser's ``Origin`` header spells it."""
+    url = httpx.URL(value)
+    return f"{url.scheme}://{url.netloc.decode('ascii').lower()}"

@@ -29,6 +29,7 @@ from app.http.metrics import request_meter
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.guesses import SignInLimits
 from app.http.operator.known import KnownAdmins
+from app.http.operator.origin import PageOrigin
 from app.http.operator.plugin import OperatorPlugin
 from app.http.operator.session import Sessions
 from app.http.tokens import TokenVerifier
@@ -192,6 +193,7 @@ async def _operator_desk(
         yield None
         return
     admins = MedusaAdmins.open(settings.medusa_backend_url)
+    addresses = ClientAddresses(settings.trusted_proxies)
     try:
         yield OperatorDesk(
             backoffice=bridge,
@@ -199,7 +201,8 @@ async def _operator_desk(
             known=KnownAdmins(admins),
             sessions=Sessions(settings.operator_session_secrets),
             guesses=SignInLimits(runtime.limits),
-            addresses=ClientAddresses(settings.trusted_proxies),
+            addresses=addresses,
+            origin=PageOrigin(public_url=settings.public_url, addresses=addresses),
             test_money="_test_" in (settings.stripe_api_key or ""),
         )
     finally:

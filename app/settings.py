@@ -106,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_cors: str
     admin_cors: str
     operator_session_secrets: tuple[str, ...]
+    public_url: str | None
     policy: Policy
     rate_limit_per_order: int
     rate_limit_per_address: int
@@ -196,6 +197,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         store_cors=environment.origins("STORE_CORS"),
         admin_cors=environment.origins("ADMIN_CORS"),
         operator_session_secrets=secrets.operator_session_secrets,
+        public_url=environment.origin("PUBLIC_URL"),
         policy=policy,
         rate_limit_per_order=environment.count("RATE_LIMIT_PER_ORDER", 120, least=0, most=1_000_000),
         rate_limit_per_address=environment.count("RATE_LIMIT_PER_ADDRESS", 240, least=0, most=1_000_000),

@@ -73,7 +73,15 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.operator.known:_MANY": (500, 2000),
     "app.http.operator.session:_NONCE_BYTES": (12, 32),
     "app.http.operator.session:_LONGEST": (2 * KIB, 8 * KIB),
-    "app.http.operator.sign_in:ATTEMPTS_A_MINUTE": (5, 10),
+    "app.http.operator.guesses:ATTEMPTS_A_MINUTE": (10, 10),  # the README's
+    "app.http.operator.guesses:UNPACED_A_MINUTE": (20, 20),
+    "app.http.operator.guesses:PACE": (4, 4),
+    "app.http.operator.guesses:PACED_AT_ONCE": (4, 4),
+    "app.http.operator.guesses:_WINDOW": (60, 60),
+    "app.http.operator.guesses:_MAX_KEYS": (10_000, 100_000),
+    "app.http.operator.sign_in:LONGEST_EMAIL": (200, 320),
+    "app.http.operator.sign_in:LONGEST_PASSWORD": (128, 1000),
+    "app.gateways.redis_limits:_MAX_LOGGED": (1000, 100_000),
     "app.http.stripe_webhook:LARGEST_EVENT": (128 * KIB, 512 * KIB),
     "app.http.stripe_webhook:EVENTS_PER_ADDRESS": (2000, 5000),
     "app.http.tokens:LEEWAY": (5, 15),
@@ -124,7 +132,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.usecases.operator_sessions:LIFETIME": (8 * HOUR, 8 * HOUR),
     "app.usecases.operator_sessions:IDLE_TIMEOUT": (30 * MINUTE, 30 * MINUTE),
     "app.usecases.operator_sessions:CHECK_INTERVAL": (5, 2 * MINUTE),
-    "app.usecases.operator_sessions:KEPT": (12 * HOUR, 60 * DAY),
+    "app.usecases.operator_sessions:KEPT": (30 * DAY, 31 * DAY),
     "app.usecases.release_stock:_STOCK_PATIENCE": (5, 5),  # Medusa's own
     "app.usecases.release_stock:_MORE_TO_RELEASE": (0.5, 2),
     "app.usecases.run_job:_AFTER_A_COLLEAGUE": (0.1, 0.5),
@@ -200,6 +208,12 @@ LESS_THAN: Final = [
     ("app.domain.examination:HOLD_LASTS", "app.doctor:LOOK_BACK", 0, "every hold that may stand is asked about"),
     ("app.usecases.crowds:FEW", "app.store.database:_CROWD", 0, ""),
     ("app.server:CONNECTIONS", "app.server:_DESCRIPTORS", 500, ""),
+    (
+        "app.http.operator.guesses:ATTEMPTS_A_MINUTE",
+        "app.http.operator.guesses:UNPACED_A_MINUTE",
+        1,
+        "one address slows no owner",
+    ),
 ]
 
 

@@ -110,6 +110,7 @@ BAD = {
     "MEDUSA_REDIS_URL": (["cache:6379"], "begins with redis:// or rediss:// or unix://"),
     "STRIPE_API_BASE": (["api.stripe.com", "ftp://api.stripe.com"], "begins with http:// or https://"),
     "MEDUSA_BACKEND_URL": (["localhost:9000"], "begins with http:// or https://"),
+    "PUBLIC_URL": (["shop.example", "ftp://shop.example", "//shop.example"], "begins with http:// or https://"),
     "MEDUSA_LOCKING": (["Redis", "none"], "expected one of redis, postgres, memory"),
     "MEDUSA_EVENTS": (["on", "1"], "expected one of redis, off"),
     "LATE_MONEY": (["ignore"], "expected one of alert, refund"),
@@ -141,6 +142,8 @@ BAD_BY_ITSELF = [
         ("STRIPE_API_BASE", ["https://", "http://:80", "http://stripe:99999", "http://stripe:0"], " "),
         ("STRIPE_API_BASE", ["https://api.stripe.com/v1", "https://proxy/stripe"], "no more than https://host:port"),
         ("STRIPE_API_BASE", ["https://a:hunter2@stripe", "https://stripe?a=b"], "no more than https://host:port"),
+        ("PUBLIC_URL", ["https://shop.example/grace", "https://shop.example/?a"], "no more than https://host:port"),
+        ("PUBLIC_URL", ["https://me:hunter2@shop.example", "https://", "https://shop.example:0", "https://a b"], " "),
         ("MEDUSA_BACKEND_URL", ["http://", "http://medusa:9000?x=hunter2", "http://m:hunter2@medusa"], " "),
         ("MEDUSA_SECRET_API_KEY", ["pk_hunter2", "hunter2", "sk_"], "begins with sk_"),
         ("MODIFICATION_TOKEN_SECRET", ["a" * 16, "ab" * 20, "supersecret" * 3, "changemechangeme"], "can be guessed"),
@@ -485,3 +488,20 @@ def test_the_operators_page_needs_medusas_address() -> None:
     both = {**SERVE, **page, "MEDUSA_BACKEND_URL": "http://medusa:9000"}
     assert read_settings(both, Role.SERVE).operator_session_secrets == (SECRET * 2,)
     assert read_settings({**WORKER, **page}, Role.WORKER).medusa_backend_url is None, "workers show no page"
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        (None, None),
+        ("https://shop.example", "https://shop.example"),
+        ("https://Shop.Example:443/", "https://shop.example"),
+        ("http://shop.example:80", "http://shop.example"),
+        ("https://shop.example:8443", "https://shop.example:8443"),
+        ("https://sh\u00f6p.example", "https://xn--shp-tna.example"),
+        ("http://[2001:DB8::1]:9100", "http://[2001:db8::1]:9100"),
+    ],
+)
+def test_the_public_url_is_spelled_as_browsers_spell_origins(value: str | None, origin: str | None) -> None:
+    environ = SERVE if value is None else {**SERVE, "PUBLIC_URL": value}
+    assert read_settings(environ, Role.SERVE).public_url == origin

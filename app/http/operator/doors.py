@@ -99,7 +99,7 @@ async def confirm_operator(desk: OperatorDesk, services: Services, session: Sess
 
 async def check_form(request: AnyRequest, desk: OperatorDesk, session: Session) -> dict[str, str]:
     """The form's fields. Raises ``Forged`` unless it was sent by a page of this session."""
-    check_origin(request)
+    check_origin(request, desk)
     fields = await read_form(request)
     if not desk.sessions.is_form_token(session, fields.get("csrf", "")):
         raise Forged
@@ -138,18 +138,15 @@ def own_page(path: str) -> str | None:
     return None if set(segment) & set("%/\\") or not segment.strip(".") else path
 
 
-def check_origin(request: AnyRequest, *, required: bool = False) -> None:
+def check_origin(request: AnyRequest, desk: OperatorDesk, *, required: bool = False) -> None:
     """Raise ``Forged`` when another site's page has sent the form. A client that tells neither is let through to the
     form's own token, or refused where there is none (``required``)."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        if site != "same-origin":
-            raise Forged
-        return
-    origin = request.headers.get("origin")
-    if origin is None and required:
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None and site != "same-origin":
         raise Forged
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+    if origin is not None and not desk.origin.is_own(request, origin):
+        raise Forged
+    if site is None and origin is None and required:
         raise Forged
 
 
@@ -186,15 +183,8 @@ def _cookie(request: AnyRequest, desk: OperatorDesk, value: str, *, max_age: int
         max_age=max_age,
         httponly=True,
         samesite="strict",
-        secure=_came_by_https(request, desk),
+        secure=desk.origin.is_https(request),
     )
-
-
-def _came_by_https(request: AnyRequest, desk: OperatorDesk) -> bool:
-    if request.scope["scheme"] == "https":
-        return True
-    told = request.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
-    return told == "https" and desk.addresses.trusts(request.client.host if request.client else None)
 
 
 def client_address(request: AnyRequest, desk: OperatorDesk) -> str | None:

@@ -74,7 +74,7 @@ async def sign_in(
     request: Request[Any, Any, Any], operator_desk: NamedDependency[OperatorDesk], services: NamedDependency[Services]
 ) -> Response[Any]:
     """Ask Medusa, and begin a session."""
-    check_origin(request, required=True)
+    check_origin(request, operator_desk, required=True)
     fields = await read_form(request)
     attempt = Attempt(
         email=fields.get("email", "").strip(),
