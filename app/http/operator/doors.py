@@ -135,7 +135,8 @@ def own_page(path: str) -> str | None:
     if match is None:
         return None
     segment = unquote(match["segment"] or "x")
-    return None if set(segment) & set("%/\\") or not segment.strip(".") else path
+    leads_elsewhere = not segment.strip(".") or not segment.isprintable() or set(segment) & set("%/\\")
+    return None if leads_elsewhere else path
 
 
 def check_origin(request: AnyRequest, desk: OperatorDesk, *, required: bool = False) -> None:

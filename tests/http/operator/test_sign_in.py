@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.embedded.stripe_sandbox.client import Sandbox
+from app.http.operator.doors import own_page
 from app.http.operator.session import Sessions
 from app.ports import Admin
 from tests.http.operator.ground import EMAIL, PASSWORD, SAME_ORIGIN, SESSION_SECRET, Browser, FakeMedusa, late_money
@@ -82,9 +85,59 @@ async def test_attempts_are_counted(stranger: Browser) -> None:
 
 
 async def test_nobody_is_sent_elsewhere_after_the_sign_in(stranger: Browser) -> None:
-    for next_ in ("https://evil.test", "//evil.test", "/grace//evil.test", "/admin", "/grace/../x"):
+    for next_ in ("https://evil.test", "/grace//evil.test", "/grace/%2e%2e/admin"):
         answer = await stranger.post("/grace/sign-in", {"email": EMAIL, "password": PASSWORD, "next": next_})
         assert answer.headers["location"] == "/grace"
+
+
+OURS = [
+    "/grace",
+    "/grace?show=closed&sort=lapse",
+    "/grace/orders",
+    "/grace/orders/order_1",
+    "/grace/orders/a%20b?said=x",
+]
+NOT_OURS = [
+    "https://evil.test",
+    "//evil.test",
+    "///evil.test",
+    "/\\evil.test",
+    "/grace//evil.test",
+    "/admin",
+    "/graceful",
+    "/grace/../x",
+    "/grace/%2e%2e/x",
+    "/grace/%2E%2E",
+    "/grace/.%2e/x",
+    "/grace/orders/..",
+    "/grace/orders/%2e%2e",
+    "/grace/orders/.%2E",
+    "/grace/orders/..%2f..%2fadmin",
+    "/grace/orders/%2e%2e%5cadmin",
+    "/grace/orders/%252e%252e%252fadmin",
+    "/grace/orders/%00",
+    "/grace/orders/%0d%0ax",
+    "/grace/orders/order_1/../../../admin",
+    "/grace/sign-out",
+    "/grace/incidents/1/refund",
+    "/grace?next=//evil.test",
+    "/grace#//evil.test",
+    "/grace\n",
+    " /grace",
+    "javascript:alert(1)",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", NOT_OURS)
+def test_what_is_no_page_of_ours(path: str) -> None:
+    """However often a browser or a proxy decodes it."""
+    assert own_page(path) is None
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_pages_of_ours(path: str) -> None:
+    assert own_page(path) == path
 
 
 async def test_signing_out(ada: Browser) -> None:
