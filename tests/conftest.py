@@ -24,6 +24,8 @@ from tests.world import ROLE, ROLE_PASSWORD, Api, Shop, serving, settings_for
 
 __all__ = ["no_leftovers", "pytest_collection_modifyitems", "pytest_runtest_call"]
 
+pytest.register_assert_rewrite("tests.http.helpers")  # here, before any module of the suite imports it
+
 configure_logs("INFO")
 
 _numbers = itertools.count(1)

@@ -13,8 +13,6 @@ from app.settings import Settings
 from tests.hostile.ground import HOOK_SECRET, Served, assert_tells_nothing, served
 from tests.world import Shop, settings_for
 
-pytest.register_assert_rewrite("tests.http.helpers")
-
 
 @pytest.fixture
 def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:

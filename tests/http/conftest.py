@@ -12,8 +12,6 @@ from app.settings import Settings
 from tests.leftovers import connected
 from tests.world import settings_for
 
-pytest.register_assert_rewrite("tests.http.helpers")
-
 
 @pytest.fixture
 def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
