@@ -14,10 +14,12 @@ over as (
     set closed_at = coalesce(i.closed_at, now()), settled = false
     from ended as e
     where i.order_id = e.order_id and i.kind = $7 and (i.closed_at is null or i.settled)
-        and not exists (
-            select from grace.jobs as o
-            where o.order_id = e.order_id and o.kind = e.kind and o.id <> e.id and o.failures > 0
-        )
+        and (
+            select o.id
+            from grace.jobs as o
+            where o.order_id = e.order_id and (o.kind = e.kind) is true and o.id <> e.id and o.failures > 0
+            limit 1
+        ) is null
     returning i.order_id, i.kind, i.closed_by
 ),
 told as (

@@ -5,7 +5,7 @@ select i.id, i.order_id, i.kind, i.detail, i.opened_at, i.closed_at, i.closed_by
     exists (
         select
         from grace.jobs as r
-        where r.order_id = i.order_id and r.kind = 'refund' and r.state in ('scheduled', 'queued', 'running')
+        where r.order_id = i.order_id and (r.kind = 'refund' and r.state in ('scheduled', 'queued', 'running')) is true
     ) as refund_on_its_way
 from grace.incidents as i
 left join lateral (

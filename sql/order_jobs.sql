@@ -2,5 +2,5 @@
 select (select i.id from grace.installation as i) as installation, coalesce(ulid, '') as id, kind, order_id, subject, state,
     generation, attempts, failures, failing_since, in_doubt, key_number
 from grace.jobs
-where order_id = $1 and kind = $2
+where order_id = $1 and (kind = $2) is true
 order by id

@@ -16,6 +16,5 @@ with due as (
 )
 update grace.jobs as j
 set state = 'queued', generation = j.generation + 1, ulid = coalesce(j.ulid, grace.new_ulid()), updated_at = now()
-from due
-where j.id = due.id
+where j.id = any(array(select id from due))
 returning (select i.id from grace.installation as i) as installation, j.ulid as id, j.kind, j.order_id, j.generation

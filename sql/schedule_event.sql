@@ -3,7 +3,9 @@
 insert into grace.jobs (kind, order_id, subject, run_at, request_id, traceparent)
 select 'publish', $1,
     case
-        when $3::text is not null and exists (select from grace.jobs as e where e.kind = 'publish' and e.subject = $2)
+        when $3::text is not null and (
+            select e.id from grace.jobs as e where e.kind = 'publish' and e.subject = $2 limit 1
+        ) is not null
             then $2 || ':' || $3
         else $2
     end,

@@ -3,6 +3,6 @@
 select exists (
         select
         from grace.jobs
-        where order_id = $1 and kind = 'void' and state in ('scheduled', 'queued', 'running')
+        where order_id = $1 and (kind = 'void' and state in ('scheduled', 'queued', 'running')) is true
     )
     and not exists (select from grace.incidents where order_id = $1 and closed_at is null)

@@ -5,7 +5,7 @@ with removed as (
     -- holds, no message of these jobs finds its row in state "queued" again.
     update grace.jobs
     set state = 'removed', failures = 0, failing_since = null, updated_at = now()
-    where order_id = $1 and kind = 'capture' and state in ('scheduled', 'queued')
+    where order_id = $1 and (kind = 'capture' and state in ('scheduled', 'queued')) is true
 ),
 added as (
     insert into grace.cancellations (order_id, canceled_by, reason, request_id, canceled_at, reason_label)
@@ -27,9 +27,9 @@ told as (
 insert into grace.jobs as j (kind, order_id, subject, run_at, request_id, traceparent)
 select n.kind, $1,
     case
-        when n.kind = 'publish' and not exists (
-            select from grace.jobs as e where e.kind = 'publish' and e.subject = n.event
-        )
+        when n.kind = 'publish' and (
+            select e.id from grace.jobs as e where e.kind = 'publish' and e.subject = n.event limit 1
+        ) is null
             then n.event
         else n.subject
     end,

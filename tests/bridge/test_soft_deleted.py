@@ -65,7 +65,10 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
 }
 """Tables whose softly deleted rows a statement reads as well, and why."""
 
-REDUNDANT: Final[Mapping[tuple[str, int], str]] = {}
+REDUNDANT: Final[Mapping[tuple[str, int], str]] = {
+    ("lock_payment_rows", 0): "asked again of a row that was waited for; the rows were chosen by the same",
+    ("lock_payment_rows", 1): "leads to Medusa's partial index; asked again once the row is locked",
+}
 """Predicates that nothing can tell from none, and why they stay."""
 
 NOT_A_SHOP: Final = {"column_dropped", "index_dropped", "never_noticed"}

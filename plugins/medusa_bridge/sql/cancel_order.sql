@@ -21,9 +21,11 @@ declined_transfers as (
 )
 update payment_collection as c
 set status = 'canceled', updated_at = date_trunc('milliseconds', now())
-where c.deleted_at is null and c.status <> 'canceled' and coalesce(c.captured_amount, 0) = 0
-    and c.id in (
-        select l.payment_collection_id
-        from order_payment_collection as l
-        where l.order_id = $1 and l.deleted_at is null
+where (c.deleted_at is null and c.status <> 'canceled' and coalesce(c.captured_amount, 0) = 0) is true
+    and c.id = any(
+        array(
+            select l.payment_collection_id
+            from order_payment_collection as l
+            where l.order_id = $1 and (l.deleted_at is null) is true
+        )
     )

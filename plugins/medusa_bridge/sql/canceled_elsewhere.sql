@@ -6,7 +6,7 @@
 with looked_at as (
     select j.id, j.order_id, j.state
     from grace.jobs as j
-    where j.kind = 'capture' and j.id > $1
+    where (j.kind = 'capture') is true and j.id > $1
     order by j.id
     limit $2
 )

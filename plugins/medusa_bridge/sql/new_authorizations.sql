@@ -8,8 +8,8 @@ with unscheduled as materialized (
     select p.id
     from payment as p
     where p.id > $1 and p.id <= $3
-        and p.deleted_at is null and p.captured_at is null and p.canceled_at is null and p.amount > 0
-        and p.provider_id ~ '^pp_(system|stripe(-[a-z0-9-]+)?)_'
+        and (p.deleted_at is null and p.captured_at is null and p.canceled_at is null and p.amount > 0) is true
+        and (p.provider_id ~ '^pp_(system|stripe(-[a-z0-9-]+)?)_') is true
     except
     select j.subject
     from grace.jobs as j
@@ -17,10 +17,18 @@ with unscheduled as materialized (
 )
 select p.id as payment_id, o.id as order_id, o.created_at as placed_at
 from unscheduled as u
-join payment as p on p.id = u.id
-join order_payment_collection as l
-    on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
-join "order" as o
-    on o.id = l.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+cross join lateral (select q.id, q.payment_collection_id from payment as q where q.id = u.id offset 0) as p
+cross join lateral (
+    select k.order_id
+    from order_payment_collection as k
+    where k.payment_collection_id = p.payment_collection_id and k.deleted_at is null
+    offset 0
+) as l
+cross join lateral (
+    select q.id, q.created_at
+    from "order" as q
+    where q.id = l.order_id and (q.deleted_at is null and not q.is_draft_order and q.status <> 'draft') is true
+    offset 0
+) as o
 order by p.id
 limit $2

@@ -9,8 +9,19 @@ select o.id as order_id, o.display_id, o.currency_code as order_currency, o.crea
     p.data #>> '{latest_charge,payment_method_details,card,capture_before}' as capture_before,
     c.captured, c.last_captured_at, r.refunded, r.last_refunded_at
 from "order" as o
-left join order_payment_collection as l on l.order_id = o.id and l.deleted_at is null
-left join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
+left join lateral (
+    select k.payment_collection_id
+    from order_payment_collection as k
+    where k.order_id = o.id and (k.deleted_at is null) is true
+    offset 0
+) as l on true
+left join lateral (
+    select q.id, q.provider_id, q.currency_code, q.amount, q.captured_at, q.canceled_at, q.payment_collection_id,
+        q.payment_session_id, q.created_at, q.data
+    from payment as q
+    where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
+    offset 0
+) as p on true
 left join lateral (
     select coalesce(sum(c.amount), 0) as captured, max(c.created_at) as last_captured_at
     from capture as c

@@ -3,7 +3,7 @@
 with released as (
     update reservation_item
     set deleted_at = date_trunc('milliseconds', now()), updated_at = date_trunc('milliseconds', now())
-    where id = any($1::text[]) and deleted_at is null
+    where id = any($1::text[]) and (deleted_at is null) is true
     returning inventory_item_id, location_id, quantity
 ),
 sums as (
@@ -17,5 +17,14 @@ set reserved_quantity = l.reserved_quantity - s.quantity,
         'value', trim_scale(l.reserved_quantity - s.quantity)::text, 'precision', 20
     ),
     updated_at = date_trunc('milliseconds', now())
-from sums as s
-where l.inventory_item_id = s.inventory_item_id and l.location_id = s.location_id and l.deleted_at is null
+from (
+    select v.id, s.quantity
+    from sums as s
+    cross join lateral (
+        select v.id
+        from inventory_level as v
+        where v.inventory_item_id = s.inventory_item_id and v.location_id = s.location_id and v.deleted_at is null
+        offset 0
+    ) as v
+) as s
+where l.id = s.id
