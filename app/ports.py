@@ -19,7 +19,7 @@ from app.domain.findings import Finding
 from app.domain.intents import Intent as Intent
 from app.domain.intents import IntentState as IntentState
 from app.domain.jobs import Job, JobRef
-from app.domain.order import Order, Payment
+from app.domain.order import Order, Payment, PaymentSession
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
 from app.domain.risk import SeenOrder
@@ -263,6 +263,10 @@ class Commerce(Protocol):
     async def record_release(self, conn: Connection, payment: Payment, intent: Intent | None) -> None:
         """Make the rows say that the hold of an open order which owes nothing was released; ``None`` where no gateway
         held it. Safe to repeat."""
+        ...
+
+    async def record_session(self, conn: Connection, session: PaymentSession, intent: Intent) -> None:
+        """Keep Stripe's last word on a session that no payment was made of, and what was refunded of it."""
         ...
 
     async def record_capture(

@@ -127,7 +127,7 @@ def _reaches(paid: Decimal, goal: Decimal, currency: str) -> bool:
 
 def refunds_settled(order: Order) -> bool:
     """Whether all that was captured was given back, by refund rows old enough not to be in flight any more."""
-    return all(
+    return all(session.refunded >= session.taken for session in order.sessions) and all(
         payment.refunded >= payment.taken
         and (payment.last_refunded_at is None or order.read_at - payment.last_refunded_at > MEDUSA_FINISHES_WITHIN)
         for payment in order.payments

@@ -24,7 +24,8 @@ PROCESSING_TRIES: Final = 100
 
 
 class JobKind(StrEnum):
-    """What a job does. Its ``subject`` is a payment id, an order id (release), an event (publish), or both (look)."""
+    """What a job does. Its ``subject`` is the id of a payment or of a payment session without one, an order id
+    (release), an event (publish), or a payment or session and an event (look)."""
 
     CAPTURE = "capture"
     VOID = "void"
@@ -126,3 +127,8 @@ def retry_delay(failures: int, failing_for: timedelta) -> timedelta:
 def processing_delay(attempts: int) -> timedelta:
     """How long to wait for an intent that was still processed at the last of ``attempts``."""
     return timedelta(seconds=min(5 << min(attempts, 10), 900))
+
+
+def poll_delay(attempts: int) -> timedelta:
+    """How long to wait before an intent that a bank is processing is retrieved again: 2 s, doubled up to an hour."""
+    return timedelta(seconds=min(2 ** min(attempts, 12), 3600))

@@ -181,9 +181,9 @@ async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_d
     note_ended("failed")
 
 
-async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool) -> None:
-    """Look again after ``delay``; nothing failed."""
-    await conn.execute(_SNOOZE, *astuple(job.ref), delay, in_doubt)
+async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool, new_key: bool = False) -> None:
+    """Look again after ``delay``; nothing failed. ``new_key`` when Stripe would replay the answer that it gave."""
+    await conn.execute(_SNOOZE, *astuple(job.ref), delay, in_doubt, new_key)
 
 
 async def others_in_trouble(conn: Connection, job: Job) -> bool:

@@ -38,7 +38,8 @@ async def _heal(
 
 async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
     """Close the incident when nothing captured is left ungiven on the canceled order, as Stripe has just said."""
-    if all(payment.refunded >= payment.taken for payment in order.payments):
+    kept = any(payment.refunded < payment.taken for payment in order.payments)
+    if not kept and all(session.refunded >= session.taken for session in order.sessions):
         await incidents.close(conn, order.id, IncidentKind.LATE_MONEY)
 
 

@@ -18,6 +18,7 @@ from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure
 from app.usecases.judge_capture import raise_lost, record_taken
+from app.usecases.look_at_session import act_on_session
 from app.usecases.settle_canceled import settle_canceled
 
 log = structlog.get_logger()
@@ -43,16 +44,23 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
         job = await jobs.take(conn, ref)
         if job is None:
             return None
-        payment = order.payment(_payment_id(job)) if order else None
-        if payment is None or payment.intent_id is None:
+        intent_id = _intent_id(order, job)
+        if intent_id is None:
             await jobs.finish(conn, job, JobState.REMOVED, note="no payment with an intent any more")
             return None
-        return _Claim(job, payment.intent_id)
+        return _Claim(job, intent_id)
 
 
 def _payment_id(job: Job) -> str:
-    """The subject is the payment and the event that hinted at it."""
+    """The subject is the payment, or the session, and the event that hinted at it."""
     return job.subject.partition(":")[0]
+
+
+def _intent_id(order: Order | None, job: Job) -> str | None:
+    if order is None:
+        return None
+    found = order.payment(_payment_id(job)) or order.session(_payment_id(job))
+    return None if found is None else found.intent_id
 
 
 async def _call(services: Services, claim: _Claim) -> Answered | Unseen:
@@ -70,10 +78,15 @@ async def _record(services: Services, claim: _Claim, outcome: Answered | Unseen)
         if not await jobs.hold(conn, job):
             return
         payment = order.payment(_payment_id(job)) if order else None
-        if order is None or payment is None:
+        session = order.session(_payment_id(job)) if order else None
+        if order is None or (payment is None and session is None):
             await jobs.finish(conn, job, JobState.REMOVED, note="vanished from the shop meanwhile")
         elif isinstance(outcome, Unseen):
             await record_failure(conn, job, outcome, kind=IncidentKind.LOOK_FAILED, now=order.read_at)
+        elif payment is None:
+            assert session is not None
+            await act_on_session(services, conn, order, session, outcome.intent)
+            await jobs.end_well(conn, job, IncidentKind.LOOK_FAILED)
         else:
             await _act_on(services, conn, order, payment, outcome.intent)
             await jobs.end_well(conn, job, IncidentKind.LOOK_FAILED)

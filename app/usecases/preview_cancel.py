@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
 from app.domain.jobs import JobKind
-from app.domain.order import Order, PaymentState
+from app.domain.order import Order, PaymentState, SessionState
 from app.domain.reasons import CancelReason
 from app.ports import Services
 from app.store import jobs
@@ -39,8 +39,7 @@ async def preview_cancel(services: Services, order: Order) -> Preview:
         decision = decide_cancel(order, captures, received_at=order.read_at, grace_period=grace_period)
         match decision:
             case Cancel():
-                held = any(payment.state is PaymentState.HELD for payment in order.payments)
-                reason, action = None, PaymentAction.VOIDED if held else PaymentAction.NONE
+                reason, action = None, _expected(order)
             case AlreadyCanceled():
                 reason, action = "canceled", await read_payment_action(services, conn, order.id)
             case Refused(reason=refusal):
@@ -54,3 +53,11 @@ async def preview_cancel(services: Services, order: Order) -> Preview:
         payment_action=action,
         reasons=services.policy.cancel_reasons,
     )
+
+
+def _expected(order: Order) -> PaymentAction:
+    """What a cancel would answer once its voids have ended; a session that is being paid may outlast the request."""
+    if any(session.state is SessionState.OPEN for session in order.sessions):
+        return PaymentAction.VOID_PENDING
+    held = any(payment.state is PaymentState.HELD for payment in order.payments)
+    return PaymentAction.VOIDED if held else PaymentAction.NONE

@@ -17,7 +17,9 @@ from app.ports import Answered, Connection, Declined, Event, Outcome, Services, 
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure, record_trouble
+from app.usecases.refund_session import refund_session
 from app.usecases.tell_subscribers import tell_subscribers
+from app.usecases.void_session import SessionClaim, claim_session
 
 log = structlog.get_logger()
 
@@ -32,17 +34,22 @@ async def refund_payment(services: Services, ref: JobRef) -> None:
     claim = await _claim(services, ref)
     if claim is None:
         return
+    if isinstance(claim, SessionClaim):
+        await refund_session(services, claim)
+        return
     outcome = await _call(services, claim)
     await _record(services, claim, outcome)
 
 
-async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+async def _claim(services: Services, ref: JobRef) -> _Claim | SessionClaim | None:
     async with services.db.transaction("refund.claim") as conn:
         order = await services.commerce.lock_order(conn, ref.order_id)
         job = await jobs.take(conn, ref)
         if job is None:
             return None
         payment = order.payment(job.subject) if order else None
+        if payment is None and (of_session := claim_session(order, job)) is not None:
+            return of_session
         if order is None or payment is None:
             gone = f"{job.subject} vanished from the shop before it was refunded; look for its money at Stripe"
             await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)

@@ -8,6 +8,7 @@ from app.domain.jobs import JobKind
 from app.domain.order import Order, Payment, PaymentState
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
+from app.usecases.settle_sessions import reopen_refund, settle_sessions, void_subject
 
 
 async def settle_canceled(services: Services, conn: Connection, order: Order) -> None:
@@ -24,22 +25,25 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
                 await services.commerce.cancel_payment(conn, payment)
                 if payment.state is PaymentState.HELD:
-                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [payment.id])
+                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
                 else:
-                    await jobs.schedule(conn, JobKind.VOID, order.id, [payment.id])
+                    await jobs.schedule(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
             case PaymentState.PARTIALLY_CAPTURED:
                 # Medusa's Stripe provider captures in full whatever was asked for: the void finds out.
-                await jobs.schedule(conn, JobKind.VOID, order.id, [payment.id])
+                await jobs.schedule(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
                 if payment.refunded < payment.captured:
                     await raise_late_money(services, conn, order, payment)
             case PaymentState.CAPTURED if payment.refunded < payment.taken:
                 await raise_late_money(services, conn, order, payment)
             case _:
                 pass
+    await settle_sessions(services, conn, order)
 
 
 async def raise_late_money(services: Services, conn: Connection, order: Order, payment: Payment) -> None:
     """A payment turned out captured on a canceled order: an incident, and by ``LATE_MONEY=refund`` one refund."""
+    if await reopen_refund(conn, order, payment):
+        return
     detail = f"{payment.id} is captured although the order is canceled"
     await incidents.open_(conn, order.id, IncidentKind.LATE_MONEY, detail)
     if services.policy.late_money is LateMoney.REFUND:

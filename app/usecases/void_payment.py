@@ -20,6 +20,7 @@ from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.judge_capture import raise_lost, raise_overpaid, record_taken
 from app.usecases.settle_canceled import raise_late_money
+from app.usecases.void_session import SessionClaim, claim_session, void_session
 
 log = structlog.get_logger()
 
@@ -37,14 +38,16 @@ class _Claim(msgspec.Struct, frozen=True):
 async def void_payment(services: Services, ref: JobRef) -> None:
     """Void one hold, once, and keep trying until Stripe says that it is gone. Safe to run any number of times."""
     claim = await _claim(services, ref)
-    if claim is not None:
+    if isinstance(claim, SessionClaim):
+        await void_session(services, claim)
+    elif claim is not None:
         outcome = await _call(services, claim)
         if not await _record_as_claimed(services, claim, outcome):
             await _record(services, claim, outcome)
     await services.void_news.tell(ref.order_id)
 
 
-async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+async def _claim(services: Services, ref: JobRef) -> _Claim | SessionClaim | None:
     async with services.db.single("void.claim") as conn:
         taken = await services.commerce.take_with_order(conn, ref)
     if taken is None:
@@ -55,6 +58,8 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
     is_stripes = payment is not None and payment.provider is Provider.STRIPE
     if order is not None and payment is not None and is_stripes and is_to_be_voided(order, payment):
         return _Claim(job, order, payment)
+    if payment is None and (of_session := claim_session(order, job)) is not None:
+        return of_session
     return await _put_aside(services, job)
 
 

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from app.domain.cancellation import NewCancellation
 from app.domain.jobs import Job, JobRef
-from app.domain.order import Order, Payment
+from app.domain.order import Order, Payment, PaymentSession
 from app.domain.receipt import OrderSheet
 from app.ports import Call, Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
 from plugins.medusa_bridge import at_once, ids, orders, payments, stock
@@ -130,6 +130,9 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def record_void(self, conn: Connection, payment: Payment, intent: Intent) -> None:
         await payments.record_void(conn, payment, intent)
+
+    async def record_session(self, conn: Connection, session: PaymentSession, intent: Intent) -> None:
+        await payments.record_session(conn, session, intent)
 
     async def record_release(self, conn: Connection, payment: Payment, intent: Intent | None) -> None:
         await payments.record_release(conn, payment, intent)

@@ -68,6 +68,7 @@ UPDATE: Final[Mapping[str, tuple[str, ...]]] = {
         "completed_at",
         "updated_at",
     ),
+    "payment_session": ("data", "metadata", "status", "updated_at"),
     "reservation_item": ("deleted_at", "updated_at"),
 }
 """To lock a row, too, asks for the right to write one of its columns."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from app.domain.money import covers, decimal_digits, from_minor_units, to_minor_units
-from app.domain.order import Order, OrderState, Payment, PaymentState
+from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units
+from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
 from app.domain.owed import share_of
 from app.ports import Connection, Intent
 from app.store.functions import Function, named
@@ -15,6 +15,7 @@ from plugins.medusa_bridge.sqlfile import statement
 
 _CANCEL_ORDER: Final = statement("cancel_order")
 _CANCEL_PAYMENT: Final = statement("cancel_payment")
+_RECORD_SESSION: Final = statement("record_session")
 _RECORD_VOID: Final = statement("record_void")
 _UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
 _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
@@ -72,6 +73,12 @@ async def cancel_payment(conn: Connection, payment: Payment) -> None:
 async def record_void(conn: Connection, payment: Payment, intent: Intent) -> None:
     """``payment.data`` is the answer of the void, as after Medusa's own."""
     await conn.execute(_RECORD_VOID, payment.id, intent.raw)
+
+
+async def record_session(conn: Connection, session: PaymentSession, intent: Intent) -> None:
+    """``payment_session.data`` is Stripe's answer; a refund is noted in ``metadata``, which Medusa leaves to others."""
+    refunded = given_back(intent.amount_refunded, session.amount, session.currency)
+    await conn.execute(_RECORD_SESSION, session.id, intent.raw, refunded)
 
 
 async def record_release(conn: Connection, payment: Payment, intent: Intent | None) -> None:

@@ -93,6 +93,14 @@ class Sandbox:
         """Answers 3-D Secure for the card holder."""
         return dict(await self._control("POST", f"intents/{intent_id}/authenticate", passed=passed))
 
+    async def process(self, intent_id: str) -> Object:
+        """Lets the bank begin with a debit or a transfer: it can be canceled no more, and is not paid yet."""
+        return dict(await self._control("POST", f"intents/{intent_id}/process"))
+
+    async def settle(self, intent_id: str, *, paid: bool = True) -> Object:
+        """Lets the bank pay what it was processing, or refuse to."""
+        return dict(await self._control("POST", f"intents/{intent_id}/settle", paid=paid))
+
     async def latency(self, seconds: float) -> None:
         """Makes every request take this long."""
         await self._control("POST", "latency", seconds=seconds)

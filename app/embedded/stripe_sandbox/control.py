@@ -55,6 +55,12 @@ class Authentication(msgspec.Struct, forbid_unknown_fields=True):
     passed: bool = True
 
 
+class Settlement(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the bank pays what it was processing."""
+
+    paid: bool = True
+
+
 class Control:
     """Answers what is under /_sandbox/: every call but ``health`` is about the world of its API key."""
 
@@ -98,6 +104,10 @@ def _intent(world: World, request: Request, intent_id: str, act: str = "") -> An
             return intents.lapse(world.ledger, intent_id)
         case "authenticate":
             return intents.authenticate(world.ledger, intent_id, passed=_read(request, Authentication).passed)
+        case "process":
+            return intents.process(world.ledger, intent_id)
+        case "settle":
+            return intents.settle(world.ledger, intent_id, paid=_read(request, Settlement).paid)
         case _:
             raise StripeError(404, f"No such act: {act}")
 

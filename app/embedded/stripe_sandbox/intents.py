@@ -201,7 +201,7 @@ def cancel(ledger: Ledger, intent_id: str, params: Params) -> Object:
     only(params, CANCEL_PARAMS)
     reason = one_of(params, "cancellation_reason", CANCELLATION_REASONS)
     intent = ledger.intent(intent_id)
-    if intent["status"] not in CANCELABLE:
+    if intent["status"] not in CANCELABLE or intent["status"] == "processing":  # the rare cases are not ours
         raise unexpected_state(intent, "canceled", CANCELABLE)
     ledger.let_go(intent, reason=reason, at=ledger.now())
     return intent
@@ -223,4 +223,29 @@ def lapse(ledger: Ledger, intent_id: str) -> Object:
     if intent["status"] != "requires_capture":
         raise unexpected_state(intent, "left to lapse", ("requires_capture",))
     ledger.let_go(intent, reason="automatic", at=ledger.now())
+    return intent
+
+
+def process(ledger: Ledger, intent_id: str) -> Object:
+    """The shopper has agreed to a debit or a transfer, and the bank is at it.
+
+    docs.stripe.com/payments/paymentintents/lifecycle
+    """
+    intent = ledger.intent(intent_id)
+    if intent["status"] not in OPEN:
+        raise unexpected_state(intent, "processed", OPEN)
+    intent.update(status="processing", next_action=None)
+    ledger.emit("payment_intent.processing", intent)
+    return intent
+
+
+def settle(ledger: Ledger, intent_id: str, *, paid: bool) -> Object:
+    """The bank has paid, or refused to."""
+    intent = ledger.intent(intent_id)
+    if intent["status"] != "processing":
+        raise unexpected_state(intent, "settled", ("processing",))
+    if paid:
+        return authorize(ledger, intent)
+    intent.update(status="requires_payment_method", last_payment_error={"code": "debit_not_authorized"})
+    ledger.emit("payment_intent.payment_failed", intent)
     return intent
