@@ -188,6 +188,20 @@ class NewAuthorization(msgspec.Struct, frozen=True):
     placed_at: datetime
 
 
+class MoneyCursor(msgspec.Struct, frozen=True):
+    """How far new payments and payment sessions were read, by their ids."""
+
+    payments: str
+    sessions: str
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """Canceled orders that something was made for, and where to read on; ``None`` when all was read."""
+
+    order_ids: Sequence[str]
+    after: MoneyCursor | None
+
+
 class Reservation(msgspec.Struct, frozen=True):
     """Stock that is kept for a line of an order."""
 
@@ -331,6 +345,29 @@ class Commerce(Protocol):
     ) -> tuple[Sequence[str], int]:
         """Canceled orders among the next ``window`` captures that wait or that took money still kept, and the last
         job looked at (0: begin anew)."""
+        ...
+
+    def money_after(self, moment: datetime) -> MoneyCursor:
+        """Where ``new_money_of_canceled`` starts from at ``moment``."""
+        ...
+
+    def moment_of(self, cursor: MoneyCursor) -> datetime | None:
+        """The earlier of the two moments at which the cursor stands; ``None`` where its ids tell none."""
+        ...
+
+    def moment_at(self, cursor: str) -> datetime | None:
+        """The moment of a cursor of ``find_new_authorizations``."""
+        ...
+
+    async def new_money_of_canceled(self, conn: Connection, *, after: MoneyCursor, limit: int) -> Arrived:
+        """Canceled orders of the next ``limit`` payments and sessions, whatever their state."""
+        ...
+
+    async def canceled_with_money(
+        self, conn: Connection, *, after: str, window: int, since: datetime
+    ) -> tuple[Sequence[str], str]:
+        """Canceled orders among the next ``window`` orders that something is held or kept for, by rows younger than
+        ``since``; and the last order read (empty: begin again)."""
         ...
 
     async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:

@@ -11,6 +11,7 @@ from app.ports import Connection
 from app.store.sql import statement
 
 _READ: Final = statement("read_cursor")
+_PEEK: Final = statement("peek_cursor")
 _WRITE: Final = statement("write_cursor")
 _START: Final = statement("start_cursor")
 
@@ -41,6 +42,12 @@ async def take(conn: Connection, name: str) -> str | None:
     if locked_for > LOCKED_TOO_LONG:
         log.warning("cursor.locked", cursor=name, seconds=round(locked_for))
     return None
+
+
+async def peek(conn: Connection, name: str) -> str | None:
+    """The position, without a lock; ``None`` before the search has begun."""
+    position = await conn.fetchval(_PEEK, name)
+    return None if position is None else str(position)
 
 
 async def move(conn: Connection, name: str, position: str) -> None:

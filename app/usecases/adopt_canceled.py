@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState
 from app.ports import Connection, Services
 from app.store import cursors, incidents, jobs
+from app.usecases.find_late_money import find_arrived_money, find_kept_money
 from app.usecases.one_by_one import one_by_one
 from app.usecases.settle_canceled import settle_canceled
 
@@ -21,22 +23,30 @@ WINDOW: Final = 2_000
 
 
 async def adopt_canceled(services: Services) -> int:
-    """Look at the next ``WINDOW`` captures; see to those whose order is canceled. How many there were.
+    """Look at the next ``WINDOW`` captures, at new payments and sessions, and at the next orders; see to those whose
+    order is canceled. How many captures' orders there were.
 
-    Medusa's own cancel only logs a void or a refund that failed. Waiting captures would find out when they are
-    due; this goes round all captures for ever, and finds out sooner or later about those that were made, too.
+    Medusa's own cancel only logs a void or a refund that failed, and money arrives on canceled orders by ways that are
+    never announced. Waiting captures would find out when they are due; the walks over captures and orders find out
+    about everything else.
     """
+    found = await _find_canceled_captures(services)
+    late = {*await find_arrived_money(services), *await find_kept_money(services)}.difference(found)
+    await one_by_one(services, "adopt", [*found, *sorted(late)], partial(_adopt, services))
+    return len(found)
+
+
+async def _find_canceled_captures(services: Services) -> Sequence[str]:
     async with services.db.transaction("adopt.list") as conn:
         await cursors.start(conn, CURSOR, "0")
         position = await cursors.take(conn, CURSOR)
         if position is None:
-            return 0
+            return []
         order_ids, reached = await services.commerce.orders_canceled_elsewhere(
             conn, after_job=int(position), window=WINDOW
         )
         await cursors.move(conn, CURSOR, str(reached))
-    await one_by_one(services, "adopt", order_ids, partial(_adopt, services))
-    return len(order_ids)
+    return order_ids
 
 
 async def _adopt(services: Services, conn: Connection, order: Order) -> None:

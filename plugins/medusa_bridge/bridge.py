@@ -17,7 +17,18 @@ from app.domain.cancellation import NewCancellation
 from app.domain.jobs import Job, JobRef
 from app.domain.order import Order, Payment, PaymentSession
 from app.domain.receipt import OrderSheet
-from app.ports import Call, Connection, Event, Hint, Intent, NewAuthorization, Reservation, Unavailable
+from app.ports import (
+    Arrived,
+    Call,
+    Connection,
+    Event,
+    Hint,
+    Intent,
+    MoneyCursor,
+    NewAuthorization,
+    Reservation,
+    Unavailable,
+)
 from plugins.medusa_bridge import at_once, ids, orders, payments, stock
 from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
@@ -28,8 +39,10 @@ from plugins.medusa_bridge.sqlfile import statement
 from plugins.medusa_bridge.survey import survey_events, survey_locks
 
 _NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
+_NEW_MONEY_OF_CANCELED: Final = statement("new_money_of_canceled")
 _NEWEST_PAYMENT: Final = statement("newest_payment")
 _CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
+_CANCELED_WITH_MONEY: Final = statement("canceled_with_money")
 _MONEY_AT_RISK: Final = statement("money_at_risk")
 _PAYMENT_OF_SESSION: Final = statement("payment_of_session")
 _TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
@@ -185,6 +198,33 @@ class MedusaBridge(Examiner, Backoffice):
         row = await conn.fetchrow(_CANCELED_ELSEWHERE, after_job, window)
         assert row is not None
         return row["order_ids"], row["reached"] if row["looked_at"] == window else 0
+
+    def money_after(self, moment: datetime) -> MoneyCursor:
+        return MoneyCursor(ids.payment_id_at(moment), ids.session_id_at(moment))
+
+    def moment_of(self, cursor: MoneyCursor) -> datetime | None:
+        moments = [moment for id_ in (cursor.payments, cursor.sessions) if (moment := ids.made_at(id_)) is not None]
+        return min(moments, default=None)
+
+    def moment_at(self, cursor: str) -> datetime | None:
+        return ids.made_at(cursor)
+
+    async def new_money_of_canceled(self, conn: Connection, *, after: MoneyCursor, limit: int) -> Arrived:
+        row = await conn.fetchrow(_NEW_MONEY_OF_CANCELED, after.payments, after.sessions, limit)
+        assert row is not None
+        more = row["payments"] == limit, row["sessions"] == limit
+        read = MoneyCursor(
+            row["payment_id"] if more[0] else ids.payment_id_at(row["now"]),
+            row["session_id"] if more[1] else ids.session_id_at(row["now"]),
+        )
+        return Arrived(row["order_ids"], read if any(more) else None)
+
+    async def canceled_with_money(
+        self, conn: Connection, *, after: str, window: int, since: datetime
+    ) -> tuple[Sequence[str], str]:
+        row = await conn.fetchrow(_CANCELED_WITH_MONEY, after, window, since)
+        assert row is not None
+        return row["order_ids"], row["reached"] if row["looked_at"] == window else ""
 
     async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
         return [row["id"] for row in await conn.fetch(_TOUCHED_AFTER_CANCEL, order_ids)]

@@ -20,9 +20,14 @@ def payment_id_at(moment: datetime) -> str:
     return f"pay_{str(ULID.from_datetime(moment))[:10]}"
 
 
+def session_id_at(moment: datetime) -> str:
+    """Sorts before every payment session id made at ``moment`` or later."""
+    return f"payses_{str(ULID.from_datetime(moment))[:10]}"
+
+
 def made_at(payment_id: str) -> datetime | None:
-    """When a payment id was made, by its maker's clock; ``None`` when it is not a ULID."""
-    time_part = payment_id.removeprefix("pay_")
+    """When a payment or session id was made, by its maker's clock; ``None`` when it is not a ULID."""
+    time_part = payment_id.removeprefix("pay_").removeprefix("payses_")
     if len(time_part) < 10:
         return None
     try:

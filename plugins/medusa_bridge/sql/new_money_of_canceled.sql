@@ -1,0 +1,44 @@
+-- $1 payment id to start after, $2 payment session id to start after, $3 how many of each
+-- Payments and sessions are read once, by their primary keys, whatever their state: Medusa makes some of them days after
+-- the cancel, and some are captured when they first appear. Each is then followed by keys to its order.
+with payments as materialized (
+    select p.id, p.payment_collection_id
+    from payment as p
+    where p.id > $1 and (p.deleted_at is null and p.amount > 0) is true
+    order by p.id
+    limit $3
+),
+sessions as materialized (
+    select s.id, s.payment_collection_id
+    from payment_session as s
+    where s.id > $2 and (s.deleted_at is null and s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
+    order by s.id
+    limit $3
+),
+arrived as (
+    select payment_collection_id from payments
+    union
+    select payment_collection_id from sessions
+)
+select now() as now, (select max(id) from payments) as payment_id, (select count(*) from payments) as payments,
+    (select max(id) from sessions) as session_id, (select count(*) from sessions) as sessions,
+    coalesce(
+        (
+            select array_agg(distinct o.id)
+            from arrived as a
+            cross join lateral (
+                select l.order_id
+                from order_payment_collection as l
+                where l.payment_collection_id = a.payment_collection_id and l.deleted_at is null
+                offset 0
+            ) as l
+            cross join lateral (
+                select o.id
+                from "order" as o
+                where o.id = l.order_id
+                    and (o.deleted_at is null and (o.status = 'canceled' or o.canceled_at is not null)) is true
+                offset 0
+            ) as o
+        ),
+        '{}'
+    ) as order_ids
