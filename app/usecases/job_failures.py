@@ -19,7 +19,9 @@ async def record_failure(
     then the money may be taken.
     """
     if _is_processing(outcome) and job.attempts < PROCESSING_TRIES:
-        await jobs.snooze(conn, job, processing_delay(job.attempts), in_doubt=True)
+        await jobs.snooze(
+            conn, job, processing_delay(job.attempts), in_doubt=True, new_key=isinstance(outcome, Declined)
+        )
         return
     failures = job.failures + 1
     failing_for = now - job.failing_since if job.failing_since else timedelta(0)

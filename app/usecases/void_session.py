@@ -58,12 +58,8 @@ async def _call(services: Services, claim: SessionClaim) -> Outcome | None:
 
 
 def _can_be_canceled(intent: Intent) -> bool:
-    return intent.state not in {IntentState.CANCELED, IntentState.CAPTURED} and not is_processing(intent)
-
-
-def is_processing(intent: Intent) -> bool:
-    """Whether a bank is at it (SEPA, bank transfer): Stripe cancels such an intent in rare cases only."""
-    return bool(intent.raw.get("status") == "processing")
+    """Whether a cancel is worth a call: what a bank processes (SEPA, a transfer) is canceled in rare cases only."""
+    return intent.state not in {IntentState.CANCELED, IntentState.CAPTURED, IntentState.PROCESSING}
 
 
 async def _record(services: Services, claim: SessionClaim, outcome: Outcome | None) -> None:
@@ -84,7 +80,7 @@ async def _record(services: Services, claim: SessionClaim, outcome: Outcome | No
             await _record_unsupported(conn, session, job)
         elif intent is not None and intent.state in {IntentState.CANCELED, IntentState.CAPTURED}:
             await _record_end(services, conn, order, session, job, intent)
-        elif intent is not None and is_processing(intent):
+        elif intent is not None and intent.state is IntentState.PROCESSING:
             delay = poll_delay(job.attempts)
             await jobs.snooze(conn, job, delay, in_doubt=False, new_key=isinstance(outcome, Declined))
             log.info("session.processing", order_id=order.id, session_id=session.id, again_in=delay.total_seconds())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("cancel_order", "order"): "by the id of an order that lock_order has just read",
     ("cancel_order", "payment"): "by the ids of payments that lock_order has just read",
     ("canceled_elsewhere", "order"): "lock_order has the last word on each",
+    ("canceled_with_money", "order"): "walks past them",
     ("captures_without_transaction", "payment"): "by the id of a payment that lock_order has just read",
     ("drift_of_payment", "payment"): "by the id of a payment that lock_order has just read",
     ("drift_of_payment", "payment_collection"): "by the id of a payment that lock_order has just read",
@@ -93,6 +94,12 @@ PARAMETERS: Final[Mapping[str, Any]] = {
     "window": lambda row: 10_000,
     "limit": lambda row: 10_000,
     "last job looked at": lambda row: 0,
+    "last order looked at": lambda row: "",
+    "since when money counts": lambda row: datetime(2000, 1, 1, tzinfo=UTC),
+    "payment session id to start after": lambda row: "payses_",
+    "how many of each": lambda row: 10_000,
+    "the intent as Stripe answered": lambda row: '{"status": "canceled"}',
+    "what was refunded": lambda row: 1,
     "decimal digits": lambda row: 2,
     "paid": lambda row: 5,
     "refunded": lambda row: 3,

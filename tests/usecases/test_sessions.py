@@ -86,7 +86,9 @@ async def test_a_cancel_voids_a_session_that_can_still_be_paid(
 ) -> None:
     order, session = await placed(shop, status, status=row_status)
 
-    preview = await preview_cancel(hand.services, order.id)
+    seen = await hand.services.commerce.read_order(shop.conn, order.id)
+    assert seen is not None
+    preview = await preview_cancel(hand.services, seen)
     outcome = await hand.cancel(order)
     job = await hand.run(order, JobKind.VOID)
 

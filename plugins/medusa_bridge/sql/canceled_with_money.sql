@@ -1,7 +1,7 @@
 -- $1 last order looked at, $2 window, $3 since when money counts
 -- Canceled orders among the next ones, by id, that something is held or kept for, or that a session may still be paid
 -- for: rows may change long after the cancel, and no index of Medusa's leads to them. Money that is older than $3 was
--- there before this sidecar, and is left to the shop.
+-- there before this sidecar, and is left to the shop; a hold whose capture waits is left to that job.
 with looked_at as materialized (
     select o.id, (o.deleted_at is null and (o.status = 'canceled' or o.canceled_at is not null)) is true as is_canceled
     from "order" as o
@@ -20,7 +20,15 @@ left join lateral (
         from payment as p
         where p.payment_collection_id = l.payment_collection_id and p.deleted_at is null and p.amount > 0
             and (
-                (p.captured_at is null and p.canceled_at is null and p.created_at >= $3)
+                (
+                    p.captured_at is null and p.canceled_at is null and p.created_at >= $3
+                    and not exists (
+                        select
+                        from grace.jobs as j
+                        where j.kind = 'capture' and j.subject = p.id
+                            and (j.state in ('scheduled', 'queued', 'running')) is true
+                    )
+                )
                 or (
                     greatest(
                         case when p.captured_at is not null then p.amount else 0 end,

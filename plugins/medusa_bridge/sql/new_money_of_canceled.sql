@@ -1,6 +1,7 @@
 -- $1 payment id to start after, $2 payment session id to start after, $3 how many of each
 -- Payments and sessions are read once, by their primary keys, whatever their state: Medusa makes some of them days after
--- the cancel, and some are captured when they first appear. Each is then followed by keys to its order.
+-- the cancel, and some are captured when they first appear. Each is then followed by keys to its order. A payment whose
+-- capture waits is left to that job, which finds its order canceled.
 with payments as materialized (
     select p.id, p.payment_collection_id
     from payment as p
@@ -16,9 +17,21 @@ sessions as materialized (
     limit $3
 ),
 arrived as (
-    select payment_collection_id from payments
+    select p.payment_collection_id
+    from payments as p
+    where not exists (
+        select
+        from grace.jobs as j
+        where j.kind = 'capture' and j.subject = p.id and (j.state in ('scheduled', 'queued', 'running')) is true
+    )
     union
-    select payment_collection_id from sessions
+    select s.payment_collection_id
+    from sessions as s
+    where not exists (
+        select
+        from payment as q
+        where q.payment_session_id = s.id and (q.deleted_at is null) is true
+    )
 )
 select now() as now, (select max(id) from payments) as payment_id, (select count(*) from payments) as payments,
     (select max(id) from sessions) as session_id, (select count(*) from sessions) as sessions,
