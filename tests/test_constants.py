@@ -127,6 +127,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.usecases.deliver_alerts:_LOOK_LIMIT": (2, 5),
     "app.usecases.dispatch_jobs:AT_ONCE": (100, 400),
     "app.usecases.dispatch_jobs:LOST_AFTER": (6, 15),
+    "app.usecases.find_late_money:WINDOW": (1_000, 4_000),
+    "app.usecases.find_late_money:MAX_READS": (25, 100),
     "app.usecases.observe_fleet:OVERDUE_AFTER": (30, 2 * MINUTE),
     "app.usecases.recheck_canceled:LOOK_BACK": (8 * MINUTE, 20 * MINUTE),
     "app.usecases.operator_sessions:LIFETIME": (8 * HOUR, 8 * HOUR),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Final
 
 import msgspec
 import structlog
@@ -18,8 +17,6 @@ from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.settle_sessions import raise_late_session
 
 log = structlog.get_logger()
-
-_WHERE_THE_PAYMENT_IS: Final = timedelta(0)
 
 
 class SessionClaim(msgspec.Struct, frozen=True):
@@ -73,7 +70,7 @@ async def _record(services: Services, claim: SessionClaim, outcome: Outcome | No
         session = order.session(job.subject) if order is not None else None
         if order is not None and order.payment(job.subject) is not None:
             # The shop made a payment of it meanwhile: the next attempt retrieves the intent and records it there.
-            await jobs.snooze(conn, job, _WHERE_THE_PAYMENT_IS, in_doubt=True)
+            await jobs.snooze(conn, job, timedelta(0), in_doubt=True)
         elif order is None or session is None:
             await _record_vanished(conn, job, intent)
         elif outcome is None:
