@@ -375,7 +375,7 @@ class Commerce(Protocol):
         ...
 
     async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
-        """Order id and payment id of the intent that a hint names, if they are this shop's."""
+        """Order id and payment id, or session id where there is no payment yet, of the intent that a hint names."""
         ...
 
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:

@@ -24,6 +24,7 @@ from app.usecases.heal_incidents import heal_incidents
 from app.usecases.observe_fleet import beat
 from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.run_job import run_job
+from app.usecases.take_hint import retry_pending_hints
 from app.usecases.track_payments import BATCH, start_tracking, track_payments, track_stragglers
 from workers.actors import JobActor
 from workers.broker import JobBroker
@@ -176,6 +177,7 @@ UPKEEP: Final[Mapping[Step, float]] = {
     recheck_canceled: 5.0,
     adopt_canceled: 10.0,
     track_stragglers: 60.0,
+    retry_pending_hints: 5.0,
 }
 """What every relay does besides dispatching: each step in a task of its own, with the seconds between its turns."""
 

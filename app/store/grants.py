@@ -21,6 +21,7 @@ _OWN_TABLES: Final = statement("own_tables")
 _PRIVILEGES: Final = {
     "migrations": ("select",),
     "installation": ("select",),
+    "pending_stripe_events": ("select", "insert", "update", "delete"),
     "operator_sessions": ("select", "insert", "update", "delete"),
 }
 _ROUNDS: Final = 4096

@@ -231,7 +231,7 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
         row = await conn.fetchrow(_PAYMENT_OF_SESSION, hint.session, hint.intent_id)
-        return None if row is None else (row["order_id"], row["payment_id"])
+        return None if row is None else (row["order_id"], row["subject"])
 
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
         rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)

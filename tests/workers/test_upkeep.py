@@ -21,9 +21,9 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_wakeup import RedisWakeup
-from app.ports import Services, Unavailable
+from app.ports import Hint, Services, Unavailable
 from app.settings import Settings
-from app.store import incidents
+from app.store import incidents, stripe_events
 from app.store.fleet import last_beat
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.track_payments import start_tracking, track_payments
@@ -107,6 +107,15 @@ async def a_cancel_of_medusas_whose_void_failed_is_adopted(hand: Hand, shop: Sho
     return lambda: shop.job(order, JobKind.VOID)
 
 
+async def an_event_that_came_early_is_looked_at_again(hand: Hand, shop: Shop) -> Seen:
+    order = await shop.place()
+    hint = Hint(
+        id="evt_1", type="payment_intent.succeeded", intent_id=order.intent_ids[0], session=order.session_ids[0]
+    )
+    await stripe_events.keep(shop.conn, hint)
+    return lambda: shop.job(order, JobKind.LOOK)
+
+
 EFFECTS: Final[Mapping[str, Scenario]] = {
     "track": a_new_hold_is_tracked,
     "sweep_jobs": a_lost_message_is_sent_again,
@@ -116,6 +125,7 @@ EFFECTS: Final[Mapping[str, Scenario]] = {
     "heal_incidents": an_incident_that_is_over_is_closed,
     "recheck_canceled": money_taken_beside_our_cancel_is_seen,
     "adopt_canceled": a_cancel_of_medusas_whose_void_failed_is_adopted,
+    "retry_pending_hints": an_event_that_came_early_is_looked_at_again,
     "track_stragglers": a_hold_whose_id_came_late_is_tracked,
 }
 
