@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import JobKind, JobState
-from app.domain.order import Order, OrderState, Payment, Provider
+from app.domain.jobs import Job, JobKind, JobState
+from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
 from app.domain.timeline import Act
 from app.ports import Services
 from app.store import jobs
@@ -24,29 +26,34 @@ async def refund_late_money(services: Services, request: ActRequest) -> Acted:
         owed = _owed(stage.order) if stage.incident.kind is IncidentKind.LATE_MONEY else []
         if not owed:
             return Acted.NOTHING
-        if not await record_act(stage, request, Act.REFUND, payments=[payment.id for payment in owed]):
+        if not await record_act(stage, request, Act.REFUND, payments=[money.id for money in owed]):
             return Acted.BEFORE
         outcome = await _schedule(stage, owed)
     await services.wakeup.wake()
     return outcome
 
 
-async def _schedule(stage: Stage, owed: list[Payment]) -> Acted:
+async def _schedule(stage: Stage, owed: list[Payment | PaymentSession]) -> Acted:
     order_id = stage.incident.order_id
     there = {job.subject: job for job in await jobs.of_order(stage.conn, order_id, JobKind.REFUND)}
-    new = [payment.id for payment in owed if payment.id not in there or there[payment.id].state not in _WAITING]
-    for payment_id in new:
-        await jobs.schedule(stage.conn, JobKind.REFUND, order_id, [payment_id])
-        if payment_id in there:
-            await jobs.again(stage.conn, JobKind.REFUND, order_id, payment_id)
+    subjects = [_subject(money, there) for money in owed]
+    new = [subject for subject in subjects if subject not in there or there[subject].state not in _WAITING]
+    for subject in new:
+        await jobs.schedule(stage.conn, JobKind.REFUND, order_id, [subject])
+        if subject in there:
+            await jobs.again(stage.conn, JobKind.REFUND, order_id, subject)
     return Acted.DONE if new else Acted.BEFORE
 
 
-def _owed(order: Order | None) -> list[Payment]:
+def _subject(money: Payment | PaymentSession, there: Mapping[str, Job]) -> str:
+    """The session of a payment that is being refunded by that name already, so that an intent has one refund job."""
+    of_session = money.session_id if isinstance(money, Payment) else None
+    return of_session if of_session is not None and of_session in there else money.id
+
+
+def _owed(order: Order | None) -> list[Payment | PaymentSession]:
     if order is None or order.state is not OrderState.CANCELED:
         return []
-    return [
-        payment
-        for payment in order.payments
-        if payment.refunded < payment.taken and payment.provider is not Provider.OTHER
-    ]
+    paid: list[Payment | PaymentSession] = [payment for payment in order.payments if payment.refunded < payment.taken]
+    paid += [session for session in order.sessions if session.refunded < session.taken]
+    return [money for money in paid if money.provider is not Provider.OTHER]

@@ -7,7 +7,7 @@ from typing import Final
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
-from app.domain.order import Provider
+from app.domain.order import Payment, PaymentSession, Provider
 from app.domain.timeline import Act
 from app.ports import Services
 from app.store import jobs
@@ -56,7 +56,9 @@ async def retry_incident(services: Services, request: ActRequest) -> Acted:
 
 
 async def _look(stage: Stage, request: ActRequest) -> Acted:
-    payments = stage.order.payments if stage.order is not None else ()
-    subjects = [f"{payment.id}:{request.token}" for payment in payments if payment.provider is Provider.STRIPE]
+    money: list[Payment | PaymentSession] = []
+    if stage.order is not None:
+        money = [*stage.order.payments, *stage.order.sessions]
+    subjects = [f"{one.id}:{request.token}" for one in money if one.provider is Provider.STRIPE]
     await jobs.schedule(stage.conn, JobKind.LOOK, stage.incident.order_id, subjects)
     return Acted.DONE if subjects else Acted.NOTHING
