@@ -57,7 +57,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         total=row["total"],
         paid=_paid(row["booked"], payments),
         payments=payments,
-        sessions=tuple(map(session_of, msgspec.json.decode(row["sessions"]))),
+        sessions=_unbooked_sessions(msgspec.json.decode(row["sessions"]), payments),
         payment_known=row["payment_known"],
         money_in_cart=row["money_in_cart"],
         live_fulfillments=row["live_fulfillments"],
@@ -136,6 +136,12 @@ def payment_of(row: asyncpg.Record) -> Payment:
         last_captured_at=row["last_captured_at"],
         last_refunded_at=row["last_refunded_at"],
     )
+
+
+def _unbooked_sessions(facts: Sequence[Mapping[str, Any]], payments: Sequence[Payment]) -> tuple[PaymentSession, ...]:
+    """Sessions whose intent is no payment's, by whatever session the payment names."""
+    booked = {payment.intent_id for payment in payments}
+    return tuple(session for session in map(session_of, facts) if session.intent_id not in booked)
 
 
 def session_of(facts: Mapping[str, Any]) -> PaymentSession:

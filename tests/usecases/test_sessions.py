@@ -317,3 +317,13 @@ async def test_an_unanswered_void_is_retrieved_before_it_is_tried_again(hand: Ha
     assert job["state"] == JobState.DONE
     assert (await shop.sandbox.ledger())[session.intent_id].voids == 1
     assert len(await shop.sandbox.requests("payment_intents.cancel")) == 1
+
+
+async def test_an_intent_that_a_payment_names_is_no_session_any_more(hand: Hand, shop: Shop) -> None:
+    """Whatever session the payment says that it came from."""
+    order = await shop.place()
+    await shop.conn.execute(
+        "update payment set payment_session_id = 'payses_other' where id = $1", order.payment_ids[0]
+    )
+    await hand.cancel(order)
+    assert {subject for kind, subject in await hand.jobs(order) if kind == "void"} == {order.payment_ids[0]}
