@@ -38,6 +38,7 @@ _FROM_STRIPE: Final = frozenset(
         Defect.CAPTURED_AT_STRIPE,
         Defect.CAPTURED_WITHOUT_ROWS,
         Defect.LOST_HOLD,
+        Defect.LIVE_SESSION,
         Defect.SUMS_DIFFER,
     }
 )

@@ -14,7 +14,7 @@ import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 from app.domain.cancellation import NewCancellation
-from app.domain.examination import ExaminedPayment
+from app.domain.examination import ExaminedPayment, ExaminedSession
 from app.domain.findings import Finding
 from app.domain.intents import Intent as Intent
 from app.domain.intents import IntentState as IntentState
@@ -393,6 +393,10 @@ class Examination(Protocol):
 
     async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
         """Payments that are not plainly as they should be, and those of ``intent_ids``."""
+        ...
+
+    async def sessions_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedSession]:
+        """Sessions without a payment of canceled orders that are not plainly canceled, and those of ``intent_ids``."""
         ...
 
     async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:

@@ -13,7 +13,7 @@ from app.domain.findings import Defect, Finding, IntentFacts
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
 from app.domain.money import from_minor_units, to_minor_units
-from app.domain.order import Payment, PaymentState, Provider
+from app.domain.order import Payment, PaymentSession, PaymentState, Provider, SessionState
 
 HOLD_LASTS: Final = timedelta(days=7)
 """Stripe lets go of a card's hold after seven days: docs.stripe.com/payments/place-a-hold-on-a-payment-method"""
@@ -131,6 +131,58 @@ def _twice(facts: IntentFacts, refund_rows: int) -> Iterator[_Suspicion]:
     for verb, times, expected in counted:
         if times is not None and times > max(expected, 1):
             yield _Suspicion(Defect.DONE_TWICE, f"{verb} {times} times at Stripe", None)
+
+
+class ExaminedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment session without a payment, with what watches over it, in one snapshot."""
+
+    order_id: str
+    order_canceled: bool
+    session: PaymentSession
+    touched_at: datetime
+    """When the session or its order last changed."""
+    at_work: frozenset[JobKind]
+    """Kinds of the jobs about this session that are not over."""
+    incidents: frozenset[IncidentKind]
+    """What is open for the order."""
+    read_at: datetime
+
+
+def judge_session(examined: ExaminedSession, facts: IntentFacts | None, *, at_rest: bool) -> list[Judgment]:
+    """All that may be wrong with one session. A moment ago canceled, its jobs are being made."""
+    young = examined.read_at - examined.touched_at <= JUST_NOW
+    judgments = []
+    for suspicion in _session_suspicions(examined, facts):
+        told = suspicion.incidents & examined.incidents
+        finding = Finding(
+            defect=suspicion.defect,
+            order_id=examined.order_id,
+            detail=f"{examined.session.id}: {suspicion.detail}",
+            amount=suspicion.amount,
+            currency=examined.session.currency,
+        )
+        mended = not at_rest and (young or bool(suspicion.jobs & examined.at_work))
+        judgments.append(Judgment(finding, told, bool(told) or mended))
+    return judgments
+
+
+def _session_suspicions(examined: ExaminedSession, facts: IntentFacts | None) -> Iterator[_Suspicion]:
+    session = examined.session
+    kept = session.taken - session.refunded
+    if facts is not None:
+        yield from _twice(facts, 1)
+        kept = from_minor_units(facts.received - facts.refunded, session.currency)
+    if not examined.order_canceled:
+        if facts is not None and kept > 0:
+            detail = f"Stripe took {kept}, and the shop has made no payment of it"
+            yield _Suspicion(Defect.CAPTURED_WITHOUT_ROWS, detail, kept, _COMPARING | _TAKING, _WORK)
+    elif kept > 0:
+        defect = Defect.CAPTURED_PAYMENT if facts is None else Defect.CAPTURED_AT_STRIPE
+        yield _Suspicion(defect, f"{kept} paid and not given back", kept, _GIVING_BACK, _WORK)
+    elif facts is not None and facts.state == "held":
+        yield _Suspicion(Defect.HELD_AT_STRIPE, "Stripe still holds it", session.amount, _LETTING_GO, _WORK)
+    elif session.state is SessionState.OPEN and (facts is None or facts.state == "other"):
+        yield _Suspicion(Defect.LIVE_SESSION, "it can still be paid", session.amount, _LETTING_GO, _WORK)
 
 
 def judge_stranger(intent_id: str, facts: IntentFacts) -> list[Finding]:

@@ -27,6 +27,12 @@ class Defect(StrEnum):
     """Stripe took money that no capture row knows of."""
     LOST_HOLD = "hold_lost_on_open_order"
     """Stripe let go of the hold of an open order, and the rows still count on it."""
+    LIVE_SESSION = "live_session_on_canceled_order"
+    """The order is canceled, a payment session of it can still be paid, and nothing cancels it."""
+    ORDER_WITHOUT_PAYMENT = "order_without_payment"
+    """An open order owes money, and no payment and no payment session is linked to it."""
+    HOLD_WITHOUT_ORDER = "hold_without_order"
+    """Stripe holds money that no order reaches by its link."""
     DONE_TWICE = "done_twice_at_stripe"
     """Stripe captured, voided or refunded an intent more often than it should have."""
     SUMS_DIFFER = "sums_differ_from_stripe"
@@ -82,6 +88,7 @@ TRAPPED: Final = frozenset(
         Defect.CAPTURED_AT_STRIPE,
         Defect.CAPTURED_WITHOUT_ROWS,
         Defect.CAPTURED_TWICE,
+        Defect.HOLD_WITHOUT_ORDER,
     }
 )
 """Defects whose amount is shoppers' money: held or taken for nothing, or without anybody's knowledge."""

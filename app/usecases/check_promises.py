@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app.domain.examination import judge, judge_stranger
+from app.domain.examination import judge, judge_session, judge_stranger
 from app.domain.findings import Defect, Finding, IntentFacts
 from app.domain.incidents import IncidentKind
 from app.ports import Connection, Examination
@@ -72,8 +72,15 @@ async def _look_at_money(
         for payment in examined
         for judgment in judge(payment, stripe.get(payment.payment.intent_id or ""), at_rest=at_rest)
     ]
+    sessions = await commerce.sessions_in_question(conn, list(stripe))
+    judged += [
+        judgment
+        for one in sessions
+        for judgment in judge_session(one, stripe.get(one.session.intent_id), at_rest=at_rest)
+    ]
     found = [judgment.finding for judgment in judged if not judgment.excused]
     strangers = stripe.keys() - {payment.payment.intent_id for payment in examined}
+    strangers -= {one.session.intent_id for one in sessions}
     for intent_id in await commerce.unknown_intents(conn, sorted(strangers)) if strangers else ():
         found += judge_stranger(intent_id, stripe[intent_id])
     if at_rest:

@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from app.domain.examination import ExaminedPayment
+from app.domain.examination import ExaminedPayment, ExaminedSession
 from app.domain.findings import Defect, Finding
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
@@ -18,10 +18,12 @@ from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
 from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import as_arguments
-from plugins.medusa_bridge.orders import payment_of, provider_of
+from plugins.medusa_bridge.orders import payment_of, provider_of, session_of
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _PAYMENTS: Final = statement("find_payments_in_question")
+_SESSIONS: Final = statement("find_sessions_in_question")
+_HOLDS: Final = statement("find_holds_without_order")
 _KNOWN: Final = statement("find_known_intents")
 _UNLIKE_CAPTURES: Final = statement("find_payments_unlike_captures")
 _UNFINISHED: Final = statement("find_unfinished_jobs")
@@ -42,6 +44,7 @@ _WITH_PATIENCE: Final = (
     (statement("find_stock_of_canceled_orders"), Defect.STOCK_KEPT),
     (statement("find_orphan_reservations"), Defect.ORPHAN_RESERVATION),
     (statement("find_parcels_of_canceled_orders"), Defect.PARCEL),
+    (statement("find_orders_without_payment"), Defect.ORDER_WITHOUT_PAYMENT),
 )
 """What Medusa writes in several commits: on a live shop, rows have a minute to come to agree."""
 
@@ -52,6 +55,10 @@ class Examiner:
     async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
         """See ``app.ports.Examination``."""
         return [_examined(row) for row in await conn.fetch(_PAYMENTS, intent_ids)]
+
+    async def sessions_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedSession]:
+        """See ``app.ports.Examination``."""
+        return [_examined_session(row) for row in await conn.fetch(_SESSIONS, intent_ids)]
 
     async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
         """See ``app.ports.Examination``."""
@@ -66,6 +73,7 @@ class Examiner:
             found += _unlike_captures(row)
         for text, defect in _WITH_PATIENCE:
             found += as_findings(defect, await ask(conn, text, at_rest, lenient=lenient))
+        found += [_unreached(row) for row in await ask(conn, _HOLDS, at_rest, lenient=lenient)]
         for text, defect in _AS_THEY_STAND:
             found += as_findings(defect, await ask(conn, text, lenient=lenient))
         if at_rest:
@@ -101,6 +109,28 @@ def _examined(row: asyncpg.Record) -> ExaminedPayment:
         at_work=frozenset(JobKind(kind) for kind in row["at_work"]),
         incidents=frozenset(IncidentKind(kind) for kind in row["incidents"]),
         read_at=row["read_at"],
+    )
+
+
+def _examined_session(row: asyncpg.Record) -> ExaminedSession:
+    return ExaminedSession(
+        order_id=row["order_id"],
+        order_canceled=row["order_canceled"],
+        session=session_of(dict(row)),
+        touched_at=row["touched_at"],
+        at_work=frozenset(JobKind(kind) for kind in row["at_work"]),
+        incidents=frozenset(IncidentKind(kind) for kind in row["incidents"]),
+        read_at=row["read_at"],
+    )
+
+
+def _unreached(row: asyncpg.Record) -> Finding:
+    return Finding(
+        defect=Defect.HOLD_WITHOUT_ORDER,
+        order_id=None,
+        detail=row["detail"],
+        amount=row["amount"],
+        currency=row["currency_code"],
     )
 
 

@@ -10,6 +10,7 @@ from app.domain.findings import Defect
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
+from app.embedded.shop_sessions import book_session, open_session
 from tests.doctor.ground import SYSTEM, Clinic
 
 Expected = set[tuple[str, str | None]]
@@ -70,6 +71,36 @@ async def taken_at_stripe_after_cancel(clinic: Clinic) -> Expected:
     await clinic.take(order)
     await cancel_by_medusa(clinic.conn, order)
     return _of(Defect.CAPTURED_AT_STRIPE, order)
+
+
+async def session_that_can_still_be_paid(clinic: Clinic) -> Expected:
+    order = await clinic.place(payments=())
+    card = "pm_card_authenticationRequired"
+    intent = await clinic.shop.sandbox.authorize(2974, "eur", "automatic", payment_method=card)
+    await open_session(clinic.conn, order, intent, amount=order.total)
+    await clinic.mark_canceled(order)
+    return _of(Defect.LIVE_SESSION, order)
+
+
+async def session_paid_on_a_canceled_order(clinic: Clinic) -> Expected:
+    order = await clinic.place(payments=())
+    intent = await clinic.shop.sandbox.authorize(2974, "eur", "automatic")
+    await open_session(clinic.conn, order, {**intent, "status": "processing"}, amount=order.total)
+    await clinic.mark_canceled(order)
+    return _of(Defect.CAPTURED_AT_STRIPE, order)
+
+
+async def order_whose_payment_is_unknown(clinic: Clinic) -> Expected:
+    order = await clinic.place(payments=())
+    return _of(Defect.ORDER_WITHOUT_PAYMENT, order)
+
+
+async def hold_that_no_order_reaches(clinic: Clinic) -> Expected:
+    order = await clinic.place(payments=())
+    intent = await clinic.shop.sandbox.authorize(9000, "eur")
+    session = await open_session(clinic.conn, order, intent, amount=Decimal(90), through_cart=True)
+    await book_session(clinic.conn, order, session, intent)
+    return _of(Defect.ORDER_WITHOUT_PAYMENT, order) | _of(Defect.HOLD_WITHOUT_ORDER, None)
 
 
 async def partly_given_back_after_cancel(clinic: Clinic) -> Expected:

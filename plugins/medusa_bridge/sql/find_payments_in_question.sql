@@ -71,7 +71,7 @@ cross join lateral (
         ), '{}') as at_work
     from grace.jobs as j
     where j.order_id = a.order_id and j.kind in ('capture', 'void', 'refund', 'look')
-        and split_part(j.subject, ':', 1) = a.id
+        and split_part(j.subject, ':', 1) in (a.id, a.payment_session_id)
 ) as j
 where a.is_known or not a.order_canceled or a.canceled_at is null or c.captured <> r.refunded
     or a.intent_status = 'requires_capture'
