@@ -47,10 +47,12 @@ async def sign_in(api: Api, peer: str, **headers: str) -> str | None:
         (PROXY, {"host": "[::1]:9100", "origin": "http://[::1]:9100"}, "plain"),
         (PROXY, {"host": "localhost.evil.test", "origin": "http://localhost.evil.test"}, "secure"),
         (PROXY, {"host": "localhost", "origin": "https://localhost", "x_forwarded_proto": "https"}, "secure"),
+        (PROXY, {"host": "upstream:9100", "origin": "https://shop.example"}, None),
+        (PROXY, {"host": "upstream:9100", "origin": "https://shop.example", "sec_fetch_site": "same-origin"}, "secure"),
     ],
 )
 async def test_without_a_public_url(
-    api: Api, medusa: FakeMedusa, peer: str, headers: dict[str, str], cookie: str
+    api: Api, medusa: FakeMedusa, peer: str, headers: dict[str, str], cookie: str | None
 ) -> None:
     assert await sign_in(api, peer, **headers) == cookie
 
