@@ -19,6 +19,7 @@ import pytest
 from app.embedded.shop import Line, PlacedOrder, create_publishable_key
 from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
+from app.embedded.shop_rows import add_transaction
 from app.embedded.shop_sessions import book_session, open_session
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
@@ -111,7 +112,7 @@ PARAMETERS: Final[Mapping[str, Any]] = {
 
 _ROWS: Final = """
 select o.id as order_id, o.version, p.id as payment_id, p.payment_collection_id as collection_id,
-    p.payment_session_id as session_id, p.data ->> 'id' as intent_id,
+    coalesce(p.payment_session_id, s.id) as session_id, coalesce(p.data, s.data) ->> 'id' as intent_id,
     (select array_agg(id) from "order") as order_ids, (select array_agg(id) from payment) as payment_ids,
     (select array_agg(id) from reservation_item) as reservation_ids,
     (select array_agg(data ->> 'id') from payment) as intent_ids,
@@ -119,6 +120,7 @@ select o.id as order_id, o.version, p.id as payment_id, p.payment_collection_id 
 from "order" as o
 left join order_payment_collection as l on l.order_id = o.id
 left join payment as p on p.payment_collection_id = l.payment_collection_id
+left join payment_session as s on s.payment_collection_id = l.payment_collection_id and p.id is null
 where o.id = any($1::text[])
 order by p.id
 """
@@ -183,6 +185,8 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     alone = await book_session(clinic.conn, orders[2], sessions[2], intent)
     closed = await book_session(clinic.conn, orders[3], sessions[3], intent)
     await clinic.conn.execute("update payment set canceled_at = now() where id = $1", closed.payment_ids[0])
+    beside = await clinic.place(payments=())
+    await add_transaction(clinic.conn, beside.id, beside.total, "cash", "cash_1", beside.created_at)
     gone = [*alone.session_ids, *orders[4].session_ids]
     await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)
     return orders

@@ -15,7 +15,7 @@ select null as order_id, p.amount, p.currency_code,
 from payment as p
 where p.deleted_at is null and p.captured_at is null and p.canceled_at is null and p.amount > 0
     and p.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_' and p.data ->> 'status' is distinct from 'canceled'
-    and not $1::boolean and p.created_at < now() - interval '5 minutes'
+    and ($1::boolean or p.created_at < now() - interval '5 minutes')
     and not exists (
         select
         from order_payment_collection as l

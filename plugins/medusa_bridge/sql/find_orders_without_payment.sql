@@ -25,7 +25,7 @@ cross join lateral (
     where s.order_id = o.id and s.version = o.version and s.deleted_at is null
 ) as t
 where o.deleted_at is null and not o.is_draft_order and o.status in ('pending', 'requires_action')
-    and o.canceled_at is null and not $1::boolean and o.created_at < now() - interval '5 minutes'
+    and o.canceled_at is null and ($1::boolean or o.created_at < now() - interval '5 minutes')
     and t.owed >= case
         when upper(o.currency_code) in ('BHD', 'IQD', 'JOD', 'KWD', 'OMR', 'TND') then 0.0005
         when upper(o.currency_code) in ('BIF', 'CLP', 'DJF', 'GNF', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'UGX', 'VND',
