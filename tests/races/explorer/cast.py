@@ -14,6 +14,7 @@ from app.usecases.cancel_order import CancelRequest, cancel_order
 from app.usecases.dispatch_jobs import dispatch_jobs, sweep_jobs
 from app.usecases.run_job import run_job
 from app.usecases.take_hint import take_hint
+from tests.races.explorer import bystanders
 from tests.races.explorer.cases import Case
 from tests.races.explorer.seats import Seat
 
@@ -115,7 +116,13 @@ CAST: Final[Mapping[str, Act]] = {
     "admin-capture": _admin_capture,
     "admin-cancel": _admin_cancel,
     "checkout": _checkout,
+    "recheck": bystanders.recheck,
+    "adopt": bystanders.adopt,
+    "heal": bystanders.heal,
+    "book-held": bystanders.book_held,
+    "book-captured": bystanders.book_captured,
+    "vanish": bystanders.vanish,
     "webhook": _webhook,
     "sweep": _sweep,
 }
-MEDUSAS: Final = {"admin-capture", "admin-cancel", "checkout"}
+MEDUSAS: Final = {"admin-capture", "admin-cancel", "checkout", "book-held", "book-captured", "vanish"}

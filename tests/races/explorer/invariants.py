@@ -100,6 +100,8 @@ def _cancels(record: Record) -> Iterator[str]:
             made.append(actor.letter)
             if "cancel_order" not in wrote:
                 yield f"no cancel: {actor.letter} answered canceled and committed {wrote}"
+    if made and record.plan.scenario.startswith("doubt") and record.case.account.calls[0].letter == "-":
+        yield from _past_a_doubt(record)
     if len(made) > 1:
         yield f"canceled twice: {' and '.join(made)} both say that they canceled the order"
     canceled = next((i for i, one in enumerate(record.committed) if "cancel_order" in one.writes), None)
@@ -117,6 +119,12 @@ def _cancels(record: Record) -> Iterator[str]:
         in_flight += (one.name == "medusa.capture.row") - (one.name == "medusa.capture.drop")
     if in_flight > 0:
         yield "past a capture: the cancel was committed although a capture row of Medusa's stood there"
+
+
+def _past_a_doubt(record: Record) -> Iterator[str]:
+    """Stripe took the money before anybody moved, and no answer of it was recorded."""
+    if any(fact.captures for fact in record.case.account.facts().values()) and record.plan.scenario == "doubt-done":
+        yield "past a doubt: the cancel was accepted although our capture had taken the money"
 
 
 _WAITING: Final = {"scheduled", "queued", "running"}
@@ -165,7 +173,7 @@ def _at_rest(
         if row["canceled"]:
             if fact.received > fact.refunded and not incidents & {"late_money", "refund_failed"}:
                 yield f"canceled and charged: {fact.received} taken, {fact.refunded} given back"
-            if fact.state == "held" and "void_failed" not in incidents:
+            if fact.state == "held" and not incidents & {"void_failed", "unsupported_provider"}:
                 yield "canceled and held: Stripe still holds the money"
         elif fact.state != "captured" and not incidents:
             yield f"open and unpaid: the intent is {fact.state}, and nobody is told"

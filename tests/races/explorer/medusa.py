@@ -42,6 +42,10 @@ class Medusa:
         self._stripe = stripe
         self._conn: Any = WiredConnection(wire)
 
+    async def write(self, statement: str, *args: Any) -> None:
+        """One statement of a Medusa process, committed by itself."""
+        await self._conn.execute(statement, *args)
+
     async def capture(self, case: Case, number: int = 0) -> str:
         """``POST /admin/payments/:id/capture``. What it answers."""
         payment_id = case.payment_ids[number]

@@ -8,10 +8,13 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job
-from app.ports import Reservation
+from app.domain.order import Order
+from app.ports import Connection, Reservation
 from app.store import cancellations, jobs
-from plugins.medusa_bridge import orders
+from app.usecases import heal_incidents, job_failures, settle_canceled, void_payment
+from plugins.medusa_bridge import MedusaBridge, orders
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
 from tests.races.explorer.labels import label, learn
@@ -103,6 +106,41 @@ def _without_stable_key() -> AbstractContextManager[None]:
     return _instead(Job, "idempotency_key", property(key))
 
 
+def _without_doubt() -> AbstractContextManager[None]:
+    """A retrieve that fails settles an earlier doubt."""
+    return _instead(job_failures, "_settles", lambda outcome: True)
+
+
+def _without_recheck() -> AbstractContextManager[None]:
+    async def nothing(_bridge: MedusaBridge, _conn: Connection, _order_ids: Sequence[str]) -> Sequence[str]:
+        return []
+
+    return _instead(MedusaBridge, "touched_after_cancel", nothing)
+
+
+def _without_late_money() -> AbstractContextManager[None]:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    return _instead(settle_canceled, "raise_late_money", nothing)
+
+
+def _healed(kind: IncidentKind) -> Callable[[], AbstractContextManager[None]]:
+    """An incident that closes by itself while its trouble goes on."""
+
+    def settled(_order: Order) -> bool:
+        return True
+
+    return lambda: _instead(heal_incidents, "_SETTLED", {**heal_incidents._SETTLED, kind: settled})
+
+
+def _without_a_word_of_the_vanished() -> AbstractContextManager[None]:
+    async def end(conn: Connection, job: Job, _detail: str, *, kind: IncidentKind) -> None:
+        await jobs.end_well(conn, job, kind)
+
+    return _instead(void_payment, "record_trouble", end)
+
+
 MUTANTS: Final[Mapping[str, Mutant]] = {
     "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 40),
     "payment-lock": Mutant(_without_payment_lock, _setup("open", "cancel", "admin-capture"), 40),
@@ -117,5 +155,11 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "removal": Mutant(_without_removal, _setup("open", "cancel", "capture"), 40),
     "inventory-lock": Mutant(_without_inventory_lock, _setup("canceled", "release", "checkout", redis=WAIT), 60),
+    "doubt": Mutant(_without_doubt, _setup("doubt-done", "capture", "cancel"), 160),
+    "recheck": Mutant(_without_recheck, _setup("canceled", "void", "book-held"), 40),
+    "late-money": Mutant(_without_late_money, _setup("canceled", "void", "book-captured"), 40),
+    "late-money-healed": Mutant(_healed(IncidentKind.LATE_MONEY), _setup("canceled", "void", "book-captured"), 40),
+    "other-provider-healed": Mutant(_healed(IncidentKind.UNSUPPORTED_PROVIDER), _setup("other", "void", "heal"), 40),
+    "vanished": Mutant(_without_a_word_of_the_vanished, _setup("canceled", "void", "vanish"), 40),
     "stable-key": Mutant(_without_stable_key, _setup("doubt-not", "capture", "sweep"), 60),
 }

@@ -49,6 +49,13 @@ async def _queue(conn: asyncpg.Connection) -> None:
     await conn.execute("update grace.jobs set state = 'queued', generation = 2 where state = 'scheduled'")
 
 
+async def _of_another_provider(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """Canceled by us; the hold is not Stripe's, and a person has to release it."""
+    foreign = "update payment set provider_id = 'pp_paypal_paypal', data = '{}' where id = any($1)"
+    await conn.execute(foreign, order.payment_ids)
+    await _canceled(conn, order)
+
+
 def _captured_at_stripe(case: Case) -> None:
     """By somebody whose rows never came to be."""
     case.account.post(f"/v1/payment_intents/{case.intent_ids[0]}/capture", {}, "capt_of_somebody")
@@ -69,6 +76,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         Scenario(name="refunding", make=_open, policy=_REFUNDING),
         Scenario(name="free", make=_open, amounts=(), policy=_POLICY),  # nothing was to be paid
         Scenario(name="late", make=_canceled, stripe=_captured_at_stripe, policy=_REFUNDING),
+        Scenario(name="other", make=_of_another_provider, policy=_POLICY),
         Scenario(name="two", make=_open, amounts=("10", "19.7381"), policy=_POLICY),
         Scenario(name="doubt-done", make=_in_doubt, stripe=lambda case: _asked_before(case, done=True), policy=_POLICY),
         Scenario(name="doubt-not", make=_in_doubt, stripe=lambda case: _asked_before(case, done=False), policy=_POLICY),
