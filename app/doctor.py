@@ -17,10 +17,11 @@ from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
 from app.environment import Environment
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
-from app.secret_settings import stripe_api_key
+from app.secret_settings import stripe_api_key, stripe_providers
+from app.settings import MEDUSA_KEY_PREFIX, MedusaEvents, MedusaLocking
 from app.store import session
 from app.usecases.check_promises import check_promises
-from plugins.medusa_bridge import BridgeConfig, MedusaBridge
+from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
 
 LOOK_BACK: Final = timedelta(days=8)
 """Stripe keeps a hold for seven days."""
@@ -107,6 +108,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         environment, need="a secret or restricted key that may read PaymentIntents" if ask_stripe else None
     )
     base = environment.http("STRIPE_API_BASE", only_host=True)
+    config = _bridge_config(environment)
     try:
         database = read_database_address(environment.text("DATABASE_URL") or "", own_root="PGSSLROOTCERT" in environ)
     except AddressError as error:
@@ -130,11 +132,12 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         raise CannotLook(message) from error
     try:
         await session.state(conn, timeouts=False)
-        async with MedusaBridge.open(BridgeConfig()) as bridge:
+        async with MedusaBridge.open(config) as bridge:
+            unlike = await _survey(conn, bridge, events=environment.text("MEDUSA_EVENTS") != MedusaEvents.OFF)
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")
-                return _report(await check_promises(conn, bridge), None)
-            return await _look_with_stripe(conn, bridge, StripeGateway.open(key, base))
+                return _report([*unlike, *await check_promises(conn, bridge)], None)
+            return await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"the database could not be read: {type(error).__name__}: {error}"
         raise CannotLook(message) from error
@@ -142,7 +145,30 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         await conn.close(timeout=5)
 
 
-async def _look_with_stripe(conn: Connection, bridge: MedusaBridge, gateway: StripeGateway) -> Report:
+def _bridge_config(environment: Environment) -> BridgeConfig:
+    """What is set of Medusa's own names; what is not has Medusa's defaults."""
+    names = {
+        "redis_url": environment.redis("MEDUSA_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
+        "lock_redis_url": environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
+        "lock_namespace": environment.text("MEDUSA_LOCK_NAMESPACE"),
+        "events_queue": environment.text("MEDUSA_EVENTS_QUEUE"),
+        "events_prefix": environment.text("MEDUSA_EVENTS_PREFIX"),
+    }
+    with_redis = environment.text("MEDUSA_LOCKING") == MedusaLocking.REDIS
+    given = {name: value for name, value in names.items() if value is not None}
+    config = BridgeConfig(locking=Locking.REDIS if with_redis else None, stripe_providers=stripe_providers(environment))
+    return msgspec.structs.replace(config, **given)
+
+
+async def _survey(conn: Connection, bridge: MedusaBridge, *, events: bool) -> list[Finding]:
+    """Settings that do not fit the shop. What cannot be looked at is no finding."""
+    problems = [*await bridge.survey(events=events), *await bridge.survey_providers(conn)]
+    return [Finding(defect=Defect.SETTING, order_id=None, detail=problem) for problem in problems]
+
+
+async def _look_with_stripe(
+    conn: Connection, bridge: MedusaBridge, gateway: StripeGateway, unlike: list[Finding]
+) -> Report:
     """No transaction is open while Stripe is asked. What looks wrong is asked about, and looked at, once more."""
     try:
         async with conn.transaction(readonly=True):
@@ -159,7 +185,7 @@ async def _look_with_stripe(conn: Connection, bridge: MedusaBridge, gateway: Str
                 for finding in await check_promises(conn, bridge, stripe={**facts, **newer})
                 if finding.defect not in _FROM_STRIPE or (finding.defect, finding.order_id) in suspected
             ]
-        return _report(findings, asked)
+        return _report([*unlike, *findings], asked)
     finally:
         await gateway.close()
 

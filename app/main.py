@@ -98,14 +98,18 @@ def let_servers_be_stopped() -> None:
 
 async def check_database(settings: Settings) -> None:
     """Fail as the application would at its start, but in the process that a person looks at."""
-    async with MedusaBridge.open(BridgeConfig()) as bridge, open_runtime(settings, bridge):
+    config = BridgeConfig(stripe_providers=settings.stripe_providers)
+    async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge):
         pass
 
 
 def build_app(settings: Settings) -> Litestar:
     """The application for ``settings``. Connections are opened when it starts and closed when it stops."""
     config = BridgeConfig(
-        store_cors=settings.store_cors, admin_cors=settings.admin_cors, jwt_secret=settings.medusa_jwt_secret
+        stripe_providers=settings.stripe_providers,
+        store_cors=settings.store_cors,
+        admin_cors=settings.admin_cors,
+        jwt_secret=settings.medusa_jwt_secret,
     )
     tokens = TokenVerifier(settings.modification_token_secrets, settings.modification_token_public_key)
 

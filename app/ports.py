@@ -186,6 +186,8 @@ class NewAuthorization(msgspec.Struct, frozen=True):
     order_id: str
     payment_id: str
     placed_at: datetime
+    unsupported: str | None = None
+    """The provider, where this sidecar can neither capture nor void for it."""
 
 
 class MoneyCursor(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ MIN_OPERATOR_SECRET: Final = 32
 _GUESSABLE: Final = "can be guessed: expected a random one, such as `openssl rand -base64 32` makes"
 _OF_ITS_OWN: Final = "expected a secret of its own for each purpose"
 _WEBHOOK_SECRET: Final = re.compile(r"whsec_[!-~]+")
+_STRIPE_PROVIDER: Final = re.compile(r"pp_stripe(-[a-z0-9-]+)?(_[!-~]+)?|(?!pp_)[!-~]+")
 _STRIPE_KEY: Final = re.compile(r"(sk|rk)_[A-Za-z0-9_]+")
 
 
@@ -89,6 +90,17 @@ def stripe_api_key(environment: Environment, *, need: str | None) -> str | None:
             "STRIPE_API_BASE begins with http://, and STRIPE_API_KEY is one of live mode: expected https://"
         )
     return value
+
+
+def stripe_providers(environment: Environment) -> tuple[str, ...]:
+    """Which of Medusa's Stripe providers the key is for: provider ids, or accounts' ids alone."""
+    names = tuple((environment.text("STRIPE_PROVIDERS") or "").replace(",", " ").split())
+    environment.problems += [
+        f"STRIPE_PROVIDERS has {name!r}: expected provider ids such as pp_stripe_stripe, or the id at their end"
+        for name in names
+        if not _STRIPE_PROVIDER.fullmatch(name)
+    ]
+    return names
 
 
 def medusa_api_key(environment: Environment, *, need: str | None) -> str | None:

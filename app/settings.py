@@ -18,14 +18,14 @@ from app.domain.examination import HOLD_LASTS
 from app.domain.reasons import CancelReason, parse_reasons
 from app.environment import Environment
 from app.ports import LateMoney, Policy
-from app.secret_settings import medusa_api_key, read_secrets, stripe_api_key
+from app.secret_settings import medusa_api_key, read_secrets, stripe_api_key, stripe_providers
 
 LEAST_CAPTURE_DELAY: Final = Decimal(30)
 """Seconds. Longer than a request waits for its turn and for locks, so that a cancel that came in time is not late."""
 
 _EXTRA: Final = "install medusa-grace[observability]"
 _KEY_PREFIX: Final = "keys of this sidecar cannot be given a prefix: take it out, and use a database of its own"
-_MEDUSA_KEY_PREFIX: Final = (
+MEDUSA_KEY_PREFIX: Final = (
     "write it in front of MEDUSA_LOCK_NAMESPACE, and take it out (Medusa's event bus works with none)"
 )
 _JOBS_A_CONNECTION: Final = 4
@@ -95,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_signing_keys: tuple[str, ...]
     medusa_jwt_secret: str | None
     medusa_backend_url: str | None
+    stripe_providers: tuple[str, ...]
     medusa_redis_url: str | None
     medusa_lock_redis_url: str | None
     medusa_lock_namespace: str
@@ -165,6 +166,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         redis_url=redis_url or "",
         stripe_api_key=stripe_key,
         stripe_api_base=environment.http("STRIPE_API_BASE", only_host=True),
+        stripe_providers=stripe_providers(environment),
         stripe_webhook_secrets=secrets.stripe_webhook_secrets,
         modification_token_secrets=secrets.modification_token_secrets,
         modification_token_public_key=secrets.modification_token_public_key,
@@ -179,12 +181,12 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         ),
         medusa_redis_url=environment.redis(
             "MEDUSA_REDIS_URL",
-            key_prefix=_MEDUSA_KEY_PREFIX,
+            key_prefix=MEDUSA_KEY_PREFIX,
             need="Medusa's own Redis, for its locks (MEDUSA_LOCKING=redis) and events (MEDUSA_EVENTS=redis)"
             if needs_redis
             else None,
         ),
-        medusa_lock_redis_url=environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=_MEDUSA_KEY_PREFIX),
+        medusa_lock_redis_url=environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
         medusa_lock_namespace=environment.text("MEDUSA_LOCK_NAMESPACE") or "medusa_lock:",
         medusa_events_queue=environment.queue("MEDUSA_EVENTS_QUEUE", "events-queue"),
         medusa_events_prefix=environment.text("MEDUSA_EVENTS_PREFIX") or "RedisEventBusService",

@@ -75,6 +75,8 @@ class Defect(StrEnum):
     """A statement names a table or column that is not there."""
     MISSING_INDEX = "missing_index"
     """An index is missing without which a statement reads a table from end to end."""
+    SETTING = "setting_unlike_medusa"
+    """A setting names something that Medusa calls otherwise, or leaves open what the shop's payments ask for."""
     WIDE_GRANT = "grant_too_wide"
     """The role of ``DATABASE_URL`` may do more than this sidecar needs."""
 

@@ -120,7 +120,8 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
         "on a canceled order) and put the stock right",
     ),
     IncidentKind.UNSUPPORTED_PROVIDER: Words(
-        "the payment's provider is neither Stripe nor Medusa's own",
+        "the payment's provider is neither Stripe nor Medusa's own, or an account of Stripe's that `STRIPE_PROVIDERS` "
+        "does not name",
         "void or capture it with that provider",
     ),
     IncidentKind.RELEASE_FAILED: Words(

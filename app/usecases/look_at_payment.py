@@ -12,7 +12,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.intents import Intent, Standing, is_in, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.money import given_back
-from app.domain.order import Order, OrderState, Payment, PaymentState
+from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
 from app.ports import Answered, Connection, Services, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
@@ -46,7 +46,7 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | None:
             return None
         intent_id = _intent_id(order, job)
         if intent_id is None:
-            await jobs.finish(conn, job, JobState.REMOVED, note="no payment with an intent any more")
+            await jobs.finish(conn, job, JobState.REMOVED, note="no payment with an intent that our key is for")
             return None
         return _Claim(job, intent_id)
 
@@ -60,7 +60,7 @@ def _intent_id(order: Order | None, job: Job) -> str | None:
     if order is None:
         return None
     found = order.payment(_payment_id(job)) or order.session(_payment_id(job))
-    return None if found is None else found.intent_id
+    return None if found is None or found.provider is not Provider.STRIPE else found.intent_id
 
 
 async def _call(services: Services, claim: _Claim) -> Answered | Unseen:

@@ -7,9 +7,10 @@ from typing import Final
 
 import structlog
 
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.ports import Connection, Services
-from app.store import cursors, jobs
+from app.store import cursors, incidents, jobs
 
 log = structlog.get_logger()
 
@@ -62,4 +63,8 @@ async def _schedule_captures(services: Services, conn: Connection, after: str, o
     await jobs.schedule_many(
         conn, JobKind.CAPTURE, [(new.order_id, new.payment_id, new.placed_at + due) for new in found]
     )
+    for new in found:
+        if new.unsupported is not None:
+            detail = f"{new.payment_id}: {new.unsupported} is none of STRIPE_PROVIDERS; capture or void it by hand"
+            await incidents.open_(conn, new.order_id, IncidentKind.UNSUPPORTED_PROVIDER, detail)
     return len(found), reached

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
+from msgspec import structs
 
 from app.domain.risk import SeenOrder, SeenPayment
 from app.ports import Connection
 from plugins.medusa_bridge.orders import payment_of
+from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 
 _MONEY: Final = statement("order_money")
@@ -21,12 +23,18 @@ _LARGEST_NUMBER: Final = 2**31 - 1
 class Backoffice:
     """``app.ports.Backoffice`` for Medusa v2."""
 
+    _served = ServedProviders()
+
     async def see_orders(self, conn: Connection, order_ids: Sequence[str]) -> Mapping[str, SeenOrder]:
         """See ``app.ports.Backoffice``."""
         rows: dict[str, list[asyncpg.Record]] = {}
         for row in await conn.fetch(_MONEY, list(order_ids)):
             rows.setdefault(row["order_id"], []).append(row)
-        return {order_id: _order(of_order) for order_id, of_order in rows.items()}
+        return {order_id: self._as_served_seen(_order(of_order)) for order_id, of_order in rows.items()}
+
+    def _as_served_seen(self, order: SeenOrder) -> SeenOrder:
+        payments = [structs.replace(one, payment=self._served.payment(one.payment)) for one in order.payments]
+        return structs.replace(order, payments=tuple(payments))
 
     async def search_orders(self, conn: Connection, words: str) -> Sequence[str]:
         """See ``app.ports.Backoffice``."""

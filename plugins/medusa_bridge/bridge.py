@@ -9,13 +9,14 @@ from decimal import Decimal
 from typing import Final, Self
 
 import httpx
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.domain.cancellation import NewCancellation
 from app.domain.jobs import Job, JobRef
-from app.domain.order import Order, Payment, PaymentSession
+from app.domain.order import Order, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderSheet
 from app.ports import (
     Arrived,
@@ -34,9 +35,12 @@ from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.events import EventBus
 from plugins.medusa_bridge.findings import Examiner
+from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import statement
 from plugins.medusa_bridge.survey import survey_events, survey_locks
+
+log = structlog.get_logger()
 
 _NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
 _NEW_MONEY_OF_CANCELED: Final = statement("new_money_of_canceled")
@@ -62,6 +66,7 @@ class MedusaBridge(Examiner, Backoffice):
     ) -> None:
         """``redis`` has the event bus, and the locks where ``lock_redis`` is not given."""
         self._config = config
+        self._served = ServedProviders(config.stripe_providers)
         self._redis, self._lock_redis = redis, lock_redis or redis
         self._stock = stock.Stock(config, self._lock_redis, http)
         self._events = EventBus(redis, config.events_queue, config.events_prefix) if redis is not None else None
@@ -96,26 +101,34 @@ class MedusaBridge(Examiner, Backoffice):
         return problems
 
     async def verify(self, conn: Connection) -> None:
-        """See ``plugins.medusa_bridge.schema``."""
+        """See ``plugins.medusa_bridge.schema``. What is only suspicious is logged."""
         await verify_schema(conn)
+        for problem in await self.survey_providers(conn):
+            log.warning("medusa.names", detail=problem)
+
+    async def survey_providers(self, conn: Connection) -> Sequence[str]:
+        """What the shop's payments tell about STRIPE_PROVIDERS."""
+        return await self._served.survey(conn)
 
     async def lock_order(self, conn: Connection, order_id: str) -> Order | None:
-        return await orders.read(conn, order_id, lock=True)
+        return self._as_served(await orders.read(conn, order_id, lock=True))
 
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
-        return await orders.read(conn, order_id, lock=False)
+        return self._as_served(await orders.read(conn, order_id, lock=False))
 
     async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
         return await orders.read_sheet(conn, order_id)
 
     async def read_payment(self, conn: Connection, payment_id: str) -> Payment | None:
-        return await orders.read_payment(conn, payment_id)
+        payment = await orders.read_payment(conn, payment_id)
+        return None if payment is None else self._served.payment(payment)
 
     async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
         return await at_once.cancel_as_seen(conn, order, new)
 
     async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
-        return await at_once.take_with_order(conn, ref)
+        taken = await at_once.take_with_order(conn, ref)
+        return None if taken is None else (taken[0], self._as_served(taken[1]))
 
     async def finish_capture(
         self,
@@ -185,7 +198,12 @@ class MedusaBridge(Examiner, Backoffice):
         assert newest is not None
         start = ids.earlier(after, overlap, newest["now"])
         rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit, newest["id"])
-        found = [NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"]) for row in rows]
+        found = [
+            NewAuthorization(
+                row["order_id"], row["payment_id"], row["placed_at"], self._unsupported(row["provider_id"])
+            )
+            for row in rows
+        ]
         reached = found[-1].payment_id if len(found) == limit else ids.passed(newest["id"], newest["now"])
         return found, ids.later(after, reached, newest["now"])
 
@@ -236,6 +254,12 @@ class MedusaBridge(Examiner, Backoffice):
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
         rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
         return {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
+
+    def _as_served(self, order: Order | None) -> Order | None:
+        return None if order is None else self._served.order(order)
+
+    def _unsupported(self, provider_id: str) -> str | None:
+        return provider_id if self._served.of(provider_id) is Provider.OTHER else None
 
     async def publish(self, event: Event) -> None:
         if self._events is None:

@@ -39,5 +39,7 @@ class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """With ``Locking.MEMORY``, stock is released through Medusa's admin API with this key."""
     jwt_secret: str | None = None
     """Verifies customer tokens; without it they are not accepted."""
+    stripe_providers: tuple[str, ...] = ()
+    """Providers, or their accounts' ids, that the key for Stripe is for; all of Stripe's where none is named."""
     store_cors: str = ""
     admin_cors: str = ""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 import asyncpg
+from msgspec import structs
 
 from app.domain.examination import ExaminedPayment, ExaminedSession
 from app.domain.findings import Defect, Finding
@@ -19,6 +20,7 @@ from app.store.examine import as_findings, ask, gaps, missing_functions, missing
 from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import as_arguments
 from plugins.medusa_bridge.orders import payment_of, provider_of, session_of
+from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _PAYMENTS: Final = statement("find_payments_in_question")
@@ -52,13 +54,16 @@ _WITH_PATIENCE: Final = (
 class Examiner:
     """``app.ports.Examination`` for Medusa v2."""
 
+    _served = ServedProviders()
+
     async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
         """See ``app.ports.Examination``."""
-        return [_examined(row) for row in await conn.fetch(_PAYMENTS, intent_ids)]
+        return [self._examined(row) for row in await conn.fetch(_PAYMENTS, intent_ids)]
 
     async def sessions_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedSession]:
         """See ``app.ports.Examination``."""
-        return [_examined_session(row) for row in await conn.fetch(_SESSIONS, intent_ids)]
+        found = [_examined_session(row) for row in await conn.fetch(_SESSIONS, intent_ids)]
+        return [structs.replace(one, session=self._served.session(one.session)) for one in found]
 
     async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
         """See ``app.ports.Examination``."""
@@ -89,7 +94,12 @@ class Examiner:
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         """See ``app.ports.Examination``."""
         rows = await conn.fetch(_TO_ASK, look_back)
-        return {row["intent_id"]: row["order_id"] for row in rows if provider_of(row["provider_id"]) is Provider.STRIPE}
+        ours = (row for row in rows if self._served.of(row["provider_id"]) is Provider.STRIPE)
+        return {row["intent_id"]: row["order_id"] for row in ours}
+
+    def _examined(self, row: asyncpg.Record) -> ExaminedPayment:
+        examined = _examined(row)
+        return structs.replace(examined, payment=self._served.payment(examined.payment))
 
 
 def _examined(row: asyncpg.Record) -> ExaminedPayment:

@@ -70,6 +70,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
 REDUNDANT: Final[Mapping[tuple[str, int], str]] = {
     ("lock_payment_rows", 0): "asked again of a row that was waited for; the rows were chosen by the same",
     ("lock_payment_rows", 1): "leads to Medusa's partial index; asked again once the row is locked",
+    ("providers_of_payments", 1): "the index by provider is partial, and would not be used for the next one",
 }
 """Predicates that nothing can tell from none, and why they stay."""
 

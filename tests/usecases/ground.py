@@ -40,6 +40,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         redis_url=settings.medusa_redis_url,
         lock_redis_url=settings.medusa_lock_redis_url,
         lock_namespace=settings.medusa_lock_namespace,
+        stripe_providers=settings.stripe_providers,
         events_queue=settings.medusa_events_queue,
         events_prefix=settings.medusa_events_prefix,
         backend_url=settings.medusa_backend_url,

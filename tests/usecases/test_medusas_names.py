@@ -12,6 +12,7 @@ import structlog
 from bullmq import Worker
 from redis.asyncio import Redis
 
+from app.doctor import run_doctor
 from app.domain.jobs import JobKind
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
@@ -165,3 +166,22 @@ async def test_a_worker_says_so_at_its_start(named: Settings, redis: Redis) -> N
     assert said["log_level"] == "warning"
     assert "{shop}:shop-events" in said["detail"]
     assert "RedisEventBusService:events-queue" in said["detail"]
+
+
+@pytest.mark.parametrize("queue", ["shop-events", "events-queue"])
+async def test_the_doctor_looks_too(
+    database: str, redis_url: str, redis: Redis, capsys: pytest.CaptureFixture[str], queue: str
+) -> None:
+    await redis.hset("{shop}:shop-events:meta", "opts.maxLenEvents", "10000")
+    environ = {
+        "DATABASE_URL": database,
+        "MEDUSA_REDIS_URL": redis_url,
+        "MEDUSA_EVENTS_QUEUE": queue,
+        "MEDUSA_EVENTS_PREFIX": "{shop}",
+    }
+    code = await asyncio.to_thread(run_doctor, environ, ask_stripe=False, as_json=True)
+    out = capsys.readouterr().out
+    assert ("setting_unlike_medusa" in out) == (queue == "events-queue")
+    if queue == "events-queue":
+        assert code == 1
+        assert "{shop}:shop-events" in out

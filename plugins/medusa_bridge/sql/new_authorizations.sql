@@ -9,15 +9,17 @@ with unscheduled as materialized (
     from payment as p
     where p.id > $1 and p.id <= $3
         and (p.deleted_at is null and p.captured_at is null and p.canceled_at is null and p.amount > 0) is true
-        and (p.provider_id ~ '^pp_(system|stripe(-[a-z0-9-]+)?)_') is true
+        and (p.provider_id ~ '^pp_(system|stripe(-[a-z0-9-]+)?)(_|$)') is true
     except
     select j.subject
     from grace.jobs as j
     where j.kind = 'capture' and j.subject > $1 and j.subject <= $3
 )
-select p.id as payment_id, o.id as order_id, o.created_at as placed_at
+select p.id as payment_id, p.provider_id, o.id as order_id, o.created_at as placed_at
 from unscheduled as u
-cross join lateral (select q.id, q.payment_collection_id from payment as q where q.id = u.id offset 0) as p
+cross join lateral (
+    select q.id, q.provider_id, q.payment_collection_id from payment as q where q.id = u.id offset 0
+) as p
 cross join lateral (
     select k.order_id
     from order_payment_collection as k
