@@ -166,9 +166,7 @@ class Stock:
         assert self._redis is not None
         try:
             for item_id in item_ids:
-                lock = Lock(
-                    self._redis, f"{self._config.lock_namespace}{item_id}", timeout=_LOCK_LEASE, thread_local=False
-                )
+                lock = Lock(self._redis, self._lock_of(item_id), timeout=_LOCK_LEASE, thread_local=False)
                 token = f"execute:{uuid.uuid4()}"
                 held.append((lock, token))  # before it is taken: its answer may be lost
                 if not await lock.acquire(blocking=False, token=token):
@@ -182,9 +180,12 @@ class Stock:
         """Explain a lock that does not lapse: Medusa's own lock is law, and a person may delete what it left behind."""
         assert self._redis is not None
         with suppress(RedisError, OSError):
-            if await self._redis.pttl(f"medusa_lock:{item_id}") == _NO_EXPIRY:
-                return f". It has no expiry: unless Medusa is at work on the item, delete the key medusa_lock:{item_id}"
+            if await self._redis.pttl(name := self._lock_of(item_id)) == _NO_EXPIRY:
+                return f". It has no expiry: unless Medusa is at work on the item, delete the key {name}"
         return ""
+
+    def _lock_of(self, item_id: str) -> str:
+        return f"{self._config.lock_namespace}{item_id}"
 
     async def _delete_through_medusa(self, reservation: Reservation) -> None:
         assert self._http is not None

@@ -78,7 +78,9 @@ class Crowd:
                 else:
                     self.stayed_away += 1
                 await asyncio.sleep(max(0.0, self._pause * self._rng.uniform(0.5, 1.5) - (time.monotonic() - now)))
-        watching.cancel()
+        while not watching.done():  # more than once: a cancellation can be lost in a library
+            watching.cancel()
+            await asyncio.wait([watching], timeout=0.5)
 
     async def _live(self, sandbox: Any, plan: Plan, rng: random.Random) -> None:
         self._at_checkout += 1
