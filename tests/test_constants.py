@@ -110,6 +110,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.store.grants:_ROUNDS": (4096, 4096),  # Postgres' own
     "app.store.migrate:_LOCK": (72332111, 72332111),  # versions beside each other must take the same
     "app.store.migrate:_PAUSE": (0.25, 1),
+    "app.store.migrate:_SAY_EVERY": (5, 20),
+    "app.store.cursors:LOCKED_TOO_LONG": (20, 2 * MINUTE),  # longer than any transaction of a worker
     "app.store.session:LOCK_TIMEOUT": (1, 2.5),
     "app.store.session:STATEMENT_TIMEOUT": (5, 14),
     "app.store.turns:PATIENCE": (30, 2 * MINUTE),
@@ -154,6 +156,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "plugins.medusa_bridge.stock:_LOCK_PAUSE": (0.01, 0.04),
     "plugins.medusa_bridge.stock:_LOCK_LEASE": (10, 15),
     "plugins.medusa_bridge.stock:_UNDER_LOCK": (6, 9),
+    "plugins.medusa_bridge.stock:_NO_EXPIRY": (-1, -1),  # of Redis: PTTL
     "plugins.medusa_bridge.survey:_A_PAGE": (500, 5000),
     "plugins.medusa_bridge.survey:_MOST_SHOWN": (5, 20),
     "plugins.medusa_bridge.survey:_TIMEOUT": (1, 5),
