@@ -100,6 +100,14 @@ async def _checkout(seat: Seat, case: Case, letter: str) -> str:
     return await seat.medusa.check_out(case)
 
 
+async def _payment_held(seat: Seat, case: Case, letter: str) -> str:
+    return await seat.medusa.book_session(case, captured=False)
+
+
+async def _payment_captured(seat: Seat, case: Case, letter: str) -> str:
+    return await seat.medusa.book_session(case, captured=True)
+
+
 CAST: Final[Mapping[str, Act]] = {
     "cancel": _cancel,
     "capture": _message(JobKind.CAPTURE),
@@ -122,7 +130,12 @@ CAST: Final[Mapping[str, Act]] = {
     "book-held": bystanders.book_held,
     "book-captured": bystanders.book_captured,
     "vanish": bystanders.vanish,
+    "payment-held": _payment_held,
+    "payment-captured": _payment_captured,
     "webhook": _webhook,
     "sweep": _sweep,
 }
-MEDUSAS: Final = {"admin-capture", "admin-cancel", "checkout", "book-held", "book-captured", "vanish"}
+MEDUSAS: Final = {
+    *("admin-capture", "admin-cancel", "checkout", "book-held", "book-captured", "vanish"),
+    *("payment-held", "payment-captured"),
+}

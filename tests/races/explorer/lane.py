@@ -137,6 +137,7 @@ class Lane:
         by_order = {record.case.order_id: record.case for record in batch.records}
         unplayed = [case.order_id for case in batch.waiting]
         await self._watcher.execute("delete from grace.jobs where order_id = any($1::text[])", unplayed)
+        await self._watcher.execute("""update "order" set deleted_at = now() where id = any($1::text[])""", unplayed)
         await self._watcher.execute(_LEAVE_BEHIND)
         policy = batch.nursery.scenario.policy
         for case in by_order.values():

@@ -93,6 +93,47 @@ class Medusa:
         await self._book(case, payment_id, "capture")
         return "200"
 
+    async def book_session(self, case: Case, *, captured: bool) -> str:
+        """Stripe's webhook about a session without a payment, which is inserted; ``captured``: the bank has paid."""
+        try:
+            return await self._book_session(case, captured=captured)
+        except Refused400 as refusal:
+            return f"400 {refusal}"
+        except _GONE as failure:
+            return f"500 {failure}"
+
+    async def _book_session(self, case: Case, *, captured: bool) -> str:
+        conn, moment, intent_id = self._conn, now_ms(), case.intent_ids[0]
+        if captured:
+            intent = await self._ask(f"/v1/payment_intents/{intent_id}/capture", f"bank_{intent_id}", "succeeded")
+        else:
+            intent = case.account.world.ledger.intent(intent_id)
+        if intent is None or intent["status"] not in {"requires_capture", "succeeded"}:
+            raise Refused400("Session was not authorized with the provider.")
+        data, payment_id = json.dumps(intent), case.payment_ids[0]
+        self._called("medusa.payment")
+        async with conn.transaction():
+            session = await conn.fetchrow(
+                "update payment_session set data = $2::text::jsonb, status = 'authorized', authorized_at = $3 "
+                "where id = $1 returning amount, currency_code, provider_id, payment_collection_id",
+                case.session_ids[0], data, moment,
+            )  # fmt: skip
+            row = {"id": payment_id, "data": json.loads(data), "payment_session_id": case.session_ids[0]}
+            row |= {name: session[name] for name in ("currency_code", "provider_id", "payment_collection_id")}
+            row |= {**twins(amount=session["amount"]), "created_at": moment, "updated_at": moment}
+            await insert(conn, "payment", row)
+        if not captured:
+            return "200"
+        self._called("medusa.payment.capture")
+        async with conn.transaction():
+            row = {"id": new_id("capt", moment), "payment_id": payment_id, **twins(amount=session["amount"])}
+            await insert(conn, "capture", {**row, "created_at": moment, "updated_at": moment})
+        self._called("medusa.payment")
+        await conn.execute("update payment set captured_at = $2, updated_at = $2 where id = $1", payment_id, now_ms())
+        await self._sum_up(session["payment_collection_id"])
+        await self._book(case, payment_id, "capture")
+        return "200"
+
     async def cancel(self, case: Case) -> str:
         """``POST /admin/orders/:id/cancel``. What it answers."""
         try:

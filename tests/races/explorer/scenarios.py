@@ -39,6 +39,18 @@ async def _canceled(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     await _queue(conn)
 
 
+async def _deferred(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """Canceled by us while its money was a session alone, whose void is queued."""
+    await conn.execute("delete from payment where id = any($1::text[])", order.payment_ids)
+    locked = await orders.read(conn, order.id, lock=True)
+    assert locked is not None
+    await payments.cancel_order(conn, locked)
+    await conn.execute("insert into grace.cancellations values ($1, 'token', null, 'before', now())", order.id)
+    await jobs.schedule(conn, JobKind.VOID, order.id, order.session_ids)
+    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
+    await _queue(conn)
+
+
 async def _in_doubt(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     """A worker died in the capture, and its job is queued again."""
     await _open(conn, order)
@@ -77,6 +89,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         Scenario(name="free", make=_open, amounts=(), policy=_POLICY),  # nothing was to be paid
         Scenario(name="late", make=_canceled, stripe=_captured_at_stripe, policy=_REFUNDING),
         Scenario(name="other", make=_of_another_provider, policy=_POLICY),
+        Scenario(name="deferred", make=_deferred, policy=_REFUNDING),
         Scenario(name="two", make=_open, amounts=("10", "19.7381"), policy=_POLICY),
         Scenario(name="doubt-done", make=_in_doubt, stripe=lambda case: _asked_before(case, done=True), policy=_POLICY),
         Scenario(name="doubt-not", make=_in_doubt, stripe=lambda case: _asked_before(case, done=False), policy=_POLICY),
