@@ -20,11 +20,13 @@ from app.ports import Answered, Connection, Intent, IntentState, Unseen
 from app.secret_settings import stripe_api_key, stripe_providers
 from app.settings import MEDUSA_KEY_PREFIX, MedusaEvents, MedusaLocking
 from app.store import session
+from app.store.examine import backlog, unanalyzed
 from app.usecases.check_promises import check_promises
-from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
+from plugins.medusa_bridge import READ, BridgeConfig, Locking, MedusaBridge
 
 LOOK_BACK: Final = timedelta(days=8)
 """Stripe keeps a hold for seven days."""
+LATE_AFTER: Final = timedelta(minutes=1)
 AT_ONCE: Final = 8
 """Questions to Stripe at the same time: far below its limit of 100 a second."""
 AGAIN_AFTER: Final = 1.0
@@ -75,6 +77,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Shoppers' money that is held or taken for nothing, by currency."""
     stripe: AskedStripe | None
     """``None`` when Stripe was not asked, and the rows were believed."""
+    open_incidents: int = 0
+    late_jobs: int = 0
+    """Due, or failing, for longer than ``LATE_AFTER``."""
+    unanalyzed: list[str] = []
+    """Tables without statistics. Neither these nor open incidents nor late jobs change the exit code."""
 
     @property
     def exit_code(self) -> int:
@@ -92,6 +99,8 @@ def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: 
         for line in str(error).splitlines():
             _say(f"medusa-grace: {line}")
         return COULD_NOT_LOOK
+    if report.unanalyzed:
+        _say(f"Tables without statistics: {', '.join(report.unanalyzed)}. Run ANALYZE as their owner.")
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     else:
@@ -136,8 +145,15 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
             unlike = await _survey(conn, bridge, events=environment.text("MEDUSA_EVENTS") != MedusaEvents.OFF)
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")
-                return _report([*unlike, *await check_promises(conn, bridge)], None)
-            return await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
+                report = _report([*unlike, *await check_promises(conn, bridge)], None)
+            else:
+                report = await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
+            async with conn.transaction(readonly=True):
+                open_incidents, late_jobs = await backlog(conn, late_after=LATE_AFTER)
+                without = await unanalyzed(conn, READ)
+            return msgspec.structs.replace(
+                report, open_incidents=open_incidents, late_jobs=late_jobs, unanalyzed=without
+            )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"the database could not be read: {type(error).__name__}: {error}"
         raise CannotLook(message) from error
@@ -258,7 +274,17 @@ def _as_text(report: Report) -> str:
     for currency, amount in report.trapped.items():
         text += f"Trapped: {amount} {currency.upper()}\n"
     number = len(report.findings)
-    return f"{text}{number or 'Nothing'} found.\n"
+    text += f"{number or 'Nothing'} found.\n"
+    if report.open_incidents:
+        text += f"{_counted(report.open_incidents, 'incident is', 'incidents are')} open: see the operator's page.\n"
+    if report.late_jobs:
+        late = _counted(report.late_jobs, "job is", "jobs are")
+        text += f"{late} late, due or failing for more than {LATE_AFTER.seconds} s.\n"
+    return text
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
--- $1 order_id or null for all, $2 open ones, else those that closed within a week, $3 how many
+-- $1 order_id or null for all, $2 open ones, else those that closed within a week, $3 how many, $4 kind or null for all
 -- With the job that works on it, if there is one: the one that fails first.
 select i.id, i.order_id, i.kind, i.detail, i.opened_at, i.closed_at, i.closed_by, i.note,
     j.state as job_state, j.last_error, j.run_at, j.attempts,
@@ -16,7 +16,7 @@ left join lateral (
     order by j.failures desc, j.id
     limit 1
 ) as j on i.closed_at is null
-where ($1::text is null or i.order_id = $1)
+where ($1::text is null or i.order_id = $1) and ($4::text is null or i.kind = $4)
     and case when $2 then i.closed_at is null else i.closed_at > now() - interval '7 days' end
 order by coalesce(i.closed_at, i.opened_at) desc
 limit $3

@@ -13,12 +13,12 @@ added as (
     on conflict (order_id) do update
     set canceled_by = excluded.canceled_by, reason = excluded.reason, request_id = excluded.request_id,
         canceled_at = excluded.canceled_at, reason_label = excluded.reason_label
-    returning order_id, canceled_by, reason, request_id, canceled_at
+    returning order_id, canceled_by, reason, reason_label, request_id, canceled_at
 ),
 told as (
     insert into grace.events (order_id, kind, request_id, actor, detail)
     select order_id, 'cancel_accepted', request_id, canceled_by, jsonb_build_object(
-        'reason', reason, 'waited_ms', round(extract(epoch from canceled_at - now()) * 1000)
+        'reason', coalesce(reason_label, reason), 'waited_ms', round(extract(epoch from canceled_at - now()) * 1000)
     )
     from added
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from app.store.sql import SQL, statement, statements
 _STUCK_JOBS: Final = statement("find_stuck_jobs")
 _DEAD_JOBS: Final = statement("find_dead_jobs")
 _OPEN_INCIDENTS: Final = statement("find_open_incidents")
+_BACKLOG: Final = statement("find_backlog")
+_UNANALYZED: Final = statement("find_unanalyzed")
 _OWN_INDEXES: Final = statement("find_own_indexes")
 
 _NOT_THERE: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
@@ -79,6 +82,17 @@ async def open_incidents(conn: Connection) -> list[OpenIncident]:
         )
         for row in await conn.fetch(_OPEN_INCIDENTS)
     ]
+
+
+async def backlog(conn: Connection, *, late_after: timedelta) -> tuple[int, int]:
+    """How many incidents are open, and how many jobs are late; zeros where a table is missing."""
+    rows = await ask(conn, _BACKLOG, late_after, lenient=True)
+    return (rows[0]["open_incidents"], rows[0]["late_jobs"]) if rows else (0, 0)
+
+
+async def unanalyzed(conn: Connection, tables: Sequence[str]) -> list[str]:
+    """Tables with rows and without statistics: ``tables`` of the shop's, and ours."""
+    return [row["name"] for row in await conn.fetch(_UNANALYZED, list(tables))]
 
 
 async def missing_indexes(conn: Connection) -> list[Finding]:

@@ -22,6 +22,10 @@ _MARK: Final = statement("mark_announced")
 _LIST: Final = statement("list_incidents")
 _ONE: Final = statement("one_incident")
 _SETTLE: Final = statement("settle_incident")
+_COUNT: Final = statement("count_incidents")
+
+LISTED_AT_MOST: Final = 500
+"""Of the newest."""
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -82,9 +86,22 @@ async def mark_announced(conn: Connection, incidents: list[Incident]) -> None:
     await conn.execute(_MARK, [incident.id for incident in incidents])
 
 
-async def listed(conn: Connection, *, open_only: bool, order_id: str | None = None, limit: int = 500) -> list[Seen]:
+async def listed(
+    conn: Connection,
+    *,
+    open_only: bool,
+    order_id: str | None = None,
+    limit: int = LISTED_AT_MOST,
+    kind: IncidentKind | None = None,
+) -> list[Seen]:
     """Open incidents, or those that were closed within a week, newest first."""
-    return [_seen(row) for row in await conn.fetch(_LIST, order_id, open_only, limit)]
+    rows = await conn.fetch(_LIST, order_id, open_only, limit, None if kind is None else kind.value)
+    return [_seen(row) for row in rows]
+
+
+async def count_open(conn: Connection) -> dict[IncidentKind, int]:
+    """How many are open, by kind."""
+    return {IncidentKind(row["kind"]): row["number"] for row in await conn.fetch(_COUNT)}
 
 
 async def one(conn: Connection, incident_id: int) -> Seen | None:

@@ -42,8 +42,8 @@ async def list_incidents(
 ) -> list[Listed]:
     """Open incidents, or those closed within a week, newest first. Up to 500."""
     async with services.db.transaction("operator.list") as conn:
-        seen = await incidents.listed(conn, open_only=open_only)
-        listed = await with_money(conn, backoffice, [one for one in seen if kind is None or one.kind is kind])
+        seen = await incidents.listed(conn, open_only=open_only, kind=kind)
+        listed = await with_money(conn, backoffice, seen)
     if not open_only:
         return listed
     return _sorted(listed, sort)
@@ -53,6 +53,12 @@ async def with_money(conn: Connection, backoffice: Backoffice, seen: Sequence[Se
     """The same incidents, in the same order, with the money that they are about."""
     orders = await backoffice.see_orders(conn, sorted({one.order_id for one in seen})) if seen else {}
     return [_listed(one, orders.get(one.order_id)) for one in seen]
+
+
+async def count_open_incidents(services: Services) -> Mapping[IncidentKind, int]:
+    """How many incidents are open, by kind: all of them, however many are listed."""
+    async with services.db.transaction("operator.count") as conn:
+        return await incidents.count_open(conn)
 
 
 def money_at_risk(listed: Sequence[Listed]) -> Mapping[str, Decimal]:

@@ -5,7 +5,7 @@ from plugins.medusa_bridge.backend import backend_problem
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.functions import FUNCTIONS
-from plugins.medusa_bridge.grants import NoShop, check_shop, grant_role, print_grants
+from plugins.medusa_bridge.grants import READ, NoShop, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.plugin import MedusaPlugin
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
@@ -13,6 +13,7 @@ from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
 __all__ = [
     "FUNCTIONS",
     "KEY_PROBLEMS",
+    "READ",
     "BridgeConfig",
     "Locking",
     "MedusaAdmins",

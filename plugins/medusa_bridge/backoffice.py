@@ -19,6 +19,19 @@ _MONEY: Final = statement("order_money")
 _SEARCH: Final = statement("search_orders")
 _LARGEST_NUMBER: Final = 2**31 - 1
 
+ADDRESSES_AMONG: Final = 100_000
+"""Of the newest orders: Medusa has no index of e-mail addresses."""
+
+_HAS_OWN_NUMBERS: Final = (
+    "select exists (select from pg_attribute where attrelid = to_regclass('\"order\"')"
+    " and attname = 'custom_display_id' and not attisdropped)"
+)
+"""Medusa before 2.12 has no such column."""
+_BY_OWN_NUMBER: Final = (
+    'select id from "order" where custom_display_id = any($1::text[]) and deleted_at is null'
+    " and not is_draft_order and status <> 'draft' order by id desc limit 20"
+)
+
 
 class Backoffice:
     """``app.ports.Backoffice`` for Medusa v2."""
@@ -40,8 +53,10 @@ class Backoffice:
         """See ``app.ports.Backoffice``."""
         number = words.removeprefix("#")
         is_number = number.isascii() and number.isdecimal() and int(number[:12]) <= _LARGEST_NUMBER
-        rows = await conn.fetch(_SEARCH, words, int(number) if is_number else None)
-        return [row["id"] for row in rows]
+        rows = await conn.fetch(_SEARCH, words, int(number) if is_number else None, ADDRESSES_AMONG)
+        if await conn.fetchval(_HAS_OWN_NUMBERS):
+            rows = [*await conn.fetch(_BY_OWN_NUMBER, [words, number]), *rows]
+        return list(dict.fromkeys(row["id"] for row in rows))
 
 
 def _order(rows: Sequence[asyncpg.Record]) -> SeenOrder:

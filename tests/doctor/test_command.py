@@ -66,12 +66,15 @@ async def test_a_sound_shop(doctor: Doctor, clinic: Clinic) -> None:
     for state in HEALTHY.values():
         await state(clinic)
     assert await doctor() == 0
-    assert doctor.out == "Nothing found.\n"
-    assert await doctor.report() == {
+    assert doctor.out.startswith("Nothing found.\n")
+    assert "incidents are open" in doctor.out, "they are no findings, and counted"
+    report = await doctor.report()
+    assert {name: report[name] for name in ("findings", "trapped", "stripe")} == {
         "findings": [],
         "trapped": {},
         "stripe": {"asked": _asked_about(doctor), "unknown": 0, "unanswered": 0},
     }
+    assert report["open_incidents"] > 0
     assert await doctor(stripe=False) == 0
     assert "the rows are believed" in doctor.err
 
@@ -256,3 +259,28 @@ async def _all_rows(conn: asyncpg.Connection) -> dict[str, str]:
 
 async def _writes_at_stripe(clinic: Clinic) -> int:
     return len([r for r in await clinic.shop.sandbox.requests() if not r["op"].endswith(".retrieve")])
+
+
+async def test_open_incidents_and_late_jobs_are_counted(doctor: Doctor, clinic: Clinic) -> None:
+    order = await clinic.watched()
+    await clinic.incident(order, "release_failed")
+    await clinic.conn.execute(
+        "update grace.jobs set run_at = now() - interval '90 seconds' where order_id = $1", order.id
+    )
+    assert await doctor() == 0
+    assert "1 incident is open: see the operator's page.\n" in doctor.out
+    assert "1 job is late, due or failing for more than 60 s.\n" in doctor.out
+    report = await doctor.report()
+    assert (report["open_incidents"], report["late_jobs"]) == (1, 1)
+    await clinic.conn.execute("update grace.jobs set run_at = now() - interval '50 seconds'")
+    assert (await doctor.report())["late_jobs"] == 0
+
+
+async def test_tables_without_statistics_are_named(doctor: Doctor, clinic: Clinic) -> None:
+    await clinic.watched()
+    report = await doctor.report()
+    assert {'"order"', "payment", "grace.jobs"} <= set(report["unanalyzed"])
+    assert "Run ANALYZE as their owner." in doctor.err
+    await clinic.conn.execute("analyze")
+    assert (await doctor.report())["unanalyzed"] == []
+    assert "ANALYZE" not in doctor.err

@@ -92,7 +92,7 @@ def _body(story: OrderStory) -> OrderBody:
         canceled=story.order.canceled,
         canceled_at=story.order.canceled_at,
         canceled_by=who(made.canceled_by) if made is not None else None,
-        reason=made.reason if made is not None else None,
+        reason=(made.reason_label or made.reason) if made is not None else None,
         payment_action=story.payment_action.value,
         incidents=[
             IncidentBody(

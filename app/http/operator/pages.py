@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from app.http.operator.views import page, stripe_links
 from app.ports import Services
 from app.usecases.count_day import count_day
 from app.usecases.find_orders import find_orders
-from app.usecases.list_incidents import Listed, list_incidents, money_at_risk
+from app.usecases.list_incidents import Listed, count_open_incidents, list_incidents, money_at_risk
 from app.usecases.order_timeline import order_timeline
 from app.usecases.retry_incident import JOB_OF, LOOKED_AT
 
@@ -36,6 +37,8 @@ SAID: Final = {
     "nothing": "There is nothing to be done about it from here any more.",
     "incomplete": "Please give your name and a note: both are kept with the incident.",
 }
+_SEARCH_LENGTH: Final = 254
+"""Characters: the longest e-mail address."""
 _ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -58,12 +61,17 @@ async def incidents(
     of_kind = IncidentKind(kind) if kind in IncidentKind._value2member_map_ else None
     listed = await list_incidents(services, operator_desk.backoffice, sort=by, open_only=open_only)
     shown = [one for one in listed if of_kind is None or one.incident.kind is of_kind]
+    counts = await count_open_incidents(services) if open_only else Counter(one.incident.kind for one in listed)
+    if of_kind is not None and counts.get(of_kind, 0) > len(shown):  # some are beyond the newest that are listed
+        shown = await list_incidents(services, operator_desk.backoffice, sort=by, open_only=open_only, kind=of_kind)
     context: dict[str, Any] = {
         **common(operator_desk, operator, "closed" if not open_only else "open"),
         "rows": [_row(operator_desk, one) for one in shown],
         "at_risk": money_at_risk(listed) if open_only else {},
-        "count": len(listed),
-        "kinds": sorted({one.incident.kind for one in listed}),
+        "count": sum(counts.values()),
+        "listed": len(shown),
+        "matching": sum(counts.values()) if of_kind is None else counts.get(of_kind, 0),
+        "kinds": sorted(counts),
         "kind": of_kind,
         "sort": by.value,
         "open_only": open_only,
@@ -85,12 +93,14 @@ async def search(
 ) -> Response[Any]:
     """Find an order. A single hit is shown at once."""
     words = q.strip()
-    found = await find_orders(services, operator_desk.backoffice, words) if _ID.fullmatch(words) else {}
+    searched = 0 < len(words) <= _SEARCH_LENGTH and words.isprintable()
+    found = await find_orders(services, operator_desk.backoffice, words) if searched else {}
     if len(found) == 1:
         return Redirect(f"/grace/orders/{quote(next(iter(found)), safe='')}", status_code=303)
     context = {
         **common(operator_desk, operator, "search"),
-        "words": words[:128],
+        "words": words[:_SEARCH_LENGTH],
+        "searched": searched,
         "found": sorted(found.values(), key=lambda order: order.placed_at, reverse=True),
     }
     return page("search.html", context)
