@@ -198,8 +198,8 @@ def _parser() -> argparse.ArgumentParser:
         "verify-receipt",
         help="check a receipt of a cancellation; offline",
         description="Prints what a receipt attests, if it was signed with the private key of KEY. Takes the JSON of "
-        "GET /store/orders/{id}/cancellation, its page as it was saved, or the JWS alone. Of a page, what is printed "
-        "here is what counts: the words around the signed line are not compared. No setting is read.",
+        "GET /store/orders/{id}/cancellation, its page as it was saved, or the JWS alone. What "
+        "a page or a text shows must be what was signed, and nothing besides. No setting is read.",
         epilog="Exit code: 0 valid, 1 not valid (it says why), 2 could not look.",
     )
     verify.add_argument("file", metavar="FILE", help="the receipt; - reads standard input")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from app.gateways.receipt_keys import NotAttested, attested, new_key, read_public_keys
+from app.receipt_check import compare_json, compare_page, unique_keys
 
 _JWS: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _LARGEST: Final = 1_000_000
@@ -49,12 +50,15 @@ def _verified(text: str, keys: Mapping[str, Ed25519PublicKey]) -> dict[str, Any]
             raise NotAttested(message)
     else:
         token = _find(text, keys)
-    content = _json(attested(token.strip(), keys).decode(errors="replace"))
+    payload = attested(token.strip(), keys)
+    content = _json(payload.decode(errors="replace"))
     if content is None or content.get("status") != "canceled":
         message = "not a receipt: what was signed is something else"
         raise NotAttested(message)
     if answer is not None:
-        _compare({name: value for name, value in answer.items() if name != "receipt"}, content)
+        compare_json({name: value for name, value in answer.items() if name != "receipt"}, content)
+    elif text.strip() != token:
+        compare_page(text, token, payload)
     return content
 
 
@@ -75,16 +79,9 @@ def _find(text: str, keys: Mapping[str, Ed25519PublicKey]) -> str:
     return valid[0] if valid else found[-1]
 
 
-def _compare(shown: dict[str, Any], content: dict[str, Any]) -> None:
-    differing = sorted(name for name in shown.keys() | content.keys() if shown.get(name) != content.get(name))
-    if differing:
-        message = f"altered: {', '.join(differing)} is not what was signed"
-        raise NotAttested(message)
-
-
 def _json(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from app import cli
 from app.domain.cancellation import PaymentAction
-from app.domain.receipt import CanceledBy, Receipt, SignedReceipt
+from app.domain.receipt import CanceledBy, OrderLine, Receipt, SignedReceipt
 from app.gateways.receipt_keys import Ed25519Receipts, new_key
 from app.http.receipt_page import as_html, as_text
 
@@ -146,3 +148,119 @@ def test_a_new_key_signs_and_verifies(verify: Verify, capsys: pytest.CaptureFixt
     token = Ed25519Receipts([private]).sign(msgspec.json.encode(receipt()))
     assert verify(str(token), public)[0] == 0
     assert run(capsys, "receipt-key")[1] != out
+
+
+def facts(**changes: Any) -> SignedReceipt:
+    """A receipt with every kind of row, signed."""
+    whole = receipt(reason="Too small,\nand late")
+    fields = {name: getattr(whole, name) for name in Receipt.__struct_fields__}
+    fields["items"] = (
+        OrderLine(title="Shirt", subtitle="M", quantity=2),
+        OrderLine(title="Cap", subtitle=None, quantity=1),
+    )
+    fields |= changes
+    return SignedReceipt(**fields, receipt=KEYS.sign(msgspec.json.encode(Receipt(**fields))))
+
+
+CHANGES: dict[str, tuple[str, str]] = {
+    "another total": ("29.74 EUR", "129.74 EUR"),
+    "a digit of another script": ("29.74 EUR", "2\u0669.74 EUR"),
+    "another order": ("order_1", "order_2"),
+    "another time": ("10:00:00", "11:00:00"),
+    "another line": ("2 x Shirt", "3 x Shirt"),
+    "another reason": ("Too small", "Too large"),
+    "what became of the money": ("was let go", "was refunded"),
+    "who canceled": ("with the link of the order confirmation", "by the shop"),
+}
+
+
+@pytest.mark.parametrize(("shown", "instead"), CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize("form", [as_html, as_text])
+def test_a_page_that_shows_something_else_than_was_signed(
+    verify: Verify, form: Callable[[SignedReceipt], str], shown: str, instead: str
+) -> None:
+    page = form(facts())
+    assert verify(page)[0] == 0
+    assert shown in page
+    code, out, err = verify(page.replace(shown, instead, 1))
+    assert (code, out) == (1, "")
+    assert "NOT VALID: altered: it shows " in err
+    assert "was signed" in err
+
+
+ADDED = {
+    "a paragraph": ("</dl>", "</dl><p>Your money was refunded.</p>"),
+    "an element that hides": ("<dl>", '<dl style="display:none">'),
+    "an attribute that hides": ("<dd>", "<dd hidden>"),
+    "a style": ("</style>", "dd{display:none}</style>"),
+    "a script": ("<dl>", "<script>document.title='x'</script><dl>"),
+    "an element that lays over": ("</body>", "<div>Refunded</div></body>"),
+    "a row twice": ("<dt>Payment</dt>", "<dt>Payment</dt>\n<dd>Refunded.</dd>\n<dt>Payment</dt>"),
+    "words behind": ("</html>", "</html>\nRefunded: 29.74 EUR"),
+    "words before": ("<h1>", "Refunded. <h1>"),
+    "a declaration": ("<dl>", "<![CDATA[x]]><dl>"),
+    "the title": ("<title>Cancellation", "<title>Refund"),
+}
+
+
+@pytest.mark.parametrize(("place", "instead"), ADDED.values(), ids=ADDED.keys())
+def test_a_page_with_something_added(verify: Verify, place: str, instead: str) -> None:
+    page = as_html(facts())
+    assert place in page
+    code, out, err = verify(page.replace(place, instead, 1))
+    assert (code, out) == (1, ""), err
+    assert "NOT VALID: altered: " in err
+
+
+def test_a_row_left_out(verify: Verify) -> None:
+    page = as_html(facts())
+    without = re.sub(r"<dt>Payment</dt>\n<dd>.*?</dd>\n", "", page)
+    assert without != page
+    assert verify(without)[0] == 1
+    text = as_text(facts())
+    assert verify("\n".join(line for line in text.splitlines() if not line.startswith("Payment")))[0] == 1
+    assert verify(text + "\nRefunded: 29.74 EUR\n")[0] == 1
+    assert verify(f"Refunded: 29.74 EUR\n{facts().receipt}")[0] == 1
+
+
+def test_a_page_as_browsers_save_it(verify: Verify) -> None:
+    page = as_html(facts())
+    saved = page.replace("<!doctype html>\n", "<!DOCTYPE html>\n<!-- saved from url=(0035)https://shop.test/ -->\n")
+    saved = saved.replace("<head>\n", '<head><meta http-equiv="Content-Type" content="text/html; charset=UTF-8">\n')
+    saved = saved.replace("\n", "\r\n").replace("</body>\r\n</html>", "\r\n\r\n</body></html>")
+    assert verify(saved)[0] == 0, verify(saved)[2]
+    assert verify(as_text(facts()).replace("\n", "\r\n"))[0] == 0
+
+
+def test_json_is_the_payload_field_by_field(verify: Verify) -> None:
+    text = as_json(facts())
+    assert verify(text)[0] == 0
+    assert verify(text.replace('"total":"29.74"', '"total":"0.00","total":"29.74"'))[0] == 1, "a name twice"
+    assert verify(text.replace('"quantity":1', '"quantity":true'))[0] == 1
+    assert verify(text.replace("{", '{"refunded":null,', 1))[0] == 1, "a field that is null"
+    assert verify(text + "{}")[0] == 1
+    assert verify(text + " Refunded.")[0] == 1
+
+
+UNSEEN = "a\u202eb\u2066c\u200bd\x07e\x1b[2Jf\u2028g\ufeffh\u00adi"
+
+
+def test_characters_that_are_not_seen_are_named(verify: Verify) -> None:
+    signed = facts(
+        reason=UNSEEN, display_id=f"7{UNSEEN}", items=(OrderLine(title=UNSEEN, subtitle=UNSEEN, quantity=1),)
+    )
+    named = "a[U+202E]b[U+2066]c[U+200B]d[U+0007]e[U+001B][2Jf[U+2028]g[U+FEFF]h[U+00AD]i"
+    for page in (as_html(signed), as_text(signed)):
+        assert page.count(named) >= 4
+        assert not [char for char in page if char != "\n" and unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}]
+        assert verify(page)[0] == 0, verify(page)[2]
+    attested = json.loads(verify(as_json(signed))[1])
+    assert attested["reason"] == UNSEEN, "signed as it is"
+    assert "\u202e" not in as_html(facts(reason="x")), "nothing to name"
+
+
+def test_line_ends_of_a_reason_and_emoji_stay(verify: Verify) -> None:
+    signed = facts(reason="one\r\ntwo\n\U0001f469\u200d\U0001f52c")
+    assert "one\ntwo\n\U0001f469\u200d\U0001f52c" in as_html(signed)
+    assert "Reason given: one\n    two\n    " in as_text(signed)
+    assert verify(as_html(signed))[0] == verify(as_text(signed))[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 from html import escape
 from typing import Final
@@ -22,6 +23,8 @@ _MONEY: Final = {
     PaymentAction.VOID_FAILED: "The hold on the payment could not be let go yet. The shop sees to it.",
     PaymentAction.NONE: "There is no hold on a payment to let go of.",
 }
+_HARMLESS: Final = frozenset("\n\u200c\u200d")
+"""Line ends, which are laid out, and the joiners of scripts and emoji."""
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:2rem auto;padding:0 1rem}"
     "dt{font-weight:600;margin-top:.6rem}dd{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}"
@@ -32,7 +35,7 @@ _STYLE: Final = (
 def as_html(signed: SignedReceipt) -> str:
     """A page without scripts or links, so that it is the same wherever it was saved."""
     rows = "".join(f"<dt>{escape(name)}</dt>\n<dd>{escape(value)}</dd>\n" for name, value in _rows(signed))
-    number = escape(signed.display_id or signed.order_id)
+    number = escape(visible(signed.display_id or signed.order_id))
     proof = ""
     if signed.receipt is not None:
         proof = f"<h2>Attestation</h2>\n<p>{_PROOF}</p>\n<pre>{escape(signed.receipt)}</pre>\n"
@@ -69,12 +72,21 @@ def _rows(signed: SignedReceipt) -> list[tuple[str, str]]:
         rows.append(("Total of the order", f"{signed.total} {signed.currency.upper()}"))
     rows.append(("Payment", _MONEY[signed.payment_action]))
     rows.append(("Issued", _time(signed.issued_at)))
-    return rows
+    return [(name, visible(value)) for name, value in rows]
+
+
+def visible(text: str) -> str:
+    """Name control, bidirectional and other characters that are not seen: none may reorder or hide what is read."""
+    return "".join(f"[U+{ord(char):04X}]" if _unseen(char) else char for char in text.replace("\r\n", "\n"))
+
+
+def _unseen(char: str) -> bool:
+    return char not in _HARMLESS and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def _indented(value: str) -> str:
     """So that no line of a reason can pass for one of ours."""
-    return "\n    ".join(value.splitlines())
+    return "\n    ".join(value.split("\n"))
 
 
 def _line(line: OrderLine) -> str:
