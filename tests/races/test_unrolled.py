@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.jobs import JobRef
 from app.store import jobs
 from plugins.medusa_bridge import at_once, orders, payments, stock
 from plugins.medusa_bridge.sqlfile import statement
@@ -18,10 +19,23 @@ from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
 
 NAMES = {orders._LOCK_ORDER: "lock_order", payments._BOOK_CAPTURE: "book_capture"}
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    at_once._TAKE: ("order", 1, 1, timedelta(seconds=1)),
-    at_once._FINISH_CAPTURE: ("order", "mark", 1, 1, *range(8), "capture_failed", "news", None, None, [], []),
-    at_once._FINISH_VOID: ("order", "mark", 1, 1, "pay", {}, "void_failed", [], []),
-    stock._FINISH: ("order", 1, 1, [1], ["res"], "release_failed"),
+    at_once._TAKE: ("shop", "job", "capture", "order", 1, timedelta(seconds=1)),
+    at_once._FINISH_CAPTURE: (
+        "order",
+        "mark",
+        "shop",
+        "job",
+        1,
+        *range(8),
+        "capture_failed",
+        "news",
+        None,
+        None,
+        [],
+        [],
+    ),
+    at_once._FINISH_VOID: ("order", "mark", "shop", "job", 1, "pay", {}, "void_failed", [], []),
+    stock._FINISH: ("order", "shop", "job", 1, [1], ["res"], "release_failed"),
     at_once._CANCEL: ("order", "mark", [], *range(8)),
 }
 TEXTS = {
@@ -33,6 +47,9 @@ TEXTS = {
 }
 
 
+ROW = {"mark": "mark", **dict.fromkeys(JobRef.__struct_fields__), "order_id": "order"}
+
+
 class _Listener(WiredConnection):
     """Says yes to everything, and keeps what it was asked."""
 
@@ -41,9 +58,7 @@ class _Listener(WiredConnection):
 
     async def _hear(self, statement: str, *_: Any) -> list[dict[str, Any]]:
         self.heard.append(NAMES.get(statement) or label(statement))
-        return (
-            [] if statement in (jobs.BEGUN_CAPTURE, stock._LIVE) else [{"mark": "mark", "id": 1, "order_id": "order"}]
-        )
+        return [] if statement in (jobs.BEGUN_CAPTURE, stock._LIVE) else [ROW]
 
     fetch = execute = fetchval = _hear
 
