@@ -17,8 +17,10 @@ from app.store import turns
 from app.store.sql import statement
 
 _ROLE_GRANTS: Final = statement("role_grants")
+_ROLE_POWERS: Final = statement("role_powers")
 _OWN_TABLES: Final = statement("own_tables")
 _PRIVILEGES: Final = {
+    "events": ("select", "insert"),
     "migrations": ("select",),
     "installation": ("select",),
     "pending_stripe_events": ("select", "insert", "update", "delete"),
@@ -104,7 +106,8 @@ async def _grant(conn: Connection, role: str, needed: Sequence[Right], password:
         if left := await _changes(conn, role, needed):  # to grant without the right to is a warning, no error
             message = f"{me} could not {left[0]} ({len(left)} in all). Migrate as the owner of Medusa's tables"
             raise GrantError(message)
-        return done
+        wide = await conn.fetch(_ROLE_POWERS, role)
+        return [*done, *(f"-- too wide: {row['power']}: {row['remedy']}" for row in wide)]
 
 
 async def _make_role(conn: Connection, role: str, password: str | None, me: str) -> list[str]:

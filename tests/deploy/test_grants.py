@@ -19,13 +19,14 @@ from app.store.examine import gaps, plan
 from app.store.grants import GrantError, Right, grant, own_rights
 from app.store.sql import SQL, statements
 from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
-from plugins.medusa_bridge.grants import medusa_rights
+from plugins.medusa_bridge.grants import as_arguments, medusa_rights
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.promises import broken_promises
 from tests.usecases.ground import opened
 from tests.world import ROLE, Shop, as_role, eventually
 
 PASSWORD = "a-password-of-the-tests"
+_WIDE = (FOLDER / "find_wide_grants.sql").read_text()
 _numbers = itertools.count(1)
 LISTED = [right for right in medusa_rights("public") if right.table]
 
@@ -271,3 +272,33 @@ async def _refused(conn: asyncpg.Connection) -> set[str]:
                     refused.add(name)
                 await conn.execute("rollback to savepoint asking")
     return refused
+
+
+async def test_powers_beside_the_grants_are_named(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """Attributes and memberships are an administrator's business: they are said, and not taken away."""
+    await grant_role(database, role, password=None)
+    await conn.execute(
+        f"alter role {quoted(role)} createdb createrole bypassrls; grant pg_read_all_data to {quoted(role)}"
+    )
+    said = await grant_role(database, role, password=None)
+    assert said == [
+        f"-- too wide: {quoted(role)} has BYPASSRLS: alter role {quoted(role)} nobypassrls",
+        f"-- too wide: {quoted(role)} has CREATEDB: alter role {quoted(role)} nocreatedb",
+        f"-- too wide: {quoted(role)} has CREATEROLE: alter role {quoted(role)} nocreaterole",
+        f"-- too wide: {quoted(role)} is a member of pg_read_all_data: revoke pg_read_all_data from {quoted(role)}",
+    ]
+    await conn.execute(f"set role {quoted(role)}")
+    wide = [row["detail"] for row in await conn.fetch(_WIDE, *as_arguments())]
+    await conn.execute("reset role")
+    assert f"{quoted(role)} has CREATEDB" in wide
+    assert f"{quoted(role)} is a member of pg_read_all_data" in wide
+
+
+async def test_events_are_only_added(database: str, conn: asyncpg.Connection, role: str) -> None:
+    await grant_role(database, role, password=None)
+    await conn.execute(f"set role {quoted(role)}")
+    await conn.execute("insert into grace.events (order_id, kind) values ('order_1', 'job_done')")
+    for text in ("update grace.events set actor = 'x'", "delete from grace.events", "truncate grace.events"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.execute(text)
+    await conn.execute("reset role")

@@ -57,6 +57,20 @@ select null as order_id, format('%I is a superuser', m.rolname) as detail
 from me as m
 where m.rolsuper
 union all
+select null, format('%I has %s', m.rolname, a.name)
+from me as m
+join pg_roles as r on r.rolname = m.rolname
+cross join lateral (
+    values ('CREATEDB', r.rolcreatedb), ('CREATEROLE', r.rolcreaterole), ('BYPASSRLS', r.rolbypassrls),
+        ('REPLICATION', r.rolreplication)
+) as a (name, held)
+where not m.rolsuper and a.held
+union all
+select null, format('%I is a member of %I', m.rolname, g.rolname)
+from me as m
+cross join pg_roles as g
+where not m.rolsuper and g.rolname <> m.rolname and pg_has_role(m.rolname, g.oid, 'MEMBER')
+union all
 select null, format('%I may create in schema %I', m.rolname, h.nspname)
 from me as m
 cross join home as h
