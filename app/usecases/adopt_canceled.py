@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from app.domain.incidents import IncidentKind
+from app.domain.jobs import JobKind, JobState
 from app.domain.order import Order, OrderState, PaymentState
 from app.ports import Connection, Services
 from app.store import cursors, incidents, jobs
@@ -28,7 +29,7 @@ async def adopt_canceled(services: Services) -> int:
 
     Medusa's own cancel only logs a void or a refund that failed, and money arrives on canceled orders by ways that are
     never announced. Waiting captures would find out when they are due; the walks over captures and orders find out
-    about everything else.
+    about everything else. An order that was opened again has its captures scheduled again.
     """
     found = await _find_canceled_captures(services)
     late = {*await find_arrived_money(services), *await find_kept_money(services)}.difference(found)
@@ -50,11 +51,24 @@ async def _find_canceled_captures(services: Services) -> Sequence[str]:
 
 
 async def _adopt(services: Services, conn: Connection, order: Order) -> None:
-    if order.state is OrderState.CANCELED and not _being_captured(order):
+    if order.state is not OrderState.CANCELED:
+        await _take_up(services, conn, order)
+    elif not _being_captured(order):
         await jobs.remove_captures(conn, order.id)
         await incidents.close(conn, order.id, IncidentKind.CAPTURE_FAILED)
         await settle_canceled(services, conn, order)
         log.info("order.adopted", order_id=order.id)
+
+
+async def _take_up(services: Services, conn: Connection, order: Order) -> None:
+    """Schedule captures again that a cancel took out, where the order was opened again and its hold stands."""
+    held = {payment.id for payment in order.payments if payment.state is PaymentState.HELD}
+    captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
+    removed = [job.subject for job in captures if job.state is JobState.REMOVED and job.subject in held]
+    due = order.placed_at + services.policy.grace_period + services.policy.capture_delay
+    await jobs.schedule_again(conn, JobKind.CAPTURE, order.id, removed, run_at=max(due, order.read_at))
+    if removed:
+        log.info("order.reopened", order_id=order.id, captures=len(removed))
 
 
 def _being_captured(order: Order) -> bool:

@@ -41,6 +41,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("cancel_order", "order"): "by the id of an order that lock_order has just read",
     ("cancel_order", "payment"): "by the ids of payments that lock_order has just read",
     ("canceled_elsewhere", "order"): "lock_order has the last word on each",
+    ("canceled_elsewhere", "payment"): "lock_order has the last word on each",
     ("canceled_with_money", "order"): "walks past them",
     ("captures_without_transaction", "payment"): "by the id of a payment that lock_order has just read",
     ("drift_of_payment", "payment"): "by the id of a payment that lock_order has just read",

@@ -1,10 +1,10 @@
 -- $1 last job looked at, $2 window
 -- Captures that still wait, and those that were made and not given back: Medusa's own cancel only logs a refund
--- that failed.
+-- that failed. And captures that were taken out, of an order that was opened again: its hold would never be captured.
 -- One order at a time ("limit 1"): as a join it would be planned for a tenth of all jobs, which is what Postgres takes
 -- an unknown limit for, and in an old shop read every order for each window.
 with looked_at as (
-    select j.id, j.order_id, j.state
+    select j.id, j.order_id, j.subject, j.state
     from grace.jobs as j
     where (j.kind = 'capture') is true and j.id > $1
     order by j.id
@@ -29,6 +29,16 @@ left join lateral (
                         and coalesce(c.captured_amount, 0) > coalesce(c.refunded_amount, 0)
                 )
             )
+        )
+    union all
+    select o.id
+    from "order" as o
+    join payment as p on p.id = w.subject and p.captured_at is null and p.canceled_at is null
+    where o.id = w.order_id and w.state = 'removed' and o.status not in ('canceled', 'draft') and o.canceled_at is null
+        and not exists (
+            select
+            from grace.jobs as v
+            where v.kind = 'void' and v.subject = p.id and v.state in ('scheduled', 'queued', 'running')
         )
     limit 1
 ) as o on true
