@@ -11,7 +11,7 @@ import msgspec
 
 from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
-from app.domain.owed import share_of
+from app.domain.owed import overpaid, share_of
 
 MEDUSA_FINISHES_WITHIN: Final = timedelta(minutes=5)
 """A capture row of Medusa's older than this, with captured_at still empty, was left behind by a crash; a refund
@@ -80,6 +80,9 @@ def decide_capture(order: Order, payment_id: str, *, in_doubt: bool = False) -> 
             if payment.provider is Provider.SYSTEM and is_all:
                 return TakeMoney(payment, max(share, payment.captured))
         case Skip(reason=NotWanted.NOTHING_OWED) | WaitForOther() if asks_stripe and in_doubt:
+            return Compare(payment)
+        case Skip(reason=NotWanted.ALREADY_CAPTURED) if asks_stripe and overpaid(order):
+            # Medusa books the whole hold where Stripe had given us a part of it.
             return Compare(payment)
         case _:
             pass

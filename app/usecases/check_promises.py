@@ -13,8 +13,10 @@ from app.ports import Connection, Examination
 from app.store import examine
 from app.store.migrate import pending_in
 
-_UNTIL_A_PERSON_SAYS: Final = frozenset({IncidentKind.UNSUPPORTED_PROVIDER, IncidentKind.FULFILLED})
-"""Nothing in the rows tells that such trouble is over."""
+_UNTIL_A_PERSON_SAYS: Final = frozenset(
+    {IncidentKind.UNSUPPORTED_PROVIDER, IncidentKind.FULFILLED, IncidentKind.OVER_CAPTURED}
+)
+"""Nothing in the rows of a payment tells that such trouble is over."""
 
 
 async def check_promises(

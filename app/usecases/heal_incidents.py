@@ -45,7 +45,7 @@ async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
 
 def _decided(order: Order) -> bool:
     """The order owes no more than its holds cover; or what was captured is late money now, or given back."""
-    return refunds_settled(order) if order.state is OrderState.CANCELED else not uncovered(order)
+    return refunds_settled(order) if order.state is OrderState.CANCELED else not (uncovered(order) or overpaid(order))
 
 
 def _paid_or_canceled(order: Order) -> bool:

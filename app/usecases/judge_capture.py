@@ -30,6 +30,11 @@ async def record_taken(
     if intent is not None and not is_in(intent, payment.currency):
         await _raise_foreign(conn, order, payment, intent)
         return order
+    if order.state is not OrderState.CANCELED and intent is not None and _booked_otherwise(payment, intent):
+        booked = spell(to_minor_units(payment.taken, payment.currency), payment.currency)
+        detail = f"{payment.id}: Medusa's rows say {booked} captured. {in_words(intent)}: refund no more than that"
+        await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)
+        return order
     if capture_id := await services.commerce.record_capture(conn, order, payment, intent):
         await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id, capture_id))
     after = await services.commerce.read_order(conn, order.id) or order
@@ -46,6 +51,12 @@ async def record_taken(
         detail = f"{payment.id}: {in_words(intent)}. The order still owes {owed}"
         await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)
     return after
+
+
+def _booked_otherwise(payment: Payment, intent: Intent) -> bool:
+    """Whether Medusa booked more than Stripe took: its provider takes "captured already" for all that it asked for."""
+    booked = to_minor_units(payment.taken, payment.currency)
+    return payment.captured_at is not None and booked > intent.amount_received
 
 
 def _is_short(order: Order, payment_id: str) -> bool:

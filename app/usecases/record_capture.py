@@ -18,7 +18,7 @@ from app.domain.order import Order, OrderState, Payment, PaymentState
 from app.ports import Answered, Connection, Declined, Event, Outcome, Services
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure
-from app.usecases.judge_capture import raise_lost, record_taken
+from app.usecases.judge_capture import raise_lost, raise_overpaid, record_taken
 
 log = structlog.get_logger()
 
@@ -123,6 +123,9 @@ async def _record_standing(
     match standing(intent):
         case Standing.TAKEN:
             await _record_captured(services, conn, order, payment, job, intent)
+        case _ if payment.state is PaymentState.CAPTURED:  # by the rows: what they come to is all that can be judged
+            await jobs.end_well(conn, job, IncidentKind.CAPTURE_FAILED)
+            await raise_overpaid(conn, order)
         case Standing.RELEASED:
             await _record_lost(services, conn, order, payment, job, intent)
         case Standing.HELD | Standing.PARTLY_TAKEN if claim.compare and payment.captured == 0:

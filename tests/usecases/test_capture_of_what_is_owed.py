@@ -308,7 +308,7 @@ async def test_the_whole_hold_was_captured_in_the_admin(hand: Hand, shop: Shop) 
 
     job = await hand.run(order, JobKind.CAPTURE)
 
-    assert (job["state"], await hand.ops(order)) == ("done", [])
+    assert (job["state"], await hand.ops(order)) == ("done", ["retrieve"])
     assert await shop.incidents(order) == ["over_captured"]
 
 
@@ -428,6 +428,31 @@ async def test_medusas_webhook_is_at_it_while_we_record(hand: Hand, shop: Shop) 
     assert await _collection(shop, order) == ("completed", Decimal(20), Decimal(20))
     assert await shop.conn.fetchval("select count(*) from capture where payment_id = $1", order.payment_ids[0]) == 1
     assert (await shop.sandbox.ledger())[order.intent_ids[0]].captures == 1
+
+
+@pytest.mark.parametrize("in_flight", [False, True])
+async def test_medusa_books_the_whole_hold_where_stripe_gave_us_a_part(
+    hand: Hand, shop: Shop, *, in_flight: bool
+) -> None:
+    """Its provider takes "captured already" for success: nobody may refund what Stripe never took."""
+    order = await _due(hand, shop, credit="10")
+    theirs: list[str] = []
+
+    async def admin() -> None:
+        theirs.append(await capture_by_medusa(shop.conn, order, order.payment_ids[0], in_flight=in_flight))
+
+    job = await hand.before("capture.record", admin).run(order, JobKind.CAPTURE)
+    if in_flight:
+        assert job["state"] == "scheduled"
+        await settle_capture(shop.conn, order, theirs[0])
+        job = await hand.run(order, JobKind.CAPTURE)
+    await heal_incidents(hand.services)
+
+    assert (job["state"], await _received(shop, order)) == ("done", ("succeeded", 2000))
+    assert await shop.incidents(order) == ["partial_capture"]
+    detail = await _detail(shop, order, "partial_capture")
+    assert "rows say 30.00 EUR captured" in detail
+    assert "20.00 EUR of 30.00 EUR received" in detail
 
 
 async def test_what_the_admin_captured_is_all_that_is_owed(hand: Hand, shop: Shop) -> None:
