@@ -30,6 +30,7 @@ from app.embedded.processes import (
     scratch,
     server_account,
     spawn,
+    write_private,
 )
 
 BINARIES_VARIABLE = "MEDUSA_GRACE_PG_BIN"
@@ -150,9 +151,7 @@ class Postgres:
             self._password = password.read_text()
             return
         self._password = secrets.token_urlsafe(24)
-        password.touch(mode=0o600)
-        password.write_text(self._password)
-        give(password, self._account)
+        write_private(password, self._password, self._account)
         fresh = self._home.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)  # of a start that was killed
         fresh.mkdir(mode=0o700)

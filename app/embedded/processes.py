@@ -80,9 +80,30 @@ def _allows(path: Path, account: Account, bits: int) -> bool:
 
 
 def give(path: Path, account: Account | None) -> None:
-    """Make the account the owner of ``path``; nothing when the servers run as ourselves."""
+    """Make the account the owner of ``path``, itself and not what a link leads to; nothing when the servers run as
+    ourselves."""
     if account is not None:
-        os.chown(path, account.uid, account.gid)
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+
+
+def open_in(directory: Path, name: str) -> IO[bytes]:
+    """Open a file of ``directory`` to append to. Neither may be a link: the account owns the directory, and could lead
+    us, who may be root, elsewhere."""
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab")
+    finally:
+        os.close(folder)
+
+
+def write_private(path: Path, text: str, account: Account | None) -> None:
+    """Write a file that the account alone can read. Raises ``OSError`` where the path is a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        if account is not None:
+            os.fchown(file.fileno(), account.uid, account.gid)
+        file.write(text)
 
 
 class Held:
@@ -90,7 +111,7 @@ class Held:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._lock: IO[bytes] = (directory / "lock").open("ab")
+        self._lock: IO[bytes] = open_in(directory, "lock")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -185,7 +206,7 @@ def spawn(
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC", **(settings or {})}
     if libraries := os.environ.get("LD_LIBRARY_PATH"):
         environment["LD_LIBRARY_PATH"] = libraries
-    with log.open("ab") as out:
+    with open_in(log.parent, log.name) as out:
         return subprocess.Popen(
             [str(arg) for arg in argv],
             cwd="/",

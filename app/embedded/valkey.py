@@ -30,6 +30,7 @@ from app.embedded.processes import (
     scratch,
     server_account,
     spawn,
+    write_private,
 )
 
 BINARY_VARIABLE = "MEDUSA_GRACE_VALKEY_SERVER"
@@ -160,8 +161,6 @@ class Valkey:
     def _write_settings(self) -> Path:
         """A file, since arguments are for everybody to read and the password is in it."""
         path = self._scratch.directory / "valkey.conf"
-        path.touch(mode=0o600)
-        give(path, self._account)
         self._data.mkdir(mode=0o700, exist_ok=True)
         give(self._data, self._account)
         settings = {
@@ -174,7 +173,7 @@ class Valkey:
             "appendonly": self._append_only,
             "daemonize": "no",
         }
-        path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        write_private(path, "".join(f"{name} {value}\n" for name, value in settings.items()), self._account)
         return path
 
     def _is_ready(self) -> bool:
