@@ -23,7 +23,7 @@ from tests.world import ref_of
 TABLES: Final = (
     '"order"', "order_line_item", "order_item", "order_summary", "order_shipping", "payment_collection",
     "order_payment_collection", "payment_session", "payment", "inventory_item", "inventory_level", "reservation_item",
-    "capture", "grace.cancellations", "grace.jobs",
+    "order_credit_line", "order_change", "capture", "grace.cancellations", "grace.jobs",
 )  # fmt: skip
 """Where an order leaves rows, parents first."""
 

@@ -96,6 +96,10 @@ async def _admin_cancel(seat: Seat, case: Case, letter: str) -> str:
     return await seat.medusa.cancel(case)
 
 
+async def _credit(seat: Seat, case: Case, letter: str) -> str:
+    return await seat.medusa.credit(case)
+
+
 async def _checkout(seat: Seat, case: Case, letter: str) -> str:
     return await seat.medusa.check_out(case)
 
@@ -124,6 +128,7 @@ CAST: Final[Mapping[str, Act]] = {
     "admin-capture": _admin_capture,
     "admin-cancel": _admin_cancel,
     "checkout": _checkout,
+    "credit": _credit,
     "recheck": bystanders.recheck,
     "adopt": bystanders.adopt,
     "heal": bystanders.heal,
@@ -137,5 +142,5 @@ CAST: Final[Mapping[str, Act]] = {
 }
 MEDUSAS: Final = {
     *("admin-capture", "admin-cancel", "checkout", "book-held", "book-captured", "vanish"),
-    *("payment-held", "payment-captured"),
+    *("payment-held", "payment-captured", "credit"),
 }

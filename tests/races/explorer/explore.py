@@ -70,6 +70,14 @@ PAIRS: Final = (
     ),
     *_setups("two", [DOWN], "cancel+capture", "cancel+capture-2", "capture+capture-2", "cancel+admin-capture"),
     *_setups("free", [DOWN], "cancel+cancel", "cancel+sweep"),
+    *_setups("open", [DOWN], "capture+credit", "cancel+credit"),
+    *_setups(
+        "credited", [DOWN],
+        "cancel+capture", "capture+capture", "capture+credit", "capture+admin-capture", "capture+sweep",
+    ),
+    *_setups("credited-two", [DOWN], "capture+capture-2", "cancel+capture-2", "capture-2+credit", "capture-2+sweep"),
+    *_setups("given", [DOWN], "capture+capture", "cancel+capture", "capture+sweep", "capture+admin-capture"),
+    *_setups("doubt-blind", [DOWN], "cancel+capture", "capture+capture", "capture+sweep", "capture+credit"),
     *_setups("doubt-done", [DOWN], "cancel+capture", "capture+capture", "capture+sweep", "capture+admin-cancel"),
     *_setups("doubt-not", [DOWN], "cancel+capture", "capture+capture", "capture+sweep", "capture+admin-capture"),
 )  # fmt: skip
@@ -99,7 +107,9 @@ TRIOS: Final = (
     *_setups("late", [DOWN], "void+sweep+webhook", "void+sweep+sweep"),
     *_setups("deferred", [DOWN], "void+payment-held+sweep", "void+payment-captured+sweep"),
     *_setups("two", [DOWN], "cancel+capture+capture-2", "cancel+capture+admin-capture"),
-    *_setups("doubt-done", [DOWN], "cancel+capture+sweep"),
+    *_setups("credited-two", [DOWN], "cancel+capture+capture-2", "capture+capture-2+credit"),
+    *_setups("doubt-blind", [DOWN], "cancel+capture+sweep"),
+    *_setups("doubt-done", [DOWN], "cancel+capture+sweep", "capture+sweep+credit"),
     *_setups("doubt-not", [DOWN], "cancel+capture+sweep"),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import asyncpg
@@ -10,6 +11,7 @@ import asyncpg
 from app.domain.cancellation import Refused
 from app.domain.findings import Defect, IntentFacts
 from app.domain.jobs import JobKind
+from app.domain.money import to_minor_units
 from app.ports import Examination
 from app.usecases.cancel_order import Canceled, NotFound
 from app.usecases.check_promises import check_promises
@@ -34,7 +36,12 @@ select o.id, o.status::text as status, o.canceled_at is not null as canceled,
         select r.id from reservation_item as r
         where r.deleted_at is null and r.line_item_id in (select i.item_id from order_item as i where i.order_id = o.id)
     ) as reservations,
-    exists (select from grace.cancellations as c where c.order_id = o.id) as ours
+    exists (select from grace.cancellations as c where c.order_id = o.id) as ours,
+    (
+        select min((s.totals -> 'raw_current_order_total' ->> 'value')::numeric)
+        from order_summary as s
+        where s.order_id = o.id and s.version = o.version
+    ) as total
 from "order" as o
 where o.id = any($1::text[])
 """
@@ -123,10 +130,26 @@ def _cancels(record: Record) -> Iterator[str]:
 
 def _past_a_doubt(record: Record) -> Iterator[str]:
     """Stripe took the money before anybody moved, and no answer of it was recorded."""
-    if any(fact.captures for fact in record.case.account.facts().values()) and record.plan.scenario == "doubt-done":
+    if any(fact.captures for fact in record.case.account.facts().values()) and record.plan.scenario in _TAKEN_BEFORE:
         yield "past a doubt: the cancel was accepted although our capture had taken the money"
 
 
+def _owed(record: Record, row: Mapping[str, Any], facts: Mapping[str, IntentFacts]) -> Iterator[str]:
+    """Taken is what is owed; more only where the total was lowered after the capture, or with an incident."""
+    taken = sum(facts[intent_id].received - facts[intent_id].refunded for intent_id in record.case.intent_ids)
+    owed = to_minor_units(max(row["total"], Decimal(0)), "eur")
+    if record.case.intent_ids and taken < owed and not row["incidents"]:
+        yield f"open and unpaid: {taken} of {owed} taken, and nobody is told"
+    lowered = [number for number, one in enumerate(record.committed) if one.name == "medusa.credit"]
+    later = record.committed[lowered[-1] + 1 :] if lowered else record.committed
+    judged = any(one.name in _JUDGING and one.writes for one in later)
+    if taken > owed and judged and "over_captured" not in row["incidents"]:
+        yield f"charged too much: {taken} of {owed} taken, and nobody is told"
+
+
+_TAKEN_BEFORE: Final = {"doubt-done", "doubt-blind"}
+_JUDGING: Final = {"capture.record", "capture.unwanted", "void.record"}
+"""Transactions that compare what was taken with what is owed."""
 _WAITING: Final = {"scheduled", "queued", "running"}
 
 
@@ -154,7 +177,7 @@ def _stripe(record: Record) -> Iterator[str]:
         if call.verb == "look" or call.letter in medusas:
             continue
         about = (call.verb, call.intent_id)
-        if unknown.setdefault(about, call.key) != call.key:
+        if unknown.setdefault(about, call.key).split("-")[:4] != call.key.split("-")[:4]:  # then follows the amount
             yield f"new key: {call.verb} asked again under {call.key}, while {unknown[about]} may still be done"
         if call.seen:
             unknown.pop(about)
@@ -175,8 +198,10 @@ def _at_rest(
                 yield f"canceled and charged: {fact.received} taken, {fact.refunded} given back"
             if fact.state == "held" and not incidents & {"void_failed", "unsupported_provider"}:
                 yield "canceled and held: Stripe still holds the money"
-        elif fact.state != "captured" and not incidents:
-            yield f"open and unpaid: the intent is {fact.state}, and nobody is told"
+        elif fact.state == "held" and not incidents:
+            yield "open and held: nobody captures or voids it, and nobody is told"
+    if not row["canceled"]:
+        yield from _owed(record, row, facts)
     if stock["reserved_quantity"] != stock["reserved"]:
         yield f"stock: reserved_quantity is {stock['reserved_quantity']}, live reservations are {stock['reserved']}"
     if row["ours"] and row["reservations"] and "release_failed" not in incidents:

@@ -93,6 +93,21 @@ class Medusa:
         await self._book(case, payment_id, "capture")
         return "200"
 
+    async def credit(self, case: Case) -> str:
+        """``POST /admin/orders/:id/credit-lines`` of ten: a confirmed change, all of it in one transaction."""
+        try:
+            self._called("medusa.credit")
+            async with self._conn.transaction():
+                status = await self._conn.fetchval('select status::text from "order" where id = $1', case.order_id)
+                if status == "canceled":
+                    raise Refused400(f"Order with id {case.order_id} has been canceled.")
+                await next_version(self._conn, case.order_id, now_ms(), credit=Decimal(10))
+        except Refused400 as refusal:
+            return f"400 {refusal}"
+        except _GONE as failure:
+            return f"500 {failure}"
+        return "200"
+
     async def book_session(self, case: Case, *, captured: bool) -> str:
         """Stripe's webhook about a session without a payment, which is inserted; ``captured``: the bank has paid."""
         try:

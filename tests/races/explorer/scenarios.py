@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 import asyncpg
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
+from app.embedded.shop_acts import add_credit_line
+from app.embedded.stripe_sandbox.faults import Action, Fault
 from app.ports import LateMoney, Policy
 from app.store import jobs
 from plugins.medusa_bridge import orders, payments
@@ -68,9 +71,27 @@ async def _of_another_provider(conn: asyncpg.Connection, order: PlacedOrder) -> 
     await _canceled(conn, order)
 
 
+async def _credited(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """The shop's operator gave a credit line of ten: the holds are more than is owed."""
+    await add_credit_line(conn, order, Decimal(10))
+    await _open(conn, order)
+
+
+async def _given(conn: asyncpg.Connection, order: PlacedOrder) -> None:
+    """A credit line of the whole total: nothing is owed."""
+    await add_credit_line(conn, order, order.total)
+    await _open(conn, order)
+
+
 def _captured_at_stripe(case: Case) -> None:
     """By somebody whose rows never came to be."""
     case.account.post(f"/v1/payment_intents/{case.intent_ids[0]}/capture", {}, "capt_of_somebody")
+
+
+def _asked_before_and_blind(case: Case) -> None:
+    """Stripe captured, nobody heard of it, and the next retrieve fails."""
+    _asked_before(case, done=True)
+    case.account.world.faults.orders.append(Fault(op="payment_intents.retrieve", action=Action.ERROR, status=500))
 
 
 def _asked_before(case: Case, *, done: bool) -> None:
@@ -91,6 +112,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         Scenario(name="other", make=_of_another_provider, policy=_POLICY),
         Scenario(name="deferred", make=_deferred, policy=_REFUNDING),
         Scenario(name="two", make=_open, amounts=("10", "19.7381"), policy=_POLICY),
+        Scenario(name="credited", make=_credited, policy=_POLICY),
+        Scenario(name="credited-two", make=_credited, amounts=("10", "19.7381"), policy=_POLICY),
+        Scenario(name="given", make=_given, policy=_POLICY),
+        Scenario(name="doubt-blind", make=_in_doubt, stripe=_asked_before_and_blind, policy=_POLICY),
         Scenario(name="doubt-done", make=_in_doubt, stripe=lambda case: _asked_before(case, done=True), policy=_POLICY),
         Scenario(name="doubt-not", make=_in_doubt, stripe=lambda case: _asked_before(case, done=False), policy=_POLICY),
     )
