@@ -139,6 +139,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.usecases.operator_sessions:IDLE_TIMEOUT": (30 * MINUTE, 30 * MINUTE),
     "app.usecases.operator_sessions:CHECK_INTERVAL": (5, 2 * MINUTE),
     "app.usecases.operator_sessions:KEPT": (30 * DAY, 31 * DAY),
+    "app.usecases.capture_payment:_WHILE_ANOTHER_IS_CAPTURED": (0.5, 2),
+    "app.usecases.record_capture:_AT_ONCE": (0, 1),
+    "app.usecases.record_capture:_WHILE_MEDUSA_CAPTURES": (3, 10),
     "app.usecases.release_stock:_STOCK_PATIENCE": (5, 5),  # Medusa's own
     "app.usecases.release_stock:_MORE_TO_RELEASE": (0.5, 2),
     "app.usecases.run_job:_AFTER_A_COLLEAGUE": (0.1, 0.5),

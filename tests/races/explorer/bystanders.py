@@ -26,6 +26,10 @@ where q.id = $1
 """
 
 
+_VANISH = """
+with gone as (update payment set deleted_at = now() where id = $1 returning payment_session_id)
+update payment_session as s set deleted_at = now() from gone where s.id = gone.payment_session_id
+"""
 _CAPTURED = f"""
 with booked as ({_COPY} returning id, amount, raw_amount)
 insert into capture (id, amount, raw_amount, payment_id)
@@ -66,10 +70,10 @@ async def book_captured(seat: Seat, case: Case, letter: str) -> None:
 
 
 async def vanish(seat: Seat, case: Case, letter: str) -> None:
-    """The order's payment is deleted softly."""
+    """The order's payment and its session are deleted softly."""
     seat.wire.name_next("medusa.vanish")
     with suppress(asyncpg.PostgresError):
-        await seat.medusa.write("update payment set deleted_at = now() where id = $1", case.payment_ids[0])
+        await seat.medusa.write(_VANISH, case.payment_ids[0])
 
 
 async def _book(seat: Seat, case: Case, *, captured: bool) -> None:

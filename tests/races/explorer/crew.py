@@ -35,7 +35,7 @@ LANES: Final = 4
 """Per process: while one waits for Postgres, another one moves."""
 THOROUGH: Final = 10_000
 """From so many schedules on, all pairs are tried; below, only the core of them."""
-ALL_PAIRS: Final = 29_000
+ALL_PAIRS: Final = 32_000
 """About so many schedules are all orders and all ends of all pairs."""
 
 Progress = Callable[[int, int], None]

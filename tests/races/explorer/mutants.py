@@ -11,9 +11,9 @@ from typing import Any, Final
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job
 from app.domain.order import Order
-from app.ports import Connection, Reservation
+from app.ports import Connection, Reservation, Services
 from app.store import cancellations, jobs
-from app.usecases import heal_incidents, job_failures, settle_canceled, void_payment
+from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, void_payment
 from plugins.medusa_bridge import MedusaBridge, orders
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
@@ -111,11 +111,22 @@ def _without_doubt() -> AbstractContextManager[None]:
     return _instead(job_failures, "_settles", lambda outcome: True)
 
 
-def _without_recheck() -> AbstractContextManager[None]:
-    async def nothing(_bridge: MedusaBridge, _conn: Connection, _order_ids: Sequence[str]) -> Sequence[str]:
+@contextmanager
+def _without_recheck() -> Iterator[None]:
+    """Nothing looks again at canceled orders that were touched, or that new money arrives for."""
+
+    async def nothing(_services: Services) -> Sequence[str]:
         return []
 
-    return _instead(MedusaBridge, "touched_after_cancel", nothing)
+    async def untouched(_bridge: MedusaBridge, _conn: Connection, _order_ids: Sequence[str]) -> Sequence[str]:
+        return []
+
+    with (
+        _instead(MedusaBridge, "touched_after_cancel", untouched),
+        _instead(adopt_canceled, "find_arrived_money", nothing),
+        _instead(adopt_canceled, "find_kept_money", nothing),
+    ):
+        yield
 
 
 def _without_late_money() -> AbstractContextManager[None]:
@@ -142,7 +153,7 @@ def _without_a_word_of_the_vanished() -> AbstractContextManager[None]:
 
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
-    "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 40),
+    "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 90),
     "payment-lock": Mutant(_without_payment_lock, _setup("open", "cancel", "admin-capture"), 40),
     "fresh-read": Mutant(_without_fresh_read, _setup("open", "cancel", "admin-capture"), 40),
     "generation": Mutant(
