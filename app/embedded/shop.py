@@ -70,24 +70,27 @@ class PlacedOrder:
 
 
 @dataclass
-class _Written:
-    """What ``place_order`` has written so far."""
+class Written:
+    """What was written for an order so far."""
 
     moment: datetime
     stamps: dict[str, datetime]
     ids: dict[str, list[str]] = field(default_factory=dict)
 
     def new(self, prefix: str) -> str:
+        """Make an id, and keep it."""
         made = new_id(prefix, self.moment)
         self.note(prefix, made)
         return made
 
     def note(self, prefix: str, known: str) -> None:
+        """Keep an id."""
         listed = self.ids.setdefault(prefix, [])
         if known not in listed:
             listed.append(known)
 
     def all(self, prefix: str) -> tuple[str, ...]:
+        """Return the ids that were kept."""
         return tuple(self.ids.get(prefix, ()))
 
 
@@ -142,7 +145,7 @@ async def place_order(
     ``same_collection=False`` gives each payment a payment collection of its own.
     """
     moment = in_ms(now or now_ms()) - placed_ago
-    written = _Written(moment, {"created_at": moment, "updated_at": moment})
+    written = Written(moment, {"created_at": moment, "updated_at": moment})
     given = [payment.amount for payment in payments if payment.amount is not None]
     if total is None and len(given) == len(payments) > 0:
         total = sum(given, Decimal(0))
@@ -166,11 +169,13 @@ async def place_order(
         }
         await insert(conn, "order", order)
         await _write_lines(conn, written, order_id, lines, total)
-        await _write_payments(conn, written, order_id, currency, payments, total, same_collection=same_collection)
+        await _write_payments(
+            conn, written, order_id, currency, payments, total, same_collection=same_collection, is_draft=is_draft
+        )
         if not is_draft:
             for line, line_item_id in zip(lines, written.all("ordli"), strict=True):
                 if line.managed:
-                    await _reserve(conn, written, line, line_item_id, location_id)
+                    await reserve(conn, written, line, line_item_id, location_id)
     return PlacedOrder(
         id=order_id,
         customer_id=customer,
@@ -191,7 +196,7 @@ async def place_order(
 
 
 async def _customer(
-    conn: Connection, written: _Written, customer_id: str | None, email: str | None, *, account: bool
+    conn: Connection, written: Written, customer_id: str | None, email: str | None, *, account: bool
 ) -> tuple[str, str]:
     """A guest has a customer row too. Customer and guest with one email are two rows."""
     if customer_id is not None or email is not None:
@@ -214,7 +219,7 @@ async def _customer(
 
 
 async def _write_lines(
-    conn: Connection, written: _Written, order_id: str, lines: Sequence[Line], total: Decimal
+    conn: Connection, written: Written, order_id: str, lines: Sequence[Line], total: Decimal
 ) -> None:
     items: list[Row] = []
     line_items: list[Row] = []
@@ -261,13 +266,14 @@ async def _write_lines(
 
 async def _write_payments(
     conn: Connection,
-    written: _Written,
+    written: Written,
     order_id: str,
     currency: str,
     payments: Sequence[Payment],
     total: Decimal,
     *,
     same_collection: bool,
+    is_draft: bool,
 ) -> None:
     amounts = [payment.amount if payment.amount is not None else total for payment in payments]
     shares = [sum(amounts, Decimal(0))] if same_collection and payments else amounts
@@ -279,12 +285,9 @@ async def _write_payments(
             {"id": written.new("pay_col"), "currency_code": currency, **sums, "status": "authorized", **written.stamps}
         )
     await insert(conn, "payment_collection", *collections)
-    cart = {"order_id": order_id, "cart_id": written.new("cart"), "id": new_id("ordercart", written.moment)}
-    await insert(conn, "order_cart", {**cart, **written.stamps})
+    if not is_draft:
+        await _link_cart(conn, written, order_id)
     for collection in collections:
-        of_cart = {"cart_id": cart["cart_id"], "payment_collection_id": collection["id"]}
-        paid = {**of_cart, "id": new_id("capaycol", written.moment), **written.stamps}
-        await insert(conn, "cart_payment_collection", paid)
         link = {"order_id": order_id, "payment_collection_id": collection["id"], "id": new_id("ordpay", written.moment)}
         await insert(conn, "order_payment_collection", {**link, **written.stamps})
     for number, (payment, amount) in enumerate(zip(payments, amounts, strict=True)):
@@ -302,7 +305,17 @@ async def _write_payments(
         await insert(conn, "payment", {"id": written.new("pay"), **both, "payment_session_id": session_id})
 
 
-def _data(written: _Written, payment: Payment, currency: str) -> Row:
+async def _link_cart(conn: Connection, written: Written, order_id: str) -> None:
+    """Link the cart that the order and its payment collections come from. A draft has none."""
+    cart = {"order_id": order_id, "cart_id": written.new("cart"), "id": new_id("ordercart", written.moment)}
+    await insert(conn, "order_cart", {**cart, **written.stamps})
+    for collection_id in written.all("pay_col"):
+        of_cart = {"cart_id": cart["cart_id"], "payment_collection_id": collection_id}
+        paid = {**of_cart, "id": new_id("capaycol", written.moment), **written.stamps}
+        await insert(conn, "cart_payment_collection", paid)
+
+
+def _data(written: Written, payment: Payment, currency: str) -> Row:
     intent = payment.intent
     if intent is None:
         if payment.provider_id == SYSTEM:
@@ -313,7 +326,8 @@ def _data(written: _Written, payment: Payment, currency: str) -> Row:
     return intent
 
 
-async def _reserve(conn: Connection, written: _Written, line: Line, line_item_id: str, location_id: str) -> None:
+async def reserve(conn: Connection, written: Written, line: Line, line_item_id: str, location_id: str) -> None:
+    """Keep stock for a line of an order."""
     item_id = line.inventory_item_id
     if item_id is None:
         item_id = written.new("iitem")

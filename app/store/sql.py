@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 SQL: Final = Path(__file__).resolve().parents[2] / "sql"
 
 
+_PART: Final = re.compile(r"\{(\w+)\}")
+
+
 def statement(name: str, folder: Path = SQL) -> str:
-    """The text of ``folder/name.sql``."""
-    return (folder / f"{name}.sql").read_text(encoding="utf-8")
+    """Return the text of ``folder/name.sql``, with ``folder/parts/part.sql`` in place of each ``{part}``."""
+    return _whole((folder / f"{name}.sql").read_text(encoding="utf-8"), folder)
 
 
 def statements(folder: Path = SQL) -> list[tuple[str, str]]:
-    """Name and text of every statement in ``folder``."""
-    return [(path.stem, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.sql"))]
+    """Return name and text of every statement in ``folder``."""
+    return [(path.stem, statement(path.stem, folder)) for path in sorted(folder.glob("*.sql"))]
+
+
+def _whole(text: str, folder: Path) -> str:
+    """A name without a part of its own stays as it is: templates of functions have such names."""
+
+    def part(found: re.Match[str]) -> str:
+        path = folder / "parts" / f"{found[1]}.sql"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else found[0]
+
+    return _PART.sub(part, text)

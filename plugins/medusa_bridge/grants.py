@@ -24,6 +24,7 @@ READ: Final = (
     "order_fulfillment",
     "order_item",
     "order_line_item",
+    "order_line_item_tax_line",
     "order_payment_collection",
     "order_summary",
     "order_transaction",

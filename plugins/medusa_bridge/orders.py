@@ -51,7 +51,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         state=_state(row["status"], row["order_canceled_at"]),
         currency=row["order_currency"],
         version=row["version"],
-        placed_at=row["created_at"],
+        placed_at=row["placed_at"],
         read_at=row["read_at"],
         customer_id=row["customer_id"],
         total=row["total"],

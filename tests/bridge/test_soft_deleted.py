@@ -25,6 +25,7 @@ from app.embedded.shop_transfers import accept_transfer, change_email, request_t
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.stripe_gateway import StripeGateway
+from app.store.sql import statements
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.doctor.ground import SYSTEM, Clinic
 from tests.doctor.healthy import HEALTHY
@@ -34,7 +35,7 @@ from tests.leftovers import connected
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop, settings_for
 
-STATEMENTS: Final = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.sql"))}
+STATEMENTS: Final = dict(statements(FOLDER))
 PREDICATE: Final = re.compile(r"(?:to_jsonb\(\w+\) ->> '|(?<!\w)(?:\w+\.)?)deleted_at'? is null")
 GUARDS: Final = [(name, n) for name, text in STATEMENTS.items() for n, _ in enumerate(PREDICATE.finditer(text))]
 ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {

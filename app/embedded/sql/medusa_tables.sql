@@ -205,6 +205,16 @@ CREATE INDEX "IDX_order_credit_line_deleted_at" ON order_credit_line (deleted_at
 CREATE INDEX "IDX_order_credit_line_order_id" ON order_credit_line (order_id) WHERE deleted_at IS NULL;
 CREATE INDEX "IDX_order_credit_line_order_id_version" ON order_credit_line (order_id, version) WHERE deleted_at IS NULL;
 
+CREATE TABLE order_line_item_tax_line (
+    id text PRIMARY KEY,
+    description text, tax_rate_id text, code text NOT NULL, rate numeric NOT NULL, raw_rate jsonb NOT NULL,
+    provider_id text, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
+    item_id text NOT NULL, deleted_at timestamptz, data jsonb, metadata jsonb,
+    CONSTRAINT order_line_item_tax_line_item_id_foreign
+        FOREIGN KEY (item_id) REFERENCES order_line_item(id) ON UPDATE CASCADE ON DELETE CASCADE
+);
+CREATE INDEX "IDX_order_line_item_tax_line_item_id" ON order_line_item_tax_line (item_id) WHERE deleted_at IS NULL;
+
 CREATE TABLE order_change (
     id text PRIMARY KEY,
     order_id text NOT NULL, version integer NOT NULL, description text, status text NOT NULL DEFAULT 'pending',

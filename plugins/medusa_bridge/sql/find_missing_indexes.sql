@@ -1,6 +1,7 @@
 -- Columns that our statements look rows up by. Without an index each look reads a whole table.
 with wanted (relation, column_name) as (
-    values ('order', 'id'), ('order_item', 'order_id'), ('order_item', 'item_id'), ('order_change', 'order_id'),
+    values ('order', 'id'), ('order_item', 'order_id'), ('order_item', 'item_id'),
+        ('order_line_item_tax_line', 'item_id'), ('order_change', 'order_id'),
         ('order_change_action', 'order_change_id'),
         ('order_transaction', 'order_id'), ('order_summary', 'order_id'), ('order_payment_collection', 'order_id'),
         ('order_payment_collection', 'payment_collection_id'), ('order_fulfillment', 'order_id'),

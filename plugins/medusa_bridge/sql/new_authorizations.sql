@@ -15,7 +15,7 @@ with unscheduled as materialized (
     from grace.jobs as j
     where j.kind = 'capture' and j.subject > $1 and j.subject <= $3
 )
-select p.id as payment_id, p.provider_id, o.id as order_id, o.created_at as placed_at
+select p.id as payment_id, p.provider_id, o.id as order_id, {placed_at} as placed_at
 from unscheduled as u
 cross join lateral (
     select q.id, q.provider_id, q.payment_collection_id from payment as q where q.id = u.id offset 0
@@ -27,7 +27,7 @@ cross join lateral (
     offset 0
 ) as l
 cross join lateral (
-    select q.id, q.created_at
+    select q.id, q.created_at, q.updated_at
     from "order" as q
     where q.id = l.order_id and (q.deleted_at is null and not q.is_draft_order and q.status <> 'draft') is true
     offset 0

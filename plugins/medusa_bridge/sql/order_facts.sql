@@ -9,7 +9,8 @@
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
-    select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.created_at, o.customer_id,
+    select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.customer_id,
+        {placed_at} as placed_at,
         o.currency_code as order_currency,
         (
             -- Two writers can both make a version: the lower total is the one that charges nobody too much.

@@ -1,7 +1,7 @@
 -- $1 order_ids
 -- Every payment of the orders, with what Stripe's last recorded answer says of its hold; an order without any is a row
 -- too. capture_before is only there where the charge was recorded in full.
-select o.id as order_id, o.display_id, o.currency_code as order_currency, o.created_at as placed_at,
+select o.id as order_id, o.display_id, o.currency_code as order_currency, {placed_at} as placed_at,
     o.status = 'canceled' or o.canceled_at is not null as order_canceled, o.canceled_at as order_canceled_at, p.id,
     p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.payment_collection_id, p.payment_session_id,
     p.created_at as authorized_at, p.data ->> 'id' as intent_id, p.data ->> 'livemode' as livemode,

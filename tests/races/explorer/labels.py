@@ -6,12 +6,10 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from app.store.sql import SQL
+from app.store.sql import SQL, statements
 from plugins.medusa_bridge.sqlfile import FOLDER
 
-_KNOWN: Final = {
-    path.read_text(encoding="utf-8").strip(): path.stem for path in (*SQL.glob("*.sql"), *FOLDER.glob("*.sql"))
-}
+_KNOWN: Final = {text.strip(): name for folder in (SQL, FOLDER) for name, text in statements(folder)}
 _COMMENT: Final = re.compile(r"--.*")
 _WRITES: Final = re.compile(r"\binsert into\b|(?<!for )\bupdate\b|\bdelete from\b", re.IGNORECASE)
 

@@ -3,7 +3,7 @@
 -- read after the locks were had. Inside the statement that waited for a lock it would be as old as the wait.
 create function {name} (text)
 returns table (
-    order_id text, status text, order_canceled_at timestamptz, version integer, created_at timestamptz, customer_id text,
+    order_id text, status text, order_canceled_at timestamptz, version integer, customer_id text, placed_at timestamptz,
     order_currency text, total numeric, booked numeric, read_at timestamptz, live_fulfillments bigint, open_changes bigint,
     handed_over_at timestamptz,
     id text, payment_collection_id text, payment_session_id text, provider_id text, currency_code text, amount numeric,
