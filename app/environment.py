@@ -113,6 +113,13 @@ class Environment:
             return default
         return int(value)
 
+    def flag(self, name: str) -> bool:
+        """``true`` or ``false``; ``false`` where it is not set."""
+        value = self.text(name) or "false"
+        if value not in {"true", "false"}:
+            self.problems.append(f"{name} is {value!r}: expected true or false")
+        return value == "true"
+
     def choice(self, name: str, kind: type[E], default: E | None, *, need: str | None = None) -> E | None:
         """One of the words of ``kind``."""
         value = self.text(name, need=need)

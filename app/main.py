@@ -111,7 +111,11 @@ def build_app(settings: Settings) -> Litestar:
         admin_cors=settings.admin_cors,
         jwt_secret=settings.medusa_jwt_secret,
     )
-    tokens = TokenVerifier(settings.modification_token_secrets, settings.modification_token_public_key)
+    tokens = TokenVerifier(
+        settings.modification_token_secrets,
+        settings.modification_token_public_key,
+        audience_required=settings.modification_token_audience_required,
+    )
 
     receipt_keys = Ed25519Receipts(settings.receipt_signing_keys)
 

@@ -30,6 +30,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
     modification_token_secrets: tuple[str, ...]
     modification_token_public_key: str | None
+    modification_token_audience_required: bool
     operator_session_secrets: tuple[str, ...]
     stripe_webhook_secrets: tuple[str, ...]
     alert_webhook_secrets: tuple[str, ...]
@@ -43,6 +44,7 @@ def read_secrets(environment: Environment, *, serving: bool) -> Secrets:
     secrets = Secrets(
         modification_token_secrets=_token_secrets(environment, needed=serving),
         modification_token_public_key=public_key,
+        modification_token_audience_required=environment.flag("MODIFICATION_TOKEN_AUDIENCE_REQUIRED"),
         operator_session_secrets=strong_secrets(environment, "OPERATOR_SESSION_SECRET", MIN_OPERATOR_SECRET),
         stripe_webhook_secrets=_stripe_webhook_secrets(environment),
         alert_webhook_secrets=_alert_webhook_secrets(environment),

@@ -92,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_webhook_secrets: tuple[str, ...]
     modification_token_secrets: tuple[str, ...]
     modification_token_public_key: str | None
+    modification_token_audience_required: bool
     receipt_signing_keys: tuple[str, ...]
     medusa_jwt_secret: str | None
     medusa_backend_url: str | None
@@ -170,6 +171,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         stripe_webhook_secrets=secrets.stripe_webhook_secrets,
         modification_token_secrets=secrets.modification_token_secrets,
         modification_token_public_key=secrets.modification_token_public_key,
+        modification_token_audience_required=secrets.modification_token_audience_required,
         receipt_signing_keys=secrets.receipt_signing_keys,
         medusa_jwt_secret=secrets.medusa_jwt_secret,
         medusa_backend_url=environment.http(

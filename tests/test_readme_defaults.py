@@ -36,6 +36,7 @@ READ: Final[Mapping[str, Callable[[Settings], object]]] = {
     "LATE_MONEY": lambda given: given.policy.late_money.value,
     "DATABASE_POOL_SIZE": lambda given: given.database_pool_size,
     "WORKER_THREADS": lambda given: given.worker_threads,
+    "MODIFICATION_TOKEN_AUDIENCE_REQUIRED": lambda given: str(given.modification_token_audience_required).lower(),
     "LOG_LEVEL": lambda given: given.log_level,
 }
 

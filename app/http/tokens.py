@@ -20,13 +20,16 @@ from app.ports import TokenRejected
 LEEWAY: Final = timedelta(seconds=10)
 """How far the clocks of the token's maker and of this process may be apart."""
 
+AUDIENCE: Final = "medusa-grace/cancel"
+"""What a modification token is for, so that no token with another purpose passes for one."""
+
 _LONGEST: Final = 4096
 
 
 def mint(order_id: str, secret: str, *, valid_for: timedelta) -> str:
     """A token for one order, HS256."""
     now = datetime.now(UTC)
-    claims = {"order_id": order_id, "iat": now, "exp": now + valid_for}
+    claims = {"order_id": order_id, "aud": AUDIENCE, "iat": now, "exp": now + valid_for}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureKeyLengthWarning)
         return jwt.encode(claims, secret, algorithm="HS256")
@@ -43,7 +46,11 @@ class ModificationToken(msgspec.Struct, frozen=True, kw_only=True):
 class TokenVerifier:
     """Checks modification tokens against every secret in rotation, or a public key."""
 
-    def __init__(self, secrets: Sequence[str], public_key: str | None = None) -> None:
+    def __init__(
+        self, secrets: Sequence[str], public_key: str | None = None, *, audience_required: bool = False
+    ) -> None:
+        """``audience_required``: tokens without ``aud``, as they were minted once, are not accepted any more."""
+        self._audience_required = audience_required
         self._keys: list[tuple[Any, str]] = [(secret, "HS256") for secret in secrets]
         if public_key is not None:
             key = load_pem_public_key(public_key.encode())
@@ -73,10 +80,18 @@ class TokenVerifier:
                 leeway=LEEWAY,
                 options={"require": ["exp", "order_id"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
             )
+        self._check_audience(claims)
         order_id = claims["order_id"]
         if not isinstance(order_id, str):
             raise jwt.InvalidTokenError("order_id is not a string")
         return ModificationToken(order_id=order_id, issued_at=_issued_at(claims))
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        if "aud" not in claims and not self._audience_required:
+            return
+        audience = claims.get("aud")
+        if AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
+            raise jwt.InvalidAudienceError("aud is not ours")
 
 
 def _issued_at(claims: Mapping[str, Any]) -> datetime | None:

@@ -18,6 +18,7 @@ import pytest
 
 from app.embedded.shop import Line, PlacedOrder, create_publishable_key
 from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
+from app.embedded.shop_drafts import convert_draft
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_rows import add_transaction
 from app.embedded.shop_sessions import book_session, open_session
@@ -174,6 +175,11 @@ async def _focus(clinic: Clinic) -> list[str]:
     await accept_transfer(clinic.conn, orders[1], await request_transfer(clinic.conn, orders[1]))
     await change_email(clinic.conn, orders[2], "another@shoppers.test")
     await request_transfer(clinic.conn, orders[3])
+    for line, taxed in ((Line(), False), (Line(managed=False), True)):
+        draft = await clinic.place(is_draft=True, lines=[line], payments=SYSTEM, placed_ago=timedelta(hours=3))
+        await convert_draft(clinic.conn, draft, [line], taxed=taxed, ago=timedelta(hours=2))
+        await change_email(clinic.conn, draft, "another@shoppers.test")
+        orders.append(draft)
     return [order.id for order in orders]
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import jwt
 import pytest
 
-from app.http.tokens import TokenVerifier, mint
+from app.http.tokens import AUDIENCE, TokenVerifier, mint
 from app.ports import TokenRejected
 from tests.http.forgeries import BAD, KEYS, ORDER, OTHER_SECRET, RSA_KEY, public_pem
 from tests.http.helpers import hmac_signed, in_seconds, modification_token
 from tests.world import SECRET, token_for
+
+KEY = SECRET.encode()
 
 
 def rejected(verifier: TokenVerifier, token: str) -> str:
@@ -35,7 +37,9 @@ GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "with a fraction": lambda: {"exp": in_seconds(60) + 0.5},
     "issued now": lambda: {"iat": in_seconds(0)},
     "issued by a clock that is ahead": lambda: {"iat": in_seconds(8)},
-    "aud and iss are nobody's business": lambda: {"aud": "storefront", "iss": "https://shop.test"},
+    "for this purpose": lambda: {"aud": AUDIENCE},
+    "for this purpose among others": lambda: {"aud": ["storefront", AUDIENCE]},
+    "iss is nobody's business": lambda: {"iss": "https://shop.test"},
     "other claims": lambda: {"order_ids": ["x"], "scope": "cancel"},
 }
 
@@ -72,6 +76,57 @@ def test_expired_is_never_said_of_a_forged_token() -> None:
 
 def test_no_key_at_all() -> None:
     assert rejected(TokenVerifier([]), modification_token(ORDER)) == "invalid"
+
+
+OTHER_AUDIENCES: dict[str, Any] = {
+    "another": "medusa-grace/receipt",
+    "the operator's": "grace-operator",
+    "begins like it": "medusa-grace/cancel/all",
+    "its beginning": "medusa-grace",
+    "another case": "Medusa-Grace/Cancel",
+    "empty": "",
+    "null": None,
+    "no audience": [],
+    "several others": ["storefront", "medusa-grace/cancel "],
+    "a list in a list": [["medusa-grace/cancel"]],
+    "a number": 1,
+    "true": True,
+    "an object": {"medusa-grace/cancel": True},
+}
+
+
+def _signed(claims: dict[str, Any]) -> str:
+    return hmac_signed({"alg": "HS256", "typ": "JWT"}, {"order_id": ORDER, "exp": in_seconds(60), **claims}, KEY)
+
+
+class TestAudience:
+    """A token says what it is for; one that is for something else is none, whether that must be said or not."""
+
+    @pytest.mark.parametrize("required", [False, True])
+    @pytest.mark.parametrize("aud", OTHER_AUDIENCES.values(), ids=OTHER_AUDIENCES.keys())
+    def test_another_purpose(self, required: bool, aud: Any) -> None:
+        assert rejected(TokenVerifier([SECRET], audience_required=required), _signed({"aud": aud})) == "invalid"
+
+    def test_none_said(self) -> None:
+        assert TokenVerifier([SECRET]).verify(_signed({})).order_id == ORDER
+        assert rejected(TokenVerifier([SECRET], audience_required=True), _signed({})) == "invalid"
+
+    @pytest.mark.parametrize("aud", [AUDIENCE, [AUDIENCE], ["storefront", AUDIENCE]])
+    def test_ours_where_it_must_be_said(self, aud: Any) -> None:
+        assert TokenVerifier([SECRET], audience_required=True).verify(_signed({"aud": aud})).order_id == ORDER
+
+    def test_ours_is_minted(self) -> None:
+        assert TokenVerifier([SECRET], audience_required=True).verify(token_for(ORDER)).order_id == ORDER
+
+    @pytest.mark.parametrize("algorithm", KEYS)
+    def test_of_a_public_key(self, algorithm: str) -> None:
+        verifier = TokenVerifier([], public_pem(KEYS[algorithm]), audience_required=True)
+        for aud, good in ((AUDIENCE, True), (None, False), ("storefront", False), (["x"], False)):
+            token = modification_token(ORDER, key=KEYS[algorithm], algorithm=algorithm, aud=aud)
+            if good:
+                assert verifier.verify(token).order_id == ORDER
+            else:
+                assert rejected(verifier, token) == "invalid"
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
@@ -117,7 +172,7 @@ def test_another_algorithm_of_the_same_key() -> None:
 def test_minting_makes_what_the_readme_says() -> None:
     token = mint(ORDER, SECRET, valid_for=timedelta(minutes=10))
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
-    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
-    assert claims.keys() == {"order_id", "iat", "exp"}
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="medusa-grace/cancel")
+    assert claims.keys() == {"order_id", "aud", "iat", "exp"}
     assert abs(claims["iat"] - in_seconds(0)) <= 2
     assert claims["exp"] == claims["iat"] + 600

@@ -99,6 +99,15 @@ async def test_public_key(shop: Shop, database: str, redis_url: str, sandbox: Sa
         assert (await api.cancel(order.id, token=token)).status_code == 200
 
 
+async def test_an_audience_is_asked_for(shop: Shop, database: str, redis_url: str, sandbox: Sandbox) -> None:
+    order = await shop.place()
+    changes = {"VOID_WAIT_SECONDS": "0", "MODIFICATION_TOKEN_AUDIENCE_REQUIRED": "true"}
+    async with serving(settings_for(database, redis_url, sandbox, **changes), shop.key) as api:
+        await assert_refused(shop, api, order.id, 401, INVALID, token=modification_token(order.id))
+        await assert_refused(shop, api, order.id, 401, INVALID, token=modification_token(order.id, aud="other"))
+        assert (await api.cancel(order.id, token=token_for(order.id))).status_code == 200
+
+
 class TestCustomer:
     """``Authorization: Bearer`` with Medusa's own token, in the place of a modification token."""
 

@@ -2,7 +2,7 @@
 -- becomes, and Medusa writes down nowhere when that is: counted is what its conversion makes, in the same moment, the
 -- reservations and the tax lines. An order without either shows the conversion in updated_at alone, until it is touched.
 case
-    when exists (select from order_cart as made where made.order_id = o.id) then o.created_at
+    when exists (select from order_cart as made where made.order_id = o.id and made.deleted_at is null) then o.created_at
     else greatest(
         o.created_at,
         coalesce(
