@@ -35,12 +35,15 @@ from app.http.operator.session import Sessions
 from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
+from app.origins import AllowedOrigins
 from app.ports import Services, Unavailable
 from app.runtime import Runtime, make_metrics, open_runtime
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
     BridgeConfig,
+    CustomerSessions,
+    CustomerTokens,
     MedusaAdmins,
     MedusaBridge,
     MedusaPlugin,
@@ -109,8 +112,8 @@ def build_app(settings: Settings) -> Litestar:
         stripe_providers=settings.stripe_providers,
         store_cors=settings.store_cors,
         admin_cors=settings.admin_cors,
-        jwt_secret=settings.medusa_jwt_secret,
     )
+    customer_tokens = _customer_tokens(settings)
     tokens = TokenVerifier(
         settings.modification_token_secrets,
         settings.modification_token_public_key,
@@ -121,11 +124,16 @@ def build_app(settings: Settings) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge) as runtime:
+        async with (
+            MedusaBridge.open(config) as bridge,
+            open_runtime(settings, bridge) as runtime,
+            _customer_sessions(settings) as sessions,
+        ):
             app.state.services = runtime.services
             app.state.desk = Desk(
                 services=runtime.services,
-                storefront=MedusaStorefront(settings.medusa_jwt_secret),
+                storefront=MedusaStorefront(customer_tokens, sessions),
+                origins=AllowedOrigins(settings.store_cors),
                 tokens=tokens,
                 limits=runtime.limits,
                 hints=StripeHints(settings.stripe_webhook_secrets),
@@ -190,6 +198,32 @@ def build_app(settings: Settings) -> Litestar:
         openapi_config=None,
     )
     return app
+
+
+def _customer_tokens(settings: Settings) -> CustomerTokens | None:
+    given = settings.medusa_jwt
+    if given.secret is None and given.public_key is None:
+        return None
+    return CustomerTokens(
+        algorithms=given.algorithms,
+        secret=given.secret,
+        public_key=given.public_key,
+        issuers=given.issuers,
+        audiences=given.audiences,
+    )
+
+
+@asynccontextmanager
+async def _customer_sessions(settings: Settings) -> AsyncIterator[CustomerSessions | None]:
+    """``None`` where Medusa's address is not known."""
+    if settings.medusa_backend_url is None:
+        yield None
+        return
+    sessions = CustomerSessions.open(settings.medusa_backend_url)
+    try:
+        yield sessions
+    finally:
+        await sessions.close()
 
 
 @asynccontextmanager

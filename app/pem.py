@@ -16,6 +16,7 @@ MOST_RSA_BITS: Final = 8192
 """A longer key makes each forged token cost milliseconds."""
 
 _EXPECTED: Final = "expected a PEM public key, RSA, P-256 or Ed25519"
+_OF_CURVE: Final = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -36,6 +37,33 @@ def token_key_problem(pem: str) -> str | None:
             return None
         case _:
             return f"is not a key we know: {_EXPECTED}"
+
+
+def jwt_key_problem(pem: str) -> str | None:
+    """Why Medusa's tokens cannot be verified with a public key; ``None`` when they can."""
+    if "PRIVATE KEY" in pem:
+        return "is a private key: expected its public key, as `openssl pkey -pubout` prints it"
+    key = _public(pem)
+    if isinstance(key, RSAPublicKey) and not LEAST_RSA_BITS <= key.key_size <= MOST_RSA_BITS:
+        return f"is an RSA key of {key.key_size} bits: expected {LEAST_RSA_BITS} to {MOST_RSA_BITS}"
+    return None if jwt_key_algorithms(pem) else "is not a key we know: expected a PEM public key, RSA or P-256 to P-521"
+
+
+def jwt_key_algorithms(pem: str) -> tuple[str, ...]:
+    """The algorithms that a public key verifies; none for what is no such key."""
+    key = _public(pem)
+    if isinstance(key, RSAPublicKey):
+        return ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+    if isinstance(key, EllipticCurvePublicKey):
+        return _OF_CURVE.get(key.curve.name, ())
+    return ()
+
+
+def _public(pem: str) -> object:
+    try:
+        return load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def receipt_keys(text: str) -> tuple[str, ...] | None:

@@ -484,6 +484,18 @@ class Storefront(Protocol):
         """The customer that a bearer token speaks for. Raises ``TokenRejected``."""
         ...
 
+    @property
+    def session_cookie(self) -> str | None:
+        """The name of the shop's session cookie; ``None`` where sessions are not accepted."""
+        ...
+
+    async def customer_of_session(self, cookie: str, publishable_key: str) -> str | None:
+        """The customer who is signed in by a session cookie, as the shop says now; ``None`` where it is nobody.
+
+        Raises ``Unavailable`` when the shop does not answer in time.
+        """
+        ...
+
 
 class OrderLocks(Protocol):
     """An advisory lock per order: it saves calls to Stripe. Correctness comes from the row locks."""

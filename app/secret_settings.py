@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from app.environment import Environment
+from app.jwt_settings import MedusaJwt, read_medusa_jwt
 from app.pem import receipt_keys, token_key_problem
 from app.secret_strength import is_guessable
 from app.telling import alert_key
@@ -35,7 +36,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     stripe_webhook_secrets: tuple[str, ...]
     alert_webhook_secrets: tuple[str, ...]
     receipt_signing_keys: tuple[str, ...]
-    medusa_jwt_secret: str | None
+    medusa_jwt: MedusaJwt
 
 
 def read_secrets(environment: Environment, *, serving: bool) -> Secrets:
@@ -49,7 +50,7 @@ def read_secrets(environment: Environment, *, serving: bool) -> Secrets:
         stripe_webhook_secrets=_stripe_webhook_secrets(environment),
         alert_webhook_secrets=_alert_webhook_secrets(environment),
         receipt_signing_keys=_receipt_keys(environment),
-        medusa_jwt_secret=_jwt_secret(environment),
+        medusa_jwt=read_medusa_jwt(environment),
     )
     _refuse_shared(
         environment,
@@ -58,7 +59,7 @@ def read_secrets(environment: Environment, *, serving: bool) -> Secrets:
             "OPERATOR_SESSION_SECRET": secrets.operator_session_secrets,
             "STRIPE_WEBHOOK_SECRET": secrets.stripe_webhook_secrets,
             "ALERT_WEBHOOK_SECRET": secrets.alert_webhook_secrets,
-            "MEDUSA_JWT_SECRET": (secrets.medusa_jwt_secret,) if secrets.medusa_jwt_secret else (),
+            "MEDUSA_JWT_SECRET": (secrets.medusa_jwt.secret,) if secrets.medusa_jwt.secret else (),
         },
     )
     return secrets
@@ -173,17 +174,6 @@ def _receipt_keys(environment: Environment) -> tuple[str, ...]:
             "makes one), and after it, if you like, older keys that are still to be published"
         )
     return keys or ()
-
-
-def _jwt_secret(environment: Environment) -> str | None:
-    """Medusa's own choice: a weak one is its operator's to change."""
-    value = environment.text("MEDUSA_JWT_SECRET")
-    if value is not None and (len(value) < MIN_SECRET or is_guessable(value)):
-        environment.warnings.append(
-            "MEDUSA_JWT_SECRET can be guessed, and with it tokens of any customer and admin can be made, for Medusa "
-            "too: change http.jwtSecret there, then here"
-        )
-    return value
 
 
 def _refuse_shared(environment: Environment, secrets: Mapping[str, tuple[str, ...]]) -> None:

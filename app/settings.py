@@ -17,6 +17,7 @@ from app.database_address import DatabaseAddress
 from app.domain.examination import HOLD_LASTS
 from app.domain.reasons import CancelReason, parse_reasons
 from app.environment import Environment
+from app.jwt_settings import MedusaJwt
 from app.ports import LateMoney, Policy
 from app.secret_settings import medusa_api_key, read_secrets, stripe_api_key, stripe_providers
 
@@ -94,7 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     modification_token_public_key: str | None
     modification_token_audience_required: bool
     receipt_signing_keys: tuple[str, ...]
-    medusa_jwt_secret: str | None
+    medusa_jwt: MedusaJwt
     medusa_backend_url: str | None
     stripe_providers: tuple[str, ...]
     medusa_redis_url: str | None
@@ -173,7 +174,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         modification_token_public_key=secrets.modification_token_public_key,
         modification_token_audience_required=secrets.modification_token_audience_required,
         receipt_signing_keys=secrets.receipt_signing_keys,
-        medusa_jwt_secret=secrets.medusa_jwt_secret,
+        medusa_jwt=secrets.medusa_jwt,
         medusa_backend_url=environment.http(
             "MEDUSA_BACKEND_URL",
             path_only=True,

@@ -15,6 +15,7 @@ from ulid import ULID
 from app.domain.order import Order
 from app.domain.ownership import Ownership, ownership
 from app.http import errors
+from app.http.cookies import read_cookie
 from app.http.desk import Desk
 from app.ports import TokenRejected, TurnedAway
 
@@ -30,6 +31,13 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: str | None = None
     token_issued_at: datetime | None = None
     """Of the token, where it says so."""
+
+
+class _Session(msgspec.Struct, frozen=True):
+    """A session cookie of the shop, whose customer is still to be asked for."""
+
+    cookie: str
+    publishable_key: str
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +57,7 @@ async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> A
     structlog.contextvars.bind_contextvars(request_id=request_id, order_id=order_id[:128])
     await _turn_away(desk)  # ahead of all work: under a flood even refusals must be cheap
     try:
-        right: Right | errors.Problem = _identify(desk, request, order_id)
+        right: Right | _Session | errors.Problem = _identify(desk, request, order_id)
     except errors.Problem as problem:
         right = problem
     address = _address(desk, request)
@@ -59,7 +67,17 @@ async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> A
     order = await _look_up(desk, request, None if isinstance(right, errors.Problem) else order_id)
     if isinstance(right, errors.Problem):
         raise right
+    if isinstance(right, _Session):
+        right = await _signed_in(desk, right)
     return Admitted(order=await _own(desk, right, order_id, order), right=right)
+
+
+async def _signed_in(desk: Desk, session: _Session) -> Right:
+    """Ask the shop whose session it is, once the address is counted and the key is checked."""
+    customer_id = await desk.storefront.customer_of_session(session.cookie, session.publishable_key)
+    if customer_id is None:
+        raise errors.token_required()
+    return Right(customer_id=customer_id)
 
 
 async def _own(desk: Desk, right: Right, order_id: str, order: Order | None) -> Order:
@@ -112,7 +130,7 @@ async def _look_up(desk: Desk, request: Request[Any, Any, Any], order_id: str | 
         return await desk.services.commerce.read_order(conn, order_id)
 
 
-def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Right:
+def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Right | _Session:
     """Return what the request shows for its right to the order, whose owner it may not be."""
     token = request.headers.get("x-modification-token")
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
@@ -126,4 +144,27 @@ def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Rig
             return Right(customer_id=desk.storefront.customer_id(bearer.strip()))
     except TokenRejected as rejected:
         raise errors.token_rejected(expired=rejected.expired) from rejected
-    raise errors.token_required()
+    session = _session(desk, request)
+    if session is None:
+        raise errors.token_required()
+    return session
+
+
+def _session(desk: Desk, request: Request[Any, Any, Any]) -> _Session | None:
+    """Return the shop's session cookie, where the request comes from a page of the storefront.
+
+    A browser sends a cookie along with requests that pages of other sites make it send: those name another origin, or
+    none. Only to read may a request name none: browsers leave it out for the pages of the very same origin.
+    """
+    name = desk.storefront.session_cookie
+    cookie = None if name is None else read_cookie(request, name)
+    if not cookie:
+        return None
+    origins = request.headers.getall("origin", [])
+    if origins:
+        from_storefront = len(origins) == 1 and desk.origins.allow(origins[0])
+    else:
+        from_storefront = request.method == "GET" and request.headers.get("sec-fetch-site") in {None, "same-origin"}
+    if not from_storefront:
+        return None
+    return _Session(cookie, request.headers.get("x-publishable-api-key", ""))

@@ -6,6 +6,7 @@ import msgspec
 
 from app.http.clients import ClientAddresses
 from app.http.tokens import TokenVerifier
+from app.origins import AllowedOrigins
 from app.ports import Hints, RateLimits, ReceiptKeys, Services, Storefront
 
 
@@ -18,6 +19,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     services: Services
     storefront: Storefront
     tokens: TokenVerifier
+    origins: AllowedOrigins
+    """Pages that may send the shop's session cookie."""
     limits: RateLimits
     addresses: ClientAddresses
     hints: Hints

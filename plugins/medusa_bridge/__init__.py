@@ -4,6 +4,7 @@ from plugins.medusa_bridge.admins import MedusaAdmins
 from plugins.medusa_bridge.backend import backend_problem
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
 from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import READ, NoShop, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.plugin import MedusaPlugin
@@ -15,6 +16,8 @@ __all__ = [
     "KEY_PROBLEMS",
     "READ",
     "BridgeConfig",
+    "CustomerSessions",
+    "CustomerTokens",
     "Locking",
     "MedusaAdmins",
     "MedusaBridge",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from app.ports import Admin, Credential, SignInRefused, Unavailable
+from app.ports import Admin, Credential, SignInRefused
+from plugins.medusa_bridge.medusa_api import REFUSED, SENDABLE, SESSION_COOKIE, body_of, send
 
-SESSION_COOKIE: Final = "connect.sid"
 _PATIENCE: Final = 5.0
-_SENDABLE: Final = re.compile(r"[\x20-\x7e]{1,8192}")
-"""A header's value in printable ASCII: Medusa's tokens and cookies are nothing else."""
 
 
 class MedusaAdmins:
@@ -32,10 +29,10 @@ class MedusaAdmins:
 
     async def sign_in(self, email: str, password: str) -> tuple[Admin, Credential]:
         """See ``app.ports.Admins``."""
-        answer = await self._send("POST", "/auth/user/emailpass", json={"email": email, "password": password})
-        if answer.status_code in {400, 401, 403, 404}:
+        answer = await send(self._http, "POST", "/auth/user/emailpass", json={"email": email, "password": password})
+        if answer.status_code in REFUSED:
             raise SignInRefused
-        body = _json(answer)
+        body = body_of(answer)
         token = body.get("token")
         if not isinstance(token, str):  # a second factor, or a provider of its own, is asked for
             raise SignInRefused(elsewhere=True)
@@ -52,33 +49,13 @@ class MedusaAdmins:
             headers["authorization"] = authorization.strip()
         if cookie is not None:
             headers["cookie"] = f"{SESSION_COOKIE}={cookie}"
-        if not headers or not all(_SENDABLE.fullmatch(value) for value in headers.values()):
+        if not headers or not all(SENDABLE.fullmatch(value) for value in headers.values()):
             return None
-        answer = await self._send("GET", "/admin/users/me", headers=headers)
-        if answer.status_code in {400, 401, 403, 404}:
+        answer = await send(self._http, "GET", "/admin/users/me", headers=headers)
+        if answer.status_code in REFUSED:
             return None
-        user = _json(answer).get("user")
+        user = body_of(answer).get("user")
         if not isinstance(user, dict) or not isinstance(user.get("email"), str):
             return None
         name = " ".join(part for part in (user.get("first_name"), user.get("last_name")) if isinstance(part, str))
         return Admin(id=str(user.get("id")), email=user["email"], name=name.strip())
-
-    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        try:
-            answer = await self._http.request(method, path, **request)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            message = f"Medusa does not answer: {type(error).__name__}"
-            raise Unavailable(message) from error
-        if answer.status_code == 429 or answer.status_code >= 500 or answer.is_redirect:
-            message = f"Medusa answered {answer.status_code} to {path}"
-            raise Unavailable(message)
-        return answer
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError as error:
-        message = "Medusa's answer is no JSON: is MEDUSA_BACKEND_URL its address?"
-        raise Unavailable(message) from error
-    return body if isinstance(body, dict) else {}

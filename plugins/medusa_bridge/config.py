@@ -37,8 +37,6 @@ class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     backend_url: str | None = None
     secret_api_key: str | None = None
     """With ``Locking.MEMORY``, stock is released through Medusa's admin API with this key."""
-    jwt_secret: str | None = None
-    """Verifies customer tokens; without it they are not accepted."""
     stripe_providers: tuple[str, ...] = ()
     """Providers, or their accounts' ids, that the key for Stripe is for; all of Stripe's where none is named."""
     store_cors: str = ""

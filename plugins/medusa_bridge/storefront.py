@@ -1,14 +1,12 @@
-"""Who is asking: publishable keys and customer tokens, checked as Medusa checks them."""
+"""Who is asking: publishable keys, customer tokens and sessions, checked as Medusa checks them."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Final
-
-import jwt
-from jwt.warnings import InsecureKeyLengthWarning
+from typing import Final
 
 from app.ports import Connection, TokenRejected
+from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
+from plugins.medusa_bridge.medusa_api import SESSION_COOKIE
 from plugins.medusa_bridge.sqlfile import statement
 
 _PUBLISHABLE_KEY: Final = statement("publishable_key")
@@ -24,8 +22,10 @@ KEY_PROBLEMS: Final = {"missing": KEY_MISSING, "not valid": KEY_INVALID}
 class MedusaStorefront:
     """``app.ports.Storefront`` for Medusa v2."""
 
-    def __init__(self, jwt_secret: str | None) -> None:
-        self._jwt_secret = jwt_secret
+    def __init__(self, tokens: CustomerTokens | None, sessions: CustomerSessions | None = None) -> None:
+        """Without ``tokens`` no customer token is accepted, without ``sessions`` no session cookie."""
+        self._tokens = tokens
+        self._sessions = sessions
 
     async def key_problem(self, conn: Connection, key: str | None) -> str | None:
         """Medusa's own sentence about a missing or wrong publishable key; ``None`` when it is valid."""
@@ -37,9 +37,9 @@ class MedusaStorefront:
 
     def customer_id(self, bearer: str) -> str:
         """The customer of a Medusa token. Raises ``TokenRejected`` where Medusa would answer 401."""
-        if self._jwt_secret is None:
+        if self._tokens is None:
             raise TokenRejected(expired=False)
-        claims = _verified(bearer, self._jwt_secret)
+        claims = self._tokens.claims(bearer)
         actor_id = claims.get("actor_id")
         if claims.get("actor_type") != "customer" or not isinstance(actor_id, str) or not actor_id:
             raise TokenRejected(expired=False)
@@ -47,19 +47,11 @@ class MedusaStorefront:
             raise TokenRejected(expired=False)
         return actor_id
 
+    @property
+    def session_cookie(self) -> str | None:
+        """See ``app.ports.Storefront``."""
+        return None if self._sessions is None else SESSION_COOKIE
 
-def _verified(bearer: str, secret: str) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        # Medusa's secret is what it is; a short one is its operator's choice.
-        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-        try:
-            return jwt.decode(
-                bearer,
-                secret,
-                algorithms=["HS256"],
-                options={"require": ["exp"], "verify_aud": False, "verify_iat": False},
-            )
-        except jwt.ExpiredSignatureError as error:
-            raise TokenRejected(expired=True) from error
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise TokenRejected(expired=False) from error
+    async def customer_of_session(self, cookie: str, publishable_key: str) -> str | None:
+        """See ``app.ports.Storefront``."""
+        return None if self._sessions is None else await self._sessions.customer_id(cookie, publishable_key)

@@ -16,8 +16,9 @@ from litestar.params import FromPath
 from app.domain.incidents import WORDS
 from app.domain.timeline import who
 from app.http import errors
+from app.http.cookies import read_cookie
 from app.http.operator.desk import OperatorDesk
-from app.http.operator.doors import MEDUSA_COOKIE, find_operator, read_cookie
+from app.http.operator.doors import MEDUSA_COOKIE, find_operator
 from app.http.operator.views import plain
 from app.ports import Services, Unavailable
 from app.usecases.order_timeline import OrderStory, order_timeline

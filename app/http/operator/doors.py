@@ -11,6 +11,7 @@ from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
+from app.http.cookies import read_cookie
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.session import COOKIE, PATH, Session
 from app.ports import Admin, Credential, Services, Unavailable
@@ -116,17 +117,6 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
     except ValueError as error:
         raise ClientException(f"Expected a form of at most {MAX_FIELDS} fields") from error
     return dict(reversed(pairs))
-
-
-def read_cookie(request: AnyRequest, name: str) -> str | None:
-    """The first cookie of that name, as it was sent. Ours and Medusa's are never quoted, and unquoting them as
-    ``http.cookies`` does takes time that grows with the square of their length."""
-    for header in request.headers.getall("cookie", []):
-        for pair in header.split(";"):
-            key, _, value = pair.partition("=")
-            if key.strip() == name:
-                return value.strip()
-    return None
 
 
 def own_page(path: str) -> str | None:

@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
+from app.http.cookies import read_cookie
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.doors import (
     check_form,
@@ -20,7 +21,6 @@ from app.http.operator.doors import (
     client_address,
     no_cookie,
     own_page,
-    read_cookie,
     read_form,
     start_session,
 )
