@@ -37,7 +37,7 @@ HOMES = {
         "app.gateways.receipt_keys",
         "app.http.operator.session",
         "app.http.tokens",
-        "plugins.medusa_bridge.storefront",
+        "plugins.medusa_bridge.customers",
     },
     "jinja2": {"app.http.operator.views"},
     "granian": {"app.embedded", "app.server"},
