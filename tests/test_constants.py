@@ -31,6 +31,10 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.doctor:AT_ONCE": (4, 16),
     "app.doctor:AGAIN_AFTER": (0.5, 2),
     "app.doctor:EVERY": (25, 100),
+    "app.doctor:LATE_AFTER": (30, 2 * MINUTE),
+    "app.http.operator.pages:_SEARCH_LENGTH": (254, 254),
+    "app.store.incidents:LISTED_AT_MOST": (250, 1000),
+    "plugins.medusa_bridge.backoffice:ADDRESSES_AMONG": (50_000, 200_000),
     "app.domain.capture:MEDUSA_FINISHES_WITHIN": (3 * 80, 10 * MINUTE),  # Medusa waits 80 s for Stripe, three times
     "app.domain.examination:HOLD_LASTS": (7 * DAY, 7 * DAY),  # Stripe's, for cards
     "app.domain.examination:WARN_BEFORE": (12 * HOUR, 2 * DAY),
