@@ -72,17 +72,6 @@ async def test_an_order_with_an_edit_on_its_way(medusa: Medusa, sidecar: Sidecar
     assert (await money_at_stripe(medusa, placed)).status == "requires_capture"
 
 
-async def test_an_order_that_somebody_asked_to_take_over(medusa: Medusa, sidecar: Sidecar, shop_db: Connection) -> None:
-    placed = await medusa.place_order()
-    stranger = {"authorization": await medusa.bearer("customer", OTHER_CUSTOMER)}
-    asked = await medusa.store.post(f"/store/orders/{placed.id}/transfer/request", json={}, headers=stranger)
-    assert asked.status_code == 200, asked.text
-
-    status, code, _ = await _refused(sidecar, shop_db, placed)
-
-    assert (status, code) == (409, "order_change_pending")
-
-
 async def test_an_order_on_its_way_to_the_customer(medusa: Medusa, sidecar: Sidecar, shop_db: Connection) -> None:
     placed = await medusa.place_order()
     await medusa.fulfill(placed)
