@@ -93,6 +93,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.origins:LONGEST_ORIGIN": (253, 500),
     "app.pem:LEAST_RSA_BITS": (2048, 2048),
     "app.pem:MOST_RSA_BITS": (4096, 8192),
+    "app.jwt_settings:MIN_SECRET": (16, 16),
     "app.main:LAST_REQUESTS": (5, 20),
     "app.main:LARGEST_BODY": (16 * KIB, 16 * KIB),  # the README's
     "app.receipts:_LARGEST": (500_000, 2_000_000),
@@ -157,6 +158,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "plugins.medusa_bridge.backoffice:_LARGEST_NUMBER": (2**31 - 1, 2**31 - 1),
     "plugins.medusa_bridge.bridge:_REDIS_PATIENCE": (1, 3),
     "plugins.medusa_bridge.bridge:_HTTP_PATIENCE": (5, 12),
+    "plugins.medusa_bridge.customers:_SESSION_TIMEOUT": (2, 5),
+    "plugins.medusa_bridge.customers:_MAX_CONNECTIONS": (10, 40),
     "plugins.medusa_bridge.events:_PATIENCE": (2, 5),
     "plugins.medusa_bridge.ids:_BEHIND": (5 * MINUTE, 20 * MINUTE),
     "plugins.medusa_bridge.stock:_LOCK_WAIT": (1, 4),

@@ -10,7 +10,6 @@ from typing import Final
 
 import asyncpg
 
-from app.usecases import cancel_order
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.dispatch_jobs import dispatch_jobs, sweep_jobs
 from app.usecases.heal_incidents import heal_incidents
@@ -24,8 +23,6 @@ from tests.races.explorer.records import Record
 from tests.races.explorer.scenarios import SCENARIOS
 from tests.races.explorer.seats import TABLE, Seat
 from tests.races.explorer.stage import Actor, Stage
-
-cancel_order.SURE_WITHIN = 3600  # type: ignore[misc] # a turn comes when it comes, however slow the machine
 
 _SEATS: Final = 3
 _ROUNDS: Final = 8
