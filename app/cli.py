@@ -130,10 +130,17 @@ def _parser() -> argparse.ArgumentParser:
         "--grants",
         metavar="ROLE",
         help="also create ROLE if need be, and give it just the rights that serve and worker need; what it has beyond "
-        "them is revoked. GRACE_ROLE_PASSWORD, when set, becomes its password",
+        "them is revoked, save what versions before may still need (see --revoke). GRACE_ROLE_PASSWORD, when set, "
+        "becomes its password",
     )
     upgrade.add_argument(
         "--print", dest="only_print", action="store_true", help="print the grants as SQL instead, and change nothing"
+    )
+    upgrade.add_argument(
+        "--revoke",
+        action="store_true",
+        help="with --grants: also revoke what only processes of versions before need (to read whole tables of "
+        "Medusa's). Run it when none of them runs any more",
     )
     upgrade.set_defaults(run=_migrate)
 
@@ -267,6 +274,8 @@ def _worker(_: argparse.Namespace) -> int:
 def _migrate(options: argparse.Namespace) -> int:
     settings = read_migration_settings(os.environ)
     dsn, role = settings.database_url, options.grants
+    if options.revoke and role is None:
+        raise CommandError("--revoke needs --grants ROLE: it takes rights from that role")
     if options.only_print:
         if role is None:
             raise CommandError("--print needs --grants ROLE: it prints that role's grants")
@@ -282,7 +291,7 @@ def _migrate(options: argparse.Namespace) -> int:
     if options.new_installation:
         done.append(f"this is installation {asyncio.run(renew_installation(dsn))} now: start serve and worker again")
     if role is not None:
-        done += asyncio.run(grant_role(dsn, role, password=settings.role_password))
+        done += asyncio.run(grant_role(dsn, role, password=settings.role_password, revoke=options.revoke))
     print("\n".join(done) or "nothing to do")  # noqa: T201
     return 0
 

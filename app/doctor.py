@@ -150,7 +150,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
                 report = await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
             async with conn.transaction(readonly=True):
                 open_incidents, late_jobs = await backlog(conn, late_after=LATE_AFTER)
-                without = await unanalyzed(conn, READ)
+                without = await unanalyzed(conn, list(READ))
             return msgspec.structs.replace(
                 report, open_incidents=open_incidents, late_jobs=late_jobs, unanalyzed=without
             )

@@ -235,6 +235,9 @@ class TestMigrate:
     async def test_print_alone(self, run: Run) -> None:
         assert_failed(await run("migrate", "--print", DATABASE_URL="postgres://127.0.0.1:9/shop"), "--grants ROLE")
 
+    async def test_revoke_alone(self, run: Run) -> None:
+        assert_failed(await run("migrate", "--revoke", DATABASE_URL="postgres://127.0.0.1:9/shop"), "--grants ROLE")
+
     async def test_database_missing(self, run: Run) -> None:
         assert_failed(await run("migrate"), "DATABASE_URL is missing")
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import asyncpg
@@ -18,6 +18,7 @@ from app.store.sql import statement
 
 _ROLE_GRANTS: Final = statement("role_grants")
 _ROLE_POWERS: Final = statement("role_powers")
+_PUBLIC_GRANTS: Final = statement("public_grants")
 _OWN_TABLES: Final = statement("own_tables")
 _PRIVILEGES: Final = {
     "events": ("select", "insert"),
@@ -26,6 +27,7 @@ _PRIVILEGES: Final = {
     "pending_stripe_events": ("select", "insert", "update", "delete"),
     "operator_sessions": ("select", "insert", "update", "delete"),
 }
+_ATTRIBUTES: Final = "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
 _ROUNDS: Final = 4096
 """Postgres' own number of SCRAM iterations."""
 _PASSING: Final[tuple[type[asyncpg.PostgresError], ...]] = (
@@ -67,10 +69,17 @@ async def own_rights(conn: Connection) -> list[Right]:
 
 
 async def grant(
-    conn: Connection, role: str, needed: Sequence[Right], *, password: str | None, patience: float = turns.PATIENCE
+    conn: Connection,
+    role: str,
+    needed: Sequence[Right],
+    *,
+    password: str | None,
+    left: Collection[Right] = (),
+    patience: float = turns.PATIENCE,
 ) -> list[str]:
     """Make ``role`` if it is not there and let it do what is ``needed``, and nothing more, in those schemas.
 
+    Rights in ``left`` are not granted, and not revoked where they are held: the version before may still need them.
     ``password`` becomes the role's password whenever it is given; it never reaches the server's log. All in one
     transaction, so that running processes are never without a right. Safe to run from several places at once. Gives
     what was done, one line each; nothing when all was well before. Raises ``GrantError``.
@@ -78,7 +87,7 @@ async def grant(
     me = await conn.fetchval("select current_user")
     try:
         return await turns.in_turns(
-            "grants", lambda: _grant(conn, role, needed, password, me), patience, passing=_PASSING
+            "grants", lambda: _grant(conn, role, needed, left, password, me), patience, passing=_PASSING
         )
     except turns.KeptWaitingError as error:
         message = (
@@ -92,22 +101,37 @@ async def grant(
 
 
 def as_sql(role: str, needed: Iterable[Right]) -> list[str]:
-    """The statements that give a role without rights those that are needed, for a person to run."""
-    return [*_statements("grant", set(needed), role), _tables_to_come(role)]
+    """The statements that give a role without rights those that are needed, for a person to run, and the attributes
+    that it should have, as a comment: to alter some of them takes a superuser."""
+    attributes = f"-- expected of the role: alter role {_quoted(role)} {_ATTRIBUTES}"
+    return [*_statements("grant", set(needed), role), _tables_to_come(role), attributes]
 
 
-async def _grant(conn: Connection, role: str, needed: Sequence[Right], password: str | None, me: str) -> list[str]:
+async def public_grants(conn: Connection, schemas: Collection[str]) -> list[tuple[str, str]]:
+    """What PUBLIC, and so each role, may do in ``schemas`` beside naming what is there; and what takes it away."""
+    return [(row["power"], row["remedy"]) for row in await conn.fetch(_PUBLIC_GRANTS, sorted(schemas))]
+
+
+async def _grant(
+    conn: Connection, role: str, needed: Sequence[Right], left: Collection[Right], password: str | None, me: str
+) -> list[str]:
     async with conn.transaction():
         await conn.execute(f"set local lock_timeout = '{turns.LOCK_TIMEOUT}'")
         done = await _make_role(conn, role, password, me)
-        for text in await _changes(conn, role, needed):
+        for text in await _changes(conn, role, needed, left):
             await conn.execute(text)
             done.append(text)
-        if left := await _changes(conn, role, needed):  # to grant without the right to is a warning, no error
-            message = f"{me} could not {left[0]} ({len(left)} in all). Migrate as the owner of Medusa's tables"
+        if undone := await _changes(conn, role, needed, left):  # to grant without the right to is a warning, no error
+            message = f"{me} could not {undone[0]} ({len(undone)} in all). Migrate as the owner of Medusa's tables"
             raise GrantError(message)
-        wide = await conn.fetch(_ROLE_POWERS, role)
-        return [*done, *(f"-- too wide: {row['power']}: {row['remedy']}" for row in wide)]
+        kept = _statements("grant", await _held(conn, role, needed) & set(left), role)
+        wide = [(row["power"], row["remedy"]) for row in await conn.fetch(_ROLE_POWERS, role)]
+        wide += await public_grants(conn, {right.schema for right in needed})
+        return [
+            *done,
+            *(f"-- left: {text}: for processes of the version before; --revoke takes it away" for text in kept),
+            *(f"-- too wide: {power}: {remedy}" for power, remedy in wide),
+        ]
 
 
 async def _make_role(conn: Connection, role: str, password: str | None, me: str) -> list[str]:
@@ -135,11 +159,14 @@ async def _make_role(conn: Connection, role: str, password: str | None, me: str)
     return done
 
 
-async def _changes(conn: Connection, role: str, needed: Sequence[Right]) -> list[str]:
-    wanted = set(needed)
-    rows = await conn.fetch(_ROLE_GRANTS, role, sorted({right.schema for right in wanted}))
-    held = {Right(row["schema"], row["relation"], row["privilege"], row["attribute"]) for row in rows}
-    excess = {right for right in held - wanted if right.table != "*"}
+async def _held(conn: Connection, role: str, needed: Sequence[Right]) -> set[Right]:
+    rows = await conn.fetch(_ROLE_GRANTS, role, sorted({right.schema for right in needed}))
+    return {Right(row["schema"], row["relation"], row["privilege"], row["attribute"]) for row in rows}
+
+
+async def _changes(conn: Connection, role: str, needed: Sequence[Right], left: Collection[Right]) -> list[str]:
+    wanted, held = set(needed), await _held(conn, role, needed)
+    excess = {right for right in held - wanted - set(left) if right.table != "*"}
     # Revoking what was granted on a table revokes the same on its columns.
     whole = {(right.schema, right.table, right.privilege) for right in excess if not right.column}
     kept = {right for right in held - excess if (right.schema, right.table, right.privilege) not in whole}

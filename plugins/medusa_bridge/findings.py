@@ -18,7 +18,7 @@ from app.domain.order import Provider
 from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
 from plugins.medusa_bridge.functions import FUNCTIONS
-from plugins.medusa_bridge.grants import as_arguments
+from plugins.medusa_bridge.grants import as_arguments, find_public_grants
 from plugins.medusa_bridge.orders import payment_of, provider_of, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
@@ -89,7 +89,12 @@ class Examiner:
         """See ``app.ports.Examination``."""
         missing = missing_schema(await gaps(conn, FOLDER)) + await missing_functions(conn, FUNCTIONS)
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
-        return missing + indexes + as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
+        wide = as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
+        wide += [
+            Finding(defect=Defect.WIDE_GRANT, order_id=None, detail=f"{power}: {remedy}")
+            for power, remedy in await find_public_grants(conn)
+        ]
+        return missing + indexes + wide
 
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         """See ``app.ports.Examination``."""

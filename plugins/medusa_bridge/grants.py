@@ -9,31 +9,116 @@ import asyncpg
 
 from app.ports import Connection
 from app.store import session
-from app.store.grants import Right, as_sql, grant, own_rights, rights
+from app.store.grants import Right, as_sql, grant, own_rights, public_grants, rights
+from plugins.medusa_bridge.sqlfile import statement
 
-READ: Final = (
-    "api_key",
-    "capture",
-    "cart_payment_collection",
-    "fulfillment",
-    "inventory_level",
-    "order",
-    "order_cart",
-    "order_change",
-    "order_change_action",
-    "order_fulfillment",
-    "order_item",
-    "order_line_item",
-    "order_line_item_tax_line",
-    "order_payment_collection",
-    "order_summary",
-    "order_transaction",
-    "payment",
-    "payment_collection",
-    "payment_session",
-    "refund",
-    "reservation_item",
+_COLUMNS: Final = statement("medusa_columns")
+_HOME: Final = (
+    "select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
+    "where c.oid = to_regclass('\"order\"')"
 )
+
+READ: Final[Mapping[str, tuple[str, ...]]] = {
+    "api_key": ("token", "type", "deleted_at", "revoked_at"),
+    "capture": ("id", "amount", "raw_amount", "payment_id", "created_at", "updated_at", "deleted_at"),
+    "cart_payment_collection": ("cart_id", "payment_collection_id", "deleted_at"),
+    "fulfillment": ("id", "canceled_at", "updated_at", "deleted_at"),
+    "inventory_level": (
+        "id",
+        "deleted_at",
+        "inventory_item_id",
+        "location_id",
+        "reserved_quantity",
+        "raw_reserved_quantity",
+    ),
+    "order": (
+        "id",
+        "display_id",
+        "customer_id",
+        "version",
+        "status",
+        "is_draft_order",
+        "email",
+        "currency_code",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+        "canceled_at",
+        "custom_display_id",
+    ),
+    "order_cart": ("order_id", "cart_id", "deleted_at"),
+    "order_change": ("id", "order_id", "status", "confirmed_at", "updated_at", "deleted_at", "change_type"),
+    "order_change_action": ("id", "order_change_id", "details", "deleted_at"),
+    "order_fulfillment": ("order_id", "fulfillment_id", "deleted_at"),
+    "order_item": ("id", "order_id", "version", "item_id", "quantity", "deleted_at"),
+    "order_line_item": ("id", "title", "subtitle", "deleted_at"),
+    "order_line_item_tax_line": ("item_id", "created_at", "deleted_at"),
+    "order_payment_collection": ("order_id", "payment_collection_id", "deleted_at"),
+    "order_summary": ("id", "order_id", "version", "totals", "updated_at", "deleted_at"),
+    "order_transaction": (
+        "id",
+        "order_id",
+        "amount",
+        "raw_amount",
+        "reference",
+        "reference_id",
+        "updated_at",
+        "deleted_at",
+    ),
+    "payment": (
+        "id",
+        "amount",
+        "raw_amount",
+        "currency_code",
+        "provider_id",
+        "data",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+        "captured_at",
+        "canceled_at",
+        "payment_collection_id",
+        "payment_session_id",
+    ),
+    "payment_collection": (
+        "id",
+        "amount",
+        "raw_amount",
+        "captured_amount",
+        "raw_captured_amount",
+        "refunded_amount",
+        "raw_refunded_amount",
+        "updated_at",
+        "deleted_at",
+        "completed_at",
+        "status",
+    ),
+    "payment_session": (
+        "id",
+        "currency_code",
+        "amount",
+        "provider_id",
+        "data",
+        "status",
+        "payment_collection_id",
+        "metadata",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+    ),
+    "refund": ("id", "amount", "raw_amount", "payment_id", "created_at", "updated_at", "deleted_at"),
+    "reservation_item": (
+        "id",
+        "created_at",
+        "deleted_at",
+        "line_item_id",
+        "location_id",
+        "quantity",
+        "raw_quantity",
+        "inventory_item_id",
+    ),
+}
+"""Columns, so that no secret (the salt of an API key), address or note of a person is read beside what is needed."""
 
 INSERT: Final[Mapping[str, tuple[str, ...]]] = {
     "capture": ("id", "amount", "raw_amount", "payment_id", "created_at", "updated_at"),
@@ -78,12 +163,15 @@ UPDATE: Final[Mapping[str, tuple[str, ...]]] = {
 def medusa_rights(schema: str) -> list[Right]:
     """The list, for a Medusa whose tables are in ``schema``."""
     needed = [Right(schema, "", "usage")]
-    for table in READ:
-        needed += rights(schema, table, "select")
-    for privilege, columns in (("insert", INSERT), ("update", UPDATE)):
+    for privilege, columns in (("select", READ), ("insert", INSERT), ("update", UPDATE)):
         for table, names in columns.items():
             needed += rights(schema, table, privilege, names)
     return needed
+
+
+def earlier_rights(schema: str) -> list[Right]:
+    """What versions before were granted and still need, and this one does not: to read whole tables."""
+    return [right for table in READ for right in rights(schema, table, "select")]
 
 
 def as_arguments() -> tuple[list[str], list[str], list[str]]:
@@ -106,12 +194,16 @@ async def check_shop(dsn: str) -> None:
         await conn.close()
 
 
-async def grant_role(dsn: str, role: str, *, password: str | None) -> list[str]:
-    """Make ``role`` one that the processes can run as, see ``app.store.grants.grant``. What was done, a line each."""
+async def grant_role(dsn: str, role: str, *, password: str | None, revoke: bool = False) -> list[str]:
+    """Make ``role`` one that the processes can run as, see ``app.store.grants.grant``. What was done, a line each.
+
+    ``revoke`` takes away what only processes of versions before need.
+    """
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         await session.state(conn, timeouts=False)
-        return await grant(conn, role, await _needed(conn), password=password)
+        left = () if revoke else earlier_rights(await _schema(conn))
+        return await grant(conn, role, await _needed(conn), password=password, left=left)
     finally:
         await conn.close()
 
@@ -127,14 +219,27 @@ async def print_grants(dsn: str, role: str) -> list[str]:
 
 
 async def _needed(conn: Connection) -> list[Right]:
-    return [*medusa_rights(await _schema(conn)), *await own_rights(conn)]
+    """Without the columns that this Medusa's tables lack: each statement that needs one is named at the start."""
+    there = {(row["table"], row["column"]) for row in await conn.fetch(_COLUMNS, sorted(READ))}
+    known = {table for table, _ in there}
+    return [
+        *(
+            right
+            for right in medusa_rights(await _schema(conn))
+            if not right.column or right.table not in known or (right.table, right.column) in there
+        ),
+        *await own_rights(conn),
+    ]
+
+
+async def find_public_grants(conn: Connection) -> list[tuple[str, str]]:
+    """See ``app.store.grants.public_grants``; of Medusa's schema, where it is there, and ours."""
+    schema: str | None = await conn.fetchval(_HOME)
+    return await public_grants(conn, {"grace"} | ({schema} if schema else set()))
 
 
 async def _schema(conn: Connection) -> str:
-    schema: str | None = await conn.fetchval(
-        "select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
-        "where c.oid = to_regclass('\"order\"')"
-    )
+    schema: str | None = await conn.fetchval(_HOME)
     if schema is None:
         message = (
             f'database {await conn.fetchval("select current_database()")} has no table "order": it must be Medusa\'s '

@@ -19,7 +19,7 @@ from app.store.examine import gaps, plan
 from app.store.grants import GrantError, Right, grant, own_rights
 from app.store.sql import SQL, statements
 from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
-from plugins.medusa_bridge.grants import as_arguments, medusa_rights
+from plugins.medusa_bridge.grants import READ, as_arguments, medusa_rights
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.promises import broken_promises
 from tests.usecases.ground import opened
@@ -302,3 +302,103 @@ async def test_events_are_only_added(database: str, conn: asyncpg.Connection, ro
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute(text)
     await conn.execute("reset role")
+
+
+_SECRETS = {
+    "api_key": {"salt", "redacted", "title", "created_by"},
+    "order": {"metadata", "shipping_address_id", "billing_address_id"},
+    "payment": {"metadata"},
+    "order_change": {"description", "internal_note", "created_by", "requested_by", "metadata"},
+    "order_change_action": {"internal_note"},
+    "order_line_item": {"metadata"},
+    "refund": {"note", "created_by", "metadata"},
+}
+
+
+async def test_no_table_of_the_shop_is_read_whole(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """Secrets, addresses and notes of people stand beside what is needed."""
+    await grant_role(database, role, password=None)
+    for table in READ:
+        assert not await conn.fetchval("select has_table_privilege($1, quote_ident($2), 'select')", role, table), table
+    for table, columns in _SECRETS.items():
+        for column in columns:
+            held = await conn.fetchval(
+                "select has_column_privilege($1, quote_ident($2), $3, 'select')", role, table, column
+            )
+            assert held is False, f"{table}.{column}"
+    await conn.execute(f"set role {quoted(role)}")
+    for text in ("select * from api_key", 'select to_jsonb(o) from "order" as o', "select * from payment"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.execute(text)
+    await conn.execute("reset role")
+
+
+async def test_processes_of_the_version_before_keep_what_they_read_until_they_are_gone(
+    database: str, conn: asyncpg.Connection, role: str
+) -> None:
+    """23ee18c reads whole rows of orders and API keys: they are left, said, and taken away when it is asked for."""
+    await conn.execute(f'create role {quoted(role)} login; grant select on "order", api_key to {quoted(role)}')
+    first = await grant_role(database, role, password=None)
+    assert not any(line.startswith("revoke") for line in first)
+    left = [
+        f'-- left: grant select on "public"."{table}" to {quoted(role)}: for processes of the version before; '
+        "--revoke takes it away"
+        for table in ("api_key", "order")
+    ]
+    assert await grant_role(database, role, password=None) == left
+    await conn.execute(f"set role {quoted(role)}")
+    await conn.execute('select to_jsonb(k), to_jsonb(o) from api_key as k cross join "order" as o')
+    wide = [row["detail"] for row in await conn.fetch(_WIDE, *as_arguments())]
+    await conn.execute("reset role")
+    assert wide == [f"{quoted(role)} may read too much of api_key, order"]
+    done = await grant_role(database, role, password=None, revoke=True)
+    assert done[:2] == [f'revoke select on "public"."{t}" from {quoted(role)}' for t in ("api_key", "order")]
+    assert await grant_role(database, role, password=None) == []
+    assert await conn.fetchval("select has_column_privilege($1, 'api_key', 'token', 'select')", role)
+
+
+async def test_columns_that_an_older_medusa_lacks_are_not_granted(
+    database: str, conn: asyncpg.Connection, role: str
+) -> None:
+    """Its statements do without: the order's own number, and keys that are deleted."""
+    await conn.execute('alter table "order" drop column custom_display_id; alter table api_key drop column deleted_at')
+    await conn.execute(
+        "insert into api_key (id, token, salt, redacted, title, type, created_by) "
+        "values ('apk_1', 'pk_1', '', '', '', 'publishable', '')"
+    )
+    await conn.execute("insert into \"order\" (id, display_id, currency_code) values ('order_1', 7, 'eur')")
+    await grant_role(database, role, password=None)
+    await conn.execute(f"set role {quoted(role)}")
+    assert await conn.fetchval((FOLDER / "publishable_key.sql").read_text(), "pk_1") == 1
+    sheet = await conn.fetchrow((FOLDER / "order_sheet.sql").read_text(), "order_1")
+    await conn.execute("reset role")
+    assert sheet is not None
+    assert sheet["display_id"] == "7"
+
+
+async def test_what_public_may_do_is_named(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """By migrate and by the doctor: each role may do it. It is the shop's own, and not taken away."""
+    await grant_role(database, role, password=None)
+    await conn.execute(
+        "grant create on schema public to public; grant usage on schema grace to public; "
+        "grant select on customer, grace.jobs to public; grant update (email) on customer to public"
+    )
+    named = [
+        "PUBLIC has create on schema public: revoke create on schema public from public",
+        "PUBLIC has usage on schema grace: revoke usage on schema grace from public",
+        "PUBLIC has select on grace.jobs, public.customer: revoke select on grace.jobs, public.customer from public",
+        "PUBLIC has update (email) on public.customer: revoke update (email) on public.customer from public",
+    ]
+    assert await grant_role(database, role, password=None) == [f"-- too wide: {line}" for line in named]
+    found = [finding.detail for finding in await broken_promises(conn, None, at_rest=False)]
+    assert [line for line in named if line not in found] == []
+    for line in named:
+        await conn.execute(line.partition(": ")[2])
+    assert await grant_role(database, role, password=None) == []
+
+
+async def test_what_is_printed_says_what_the_role_should_be(database: str, role: str) -> None:
+    assert (await print_grants(database, role))[-1] == (
+        f"-- expected of the role: alter role {quoted(role)} "
+        "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
+    )
