@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -272,7 +271,7 @@ class TestServeAndWorker:
     async def test_serve_says_once_that_receipts_are_not_signed(
         self, run: Run, database: str, monkeypatch: pytest.MonkeyPatch, key: str
     ) -> None:
-        monkeypatch.setattr(cli, "_Server", lambda *_, **__: SimpleNamespace(serve=lambda: None))
+        monkeypatch.setattr(cli, "listen", lambda *_: None)
         settings = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
         with structlog.testing.capture_logs() as logs:
             ended = await run("serve", "--port", str(free_port()), RECEIPT_SIGNING_KEY=key, **settings)
