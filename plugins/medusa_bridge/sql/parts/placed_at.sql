@@ -1,8 +1,11 @@
--- When "order" o was placed. At a checkout that is created_at; then it has a cart. A draft is older than the order that it
--- becomes, and Medusa writes down nowhere when that is: counted is what its conversion makes, in the same moment, the
--- reservations and the tax lines. An order without either shows the conversion in updated_at alone, until it is touched.
+-- When "order" o was placed. At a checkout that is created_at; then it has a cart. A draft is older than the order that
+-- it becomes, and Medusa writes down nowhere when that is: counted is what its conversion makes, in the same moment, the
+-- reservations and the tax lines. An order without either shows the conversion in updated_at alone, until it is
+-- touched. The cart's index by deleted_at would be read whole where there are no statistics.
 case
-    when exists (select from order_cart as made where made.order_id = o.id and made.deleted_at is null) then o.created_at
+    when exists (
+        select from order_cart as made where made.order_id = o.id and (made.deleted_at is null) is true
+    ) then o.created_at
     else greatest(
         o.created_at,
         coalesce(
