@@ -112,8 +112,11 @@ def _is_payment_unknown(order: Order) -> bool:
     """Whether the order owes money and its own links do not lead to who pays it.
 
     Marketplaces split a cart's order into several that are linked to no payment collection. A hold that lapsed or was
-    canceled is known: the order can be canceled.
+    canceled is known: the order can be canceled. A hold that several orders share is not: its void would leave the
+    others unpaid.
     """
+    if order.payment_shared:
+        return order.live > 0
     if to_minor_units(order.owed, order.currency) <= 0:
         return False
     return not order.payment_known or (order.money_in_cart and not covers(order.live, order.owed, order.currency))

@@ -155,6 +155,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions at Stripe that no payment was made of."""
     payment_known: bool = True
     """A payment or a payment session of any provider, in any state, is linked to the order."""
+    payment_shared: bool = False
+    """Another order that is not canceled is linked to the same payment collection: then ``total`` is ``None``, since
+    each order's total is only a part of what the holds are for."""
     money_in_cart: bool = False
     """Money that is held or taken, or a session that may be paid, is reached through the order's cart alone."""
     live_fulfillments: int = 0

@@ -94,7 +94,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "capture_in_flight": "the capture was under way",
     "grace_period_over": "the grace period was over",
     "order_change_pending": "an edit, a return, a claim or an exchange of the order was open",
-    "payment_unknown": "the order owes money, and its payment could not be found",
+    "payment_unknown": "it is not clear which payment is for the order",
 }
 
 

@@ -72,6 +72,13 @@ async def open_session(
     return Session(id=session_id, collection_id=collection_id, intent_id=intent["id"])
 
 
+async def share_collection(conn: Connection, order: PlacedOrder, other: PlacedOrder) -> None:
+    """Link ``order`` to the payment collection of ``other`` too, as marketplaces do that split a cart's order."""
+    moment = now_ms()
+    link = {"order_id": order.id, "payment_collection_id": other.collection_ids[0], "id": new_id("ordpay", moment)}
+    await insert(conn, "order_payment_collection", {**link, "created_at": moment, "updated_at": moment})
+
+
 async def book_session(
     conn: Connection, order: PlacedOrder, session: Session, intent: dict[str, Any], *, captured: bool = False
 ) -> PlacedOrder:

@@ -104,7 +104,7 @@ def cancel_refused(reason: Refusal) -> Problem:
             return _conflict("order_change_pending", message, reason)
         case Refusal.PAYMENT_UNKNOWN:
             message = (
-                "This order cannot be canceled online because its payment could not be found. Please contact support."
+                "This order cannot be canceled online: it is not clear which payment is for it. Please contact support."
             )
             return _conflict("payment_unknown", message, reason)
         case Refusal.PARTIAL_CAPTURE:

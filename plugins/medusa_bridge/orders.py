@@ -54,11 +54,12 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         placed_at=row["placed_at"],
         read_at=row["read_at"],
         customer_id=row["customer_id"],
-        total=row["total"],
+        total=None if row["payment_shared"] else row["total"],  # of a shared hold it is only a part
         paid=_paid(row["booked"], payments),
         payments=payments,
         sessions=_unbooked_sessions(msgspec.json.decode(row["sessions"]), payments),
         payment_known=row["payment_known"],
+        payment_shared=row["payment_shared"],
         money_in_cart=row["money_in_cart"],
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],

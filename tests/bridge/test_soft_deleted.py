@@ -21,7 +21,7 @@ from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_
 from app.embedded.shop_drafts import convert_draft
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_rows import add_transaction
-from app.embedded.shop_sessions import book_session, open_session
+from app.embedded.shop_sessions import book_session, open_session, share_collection
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
@@ -196,6 +196,9 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     await clinic.conn.execute("update payment set canceled_at = now() where id = $1", closed.payment_ids[0])
     beside = await clinic.place(payments=())
     await add_transaction(clinic.conn, beside.id, beside.total, "cash", "cash_1", beside.created_at)
+    shared = await clinic.place()
+    await share_collection(clinic.conn, await clinic.place(payments=()), shared)
+    orders.append(shared)
     gone = [*alone.session_ids, *orders[4].session_ids]
     await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)
     return orders

@@ -51,6 +51,7 @@ CANCELABLE = {
     "a hold that lapsed, and nothing in the cart": a.order(a.canceled(), total=a.TEN),
     "a hold, and more in the cart": a.order(a.held(), total=a.TEN, money_in_cart=True),
     "a session, and more in the cart": a.order(sessions=(a.session(),), total=a.TEN, money_in_cart=True),
+    "a shared hold that lapsed": a.order(a.canceled(), payment_shared=True),
     "nothing owed, and money in the cart": a.order(a.canceled(), money_in_cart=True),
     "rounded, the hold is enough": a.order(a.held(), total=Decimal("10.004"), money_in_cart=True),
 }
@@ -86,6 +87,11 @@ REFUSED = {
     "owed, and nothing linked": (a.order(payment_known=False, total=a.TEN), Refusal.PAYMENT_UNKNOWN),
     "a cent owed": (a.order(payment_known=False, total=Decimal("0.01")), Refusal.PAYMENT_UNKNOWN),
     "a yen owed": (a.order(payment_known=False, total=Decimal("0.5"), currency="jpy"), Refusal.PAYMENT_UNKNOWN),
+    "a hold that another order shares": (a.order(a.held(), payment_shared=True), Refusal.PAYMENT_UNKNOWN),
+    "a session that another order shares": (
+        a.order(sessions=(a.session(),), payment_shared=True),
+        Refusal.PAYMENT_UNKNOWN,
+    ),
     "a hold of too little, and more in the cart": (
         a.order(a.held(), total=Decimal("10.01"), money_in_cart=True),
         Refusal.PAYMENT_UNKNOWN,

@@ -21,7 +21,7 @@ from app.embedded.shop_acts import (
 )
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import new_id, next_version, now_ms
-from app.embedded.shop_sessions import book_session, open_session
+from app.embedded.shop_sessions import book_session, open_session, share_collection
 from tests.http.helpers import (
     add_capture_job,
     assert_answer,
@@ -41,7 +41,7 @@ Act = Callable[[Shop, PlacedOrder], Awaitable[Any]]
 PROCESSED = "Order already processed"
 BEING_PROCESSED = "Order is already being processed. Please contact support for a refund."
 CHANGING = "Order is being changed. Please try again when the change is settled, or contact support."
-NOT_FOUND = "This order cannot be canceled online because its payment could not be found. Please contact support."
+NOT_FOUND = "This order cannot be canceled online: it is not clear which payment is for it. Please contact support."
 UNKNOWN = conflict("payment_unknown", NOT_FOUND, "payment_unknown")
 PARTIAL = {"code": "partial_capture", "type": "not_allowed", "message": "Cannot cancel partially captured order"}
 
@@ -131,6 +131,17 @@ async def a_hold_in_the_cart(shop: Shop, order: PlacedOrder) -> None:
     await book_session(shop.conn, order, session, intent)
 
 
+async def shared_with_another(shop: Shop, order: PlacedOrder) -> None:
+    """A marketplace: one hold of 90 pays for this order and for another."""
+    await share_collection(shop.conn, await shop.place(payments=(), total=Decimal(60)), order)
+
+
+async def shared_with_a_canceled_one(shop: Shop, order: PlacedOrder) -> None:
+    other = await shop.place(payments=(), total=Decimal(60))
+    await share_collection(shop.conn, other, order)
+    await shop.conn.execute("update \"order\" set status = 'canceled', canceled_at = now() where id = $1", other.id)
+
+
 async def collection_detached(shop: Shop, order: PlacedOrder) -> None:
     await shop.conn.execute("update order_payment_collection set deleted_at = now() where order_id = $1", order.id)
 
@@ -190,6 +201,7 @@ REFUSED: dict[str, tuple[Situation, int, dict[str, str]]] = {
     "its link was removed": (after(collection_detached), 409, UNKNOWN),
     "half of it in the cart": (after(a_hold_in_the_cart, amounts=("20",), total=Decimal(30)), 409, UNKNOWN),
     "its hold lapsed, and the cart has one": (after(hold_lapsed, a_hold_in_the_cart), 409, UNKNOWN),
+    "its hold is for another order too": (after(shared_with_another, amounts=("90",), total=Decimal(30)), 409, UNKNOWN),
     "its session was paid": (
         after(with_session("succeeded"), payments=()),
         409,
@@ -226,6 +238,7 @@ ACCEPTED: dict[str, tuple[Situation, str]] = {
     "fully credited, and the cart has a hold": (after(fully_credited, a_hold_in_the_cart, payments=()), "none"),
     "its hold lapsed": (after(hold_lapsed), "voided"),
     "enough of its own, and the cart has more": (after(a_hold_in_the_cart), "void_pending"),
+    "its hold was for a canceled order too": (after(shared_with_a_canceled_one), "void_pending"),
     "another provider's session": (after(with_session("open", provider_id="pp_paypal_main"), payments=()), "none"),
     "paid by hand": (after(payments=(Payment(),)), "void_pending"),
 }

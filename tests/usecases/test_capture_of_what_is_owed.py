@@ -13,6 +13,7 @@ from app.domain.money import to_minor_units
 from app.embedded.shop import Payment, PlacedOrder
 from app.embedded.shop_acts import add_credit_line, capture_by_medusa, refund_by_medusa, settle_capture
 from app.embedded.shop_rows import next_version, now_ms
+from app.embedded.shop_sessions import share_collection
 from app.ports import Answered
 from app.store import jobs
 from app.usecases.capture_payment import capture_payment
@@ -502,3 +503,16 @@ async def _lost_answer(hand: Hand, shop: Shop, order: PlacedOrder) -> None:
         ref.id,
     )
     await hand.bury()
+
+
+async def test_a_hold_that_several_orders_share_is_captured_whole(hand: Hand, shop: Shop) -> None:
+    """Of the hold of a cart that a marketplace splits, one order's total is only a part."""
+    order = await shop.place(amounts=("90",), total=Decimal(30))
+    await share_collection(shop.conn, await shop.place(payments=(), total=Decimal(60)), order)
+    await hand.schedule(order, JobKind.CAPTURE)
+
+    await hand.run(order, JobKind.CAPTURE)
+    await heal_incidents(hand.services)
+
+    assert await _received(shop, order) == ("succeeded", 9000)
+    assert await shop.incidents(order, open_only=False) == []

@@ -61,6 +61,15 @@ paid as (
     join order_payment_collection as l on l.order_id = o.id
     join payment as p on p.payment_collection_id = l.payment_collection_id
 ),
+orders as (
+    update "order" set status = 'canceled', canceled_at = created_at where id in (select id from old where n % 2 = 0)
+),
+payments as (
+    update payment as p set canceled_at = p.created_at
+    from order_payment_collection as l
+    where l.payment_collection_id = p.payment_collection_id
+        and l.order_id in (select id from old where n % 2 = 0)
+),
 canceled as (
     insert into grace.cancellations (order_id, canceled_by, request_id, canceled_at)
     select id, 'token', 'r', created_at from old where n % 2 = 0

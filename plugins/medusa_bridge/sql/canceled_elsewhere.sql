@@ -16,7 +16,7 @@ from looked_at as w
 left join lateral (
     select o.id
     from "order" as o
-    where o.id = w.order_id and (o.status = 'canceled' or o.canceled_at is not null)
+    where o.id = w.order_id and (o.status = 'canceled' or o.canceled_at is not null) is true
         and (
             w.state = 'scheduled'
             or (
@@ -24,21 +24,33 @@ left join lateral (
                 and exists (
                     select
                     from order_payment_collection as l
-                    join payment_collection as c on c.id = l.payment_collection_id and c.deleted_at is null
-                    where l.order_id = o.id and l.deleted_at is null
-                        and coalesce(c.captured_amount, 0) > coalesce(c.refunded_amount, 0)
+                    cross join lateral (
+                        select c.id
+                        from payment_collection as c
+                        where c.id = l.payment_collection_id and (c.deleted_at is null) is true
+                            and coalesce(c.captured_amount, 0) > coalesce(c.refunded_amount, 0)
+                        offset 0
+                    ) as c
+                    where l.order_id = o.id and (l.deleted_at is null) is true
                 )
             )
         )
     union all
     select o.id
     from "order" as o
-    join payment as p on p.id = w.subject and p.captured_at is null and p.canceled_at is null
-    where o.id = w.order_id and w.state = 'removed' and o.status not in ('canceled', 'draft') and o.canceled_at is null
-        and not exists (
-            select
+    cross join lateral (
+        select p.id
+        from payment as p
+        where p.id = w.subject and (p.captured_at is null and p.canceled_at is null) is true
+        offset 0
+    ) as p
+    where o.id = w.order_id and w.state = 'removed'
+        and (o.status not in ('canceled', 'draft') and o.canceled_at is null) is true
+        and (
+            select v.id
             from grace.jobs as v
-            where v.kind = 'void' and v.subject = p.id and v.state in ('scheduled', 'queued', 'running')
-        )
+            where v.kind = 'void' and v.subject = p.id and (v.state in ('scheduled', 'queued', 'running')) is true
+            limit 1
+        ) is null
     limit 1
 ) as o on true

@@ -22,12 +22,13 @@ left join lateral (
             and (
                 (
                     p.captured_at is null and p.canceled_at is null and p.created_at >= $3
-                    and not exists (
-                        select
+                    and (
+                        select j.id
                         from grace.jobs as j
                         where j.kind = 'capture' and j.subject = p.id
                             and (j.state in ('scheduled', 'queued', 'running')) is true
-                    )
+                        limit 1
+                    ) is null
                 )
                 or (
                     greatest(

@@ -1,9 +1,9 @@
 -- $1 payment id to start after, $2 payment session id to start after, $3 how many of each
 -- Payments and sessions are read once, by their primary keys, whatever their state: Medusa makes some of them days after
 -- the cancel, and some are captured when they first appear. Each is then followed by keys to its order. A payment whose
--- capture waits is left to that job, which finds its order canceled.
+-- capture waits is left to that job, which finds its order canceled; one that a cancel closed holds nothing to look at.
 with payments as materialized (
-    select p.id, p.payment_collection_id
+    select p.id, p.payment_collection_id, p.canceled_at is not null and p.captured_at is null as is_closed
     from payment as p
     where p.id > $1 and (p.deleted_at is null and p.amount > 0) is true
     order by p.id
@@ -19,11 +19,16 @@ sessions as materialized (
 arrived as (
     select p.payment_collection_id
     from payments as p
-    where not exists (
-        select
+    where (
+        not p.is_closed
+        or (select c.id from capture as c where c.payment_id = p.id and c.deleted_at is null limit 1) is not null
+    )
+    and (
+        select j.id
         from grace.jobs as j
         where j.kind = 'capture' and j.subject = p.id and (j.state in ('scheduled', 'queued', 'running')) is true
-    )
+        limit 1
+    ) is null
     union
     select s.payment_collection_id
     from sessions as s
@@ -38,11 +43,12 @@ select now() as now, (select max(id) from payments) as payment_id, (select count
     coalesce(
         (
             select array_agg(distinct o.id)
-            from arrived as a
-            cross join lateral (
+            -- All at a time: without statistics a look for each of them can read all links each time.
+            from (
                 select l.order_id
                 from order_payment_collection as l
-                where l.payment_collection_id = a.payment_collection_id and l.deleted_at is null
+                where l.payment_collection_id = any (array(select a.payment_collection_id from arrived as a))
+                    and l.deleted_at is null
                 offset 0
             ) as l
             cross join lateral (

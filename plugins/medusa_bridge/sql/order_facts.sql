@@ -6,21 +6,15 @@
 -- Each table is read by a key of the one before ("offset 0" keeps the planner from turning that round), and no other
 -- condition can be met by an index of its own: right without statistics, too.
 -- "sessions": PaymentIntents of Stripe's that no payment was made of. A payment that is deleted leaves its session alone.
+-- "payment_shared": a payment collection of the order is that of another order too, which is not canceled. Looked for
+-- where the collection is of more than the order comes to: what two orders share is.
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
     select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.customer_id,
         {placed_at} as placed_at,
         o.currency_code as order_currency,
-        (
-            -- Two writers can both make a version: the lower total is the one that charges nobody too much.
-            select min(coalesce(
-                (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
-                (s.totals ->> 'current_order_total')::numeric
-            ))
-            from order_summary as s
-            where s.order_id = $1 and s.version = o.version and s.deleted_at is null
-        ) as total,
+        t.total,
         (
             select coalesce(sum(t.amount), 0)
             from order_transaction as t
@@ -131,6 +125,33 @@ from (
         ) as payment_known,
         exists (
             select
+            from order_payment_collection as l
+            cross join lateral (
+                select c.id
+                from payment_collection as c
+                where c.id = l.payment_collection_id and (c.amount > t.total) is true
+                offset 0
+            ) as c
+            cross join lateral (
+                select b.order_id
+                from order_payment_collection as b
+                where b.payment_collection_id = l.payment_collection_id and b.deleted_at is null and (b.order_id <> $1) is true
+                offset 0
+            ) as b
+            cross join lateral (
+                select x.id
+                from "order" as x
+                where x.id = b.order_id
+                    and (
+                        x.deleted_at is null and not x.is_draft_order and x.status not in ('draft', 'canceled')
+                        and x.canceled_at is null
+                    ) is true
+                offset 0
+            ) as x
+            where l.order_id = $1 and (l.deleted_at is null) is true
+        ) as payment_shared,
+        exists (
+            select
             from order_cart as k
             cross join lateral (
                 select c.payment_collection_id
@@ -167,6 +188,14 @@ from (
                 )
         ) as money_in_cart
     from "order" as o
+    cross join lateral (
+        -- Two writers can both make a version: the lower total is the one that charges nobody too much.
+        select min(coalesce(
+            (s.totals -> 'raw_current_order_total' ->> 'value')::numeric, (s.totals ->> 'current_order_total')::numeric
+        )) as total
+        from order_summary as s
+        where s.order_id = $1 and s.version = o.version and s.deleted_at is null
+    ) as t
     left join lateral (
         select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
             q.captured_at, q.canceled_at, q.data ->> 'id' as intent_id

@@ -3,9 +3,9 @@
 -- reservations and the tax lines. An order without either shows the conversion in updated_at alone, until it is
 -- touched. The cart's index by deleted_at would be read whole where there are no statistics.
 case
-    when exists (
-        select from order_cart as made where made.order_id = o.id and (made.deleted_at is null) is true
-    ) then o.created_at
+    when (
+        select made.id from order_cart as made where made.order_id = o.id and (made.deleted_at is null) is true limit 1
+    ) is not null then o.created_at
     else greatest(
         o.created_at,
         coalesce(
@@ -15,14 +15,14 @@ case
                 cross join lateral (
                     select r.created_at
                     from reservation_item as r
-                    where r.line_item_id = i.item_id and r.deleted_at is null
+                    where r.line_item_id = i.item_id and (r.deleted_at is null) is true
                     union all
                     select t.created_at
                     from order_line_item_tax_line as t
-                    where t.item_id = i.item_id and t.deleted_at is null
+                    where t.item_id = i.item_id and (t.deleted_at is null) is true
                     offset 0
                 ) as made
-                where i.order_id = o.id and i.deleted_at is null
+                where i.order_id = o.id and (i.deleted_at is null) is true
             ),
             o.updated_at
         )
