@@ -188,6 +188,7 @@ async def test_a_grant_that_is_missing_ends_the_start(
     await conn.execute(
         f"create role {role} login password 'of-the-tests'; grant usage on schema public, grace to {role};"
         f"grant select, insert, update on all tables in schema public, grace to {role};"
+        f"grant delete on all tables in schema grace to {role};"
         f"revoke update on order_summary from {role}; revoke insert on grace.jobs from {role}"
     )
     url = environ["DATABASE_URL"]
@@ -212,16 +213,16 @@ def _as(url: str, role: str) -> str:
 
 
 SHARES = """
-import argparse, gc, sys
-from app import cli
+import gc
+from app import server
 from app.settings import Role, read_settings
 
 class Server:
     def __init__(self, *_, **__): pass
     def serve(self): print(gc.get_freeze_count(), len(gc.get_objects()))  # instead of forking
 
-cli._Server = Server
-sys.exit(cli._listen(argparse.Namespace(host="127.0.0.1", port=0, processes=1), read_settings(__ENV__, Role.SERVE)))
+server._Server = Server
+server.listen("127.0.0.1", 0, 1, read_settings(__ENV__, Role.SERVE))
 """
 
 
