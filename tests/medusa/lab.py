@@ -18,6 +18,8 @@ from .seed import ADMIN, Shop, seed
 
 # Long enough for HS256 not to be called weak.
 JWT_SECRET = "made-up-jwt-secret-of-the-medusa-under-test"
+# Not Medusa's own names: what goes to a constant of ours would be seen by no subscriber, and wait for no lock.
+EVENTS_QUEUE, EVENTS_PREFIX, LOCK_NAMESPACE = "shop-events", "{shop}", "shop:locks:"
 STORE_CORS = r"http://storefront.test,/\.preview\.test$/i,/^http:\/\/127\.0\.0\.1:\d+$/"
 
 
@@ -76,6 +78,9 @@ def start_lab(
         JWT_SECRET=JWT_SECRET,
         COOKIE_SECRET="made-up-cookie-secret-of-the-medusa-under-test",
         EVENTS_FILE=str(events),
+        EVENTS_QUEUE=EVENTS_QUEUE,
+        EVENTS_PREFIX=EVENTS_PREFIX,
+        LOCK_NAMESPACE=LOCK_NAMESPACE,
         ADMIN="on" if admin else "off",
     )
     if admin:

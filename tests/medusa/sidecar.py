@@ -18,7 +18,7 @@ import jwt
 from app.embedded.processes import HOST, free_port
 from tests.world import ROLE, ROLE_PASSWORD, as_role
 
-from .lab import JWT_SECRET, STORE_CORS, Lab
+from .lab import EVENTS_PREFIX, EVENTS_QUEUE, JWT_SECRET, LOCK_NAMESPACE, STORE_CORS, Lab
 from .processes import Child, environment
 
 TOKEN_SECRET = "made-up-modification-token-secret-of-the-tests"
@@ -116,6 +116,9 @@ def _settings(lab: Lab, redis: str) -> Mapping[str, str]:
         "MEDUSA_SECRET_API_KEY": lab.shop.secret_key,
         "MEDUSA_LOCKING": "redis",
         "MEDUSA_EVENTS": "redis",
+        "MEDUSA_EVENTS_QUEUE": EVENTS_QUEUE,
+        "MEDUSA_EVENTS_PREFIX": EVENTS_PREFIX,
+        "MEDUSA_LOCK_NAMESPACE": LOCK_NAMESPACE,
         "STORE_CORS": STORE_CORS,
         "GRACE_PERIOD_SECONDS": "3600",
         "VOID_WAIT_SECONDS": "5",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from .lab import Lab
+from .lab import LOCK_NAMESPACE, Lab
 from .orders import Cart, Medusa
 from .seed import STOCKED
 from .sidecar import Sidecar
@@ -108,7 +108,7 @@ async def test_a_release_does_not_sit_on_one_item_while_it_waits_for_another(
 async def _held(lab: Lab, item: str) -> AsyncIterator[None]:
     """Medusa's lock of an item in somebody else's hands."""
     async with Redis.from_url(lab.surroundings.redis) as redis:
-        lock = f"medusa_lock:{item}"
+        lock = f"{LOCK_NAMESPACE}{item}"
         assert await redis.set(lock, "execute:a-long-fulfillment", nx=True, ex=60)
         try:
             yield

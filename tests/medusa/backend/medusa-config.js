@@ -3,6 +3,8 @@
 const { defineConfig } = require("@medusajs/framework/utils")
 
 const { DATABASE_URL, REDIS_URL, STRIPE_API_KEY, STRIPE_API_BASE, STORE_CORS, JWT_SECRET, COOKIE_SECRET } = process.env
+const { EVENTS_QUEUE, EVENTS_PREFIX, LOCK_NAMESPACE } = process.env // names that a shop may choose; unset, Medusa's own
+const bullmq = EVENTS_PREFIX ? { prefix: EVENTS_PREFIX } : {}
 const admin = process.env.ADMIN === "on"
 
 module.exports = defineConfig({
@@ -34,7 +36,10 @@ module.exports = defineConfig({
         ],
       },
     },
-    { resolve: "@medusajs/medusa/event-bus-redis", options: { redisUrl: REDIS_URL } },
+    {
+      resolve: "@medusajs/medusa/event-bus-redis",
+      options: { redisUrl: REDIS_URL, queueName: EVENTS_QUEUE, queueOptions: bullmq, workerOptions: bullmq },
+    },
     { resolve: "@medusajs/medusa/workflow-engine-redis", options: { redis: { redisUrl: REDIS_URL, url: REDIS_URL } } },
     {
       resolve: "@medusajs/medusa/locking",
@@ -44,7 +49,7 @@ module.exports = defineConfig({
             resolve: "@medusajs/medusa/locking-redis",
             id: "locking-redis",
             is_default: true,
-            options: { redisUrl: REDIS_URL },
+            options: { redisUrl: REDIS_URL, namespace: LOCK_NAMESPACE },
           },
         ],
       },
