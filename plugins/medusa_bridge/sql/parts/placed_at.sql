@@ -4,7 +4,7 @@
 -- touched. The cart's index by deleted_at would be read whole where there are no statistics.
 case
     when (
-        select made.id from order_cart as made where made.order_id = o.id and (made.deleted_at is null) is true limit 1
+        select made.order_id from order_cart as made where made.order_id = o.id and (made.deleted_at is null) is true limit 1
     ) is not null then o.created_at
     else greatest(
         o.created_at,
