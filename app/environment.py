@@ -40,7 +40,7 @@ class Environment:
         return None
 
     def words(self, name: str, *, need: str | None = None) -> tuple[str, ...]:
-        """Several values, parted by spaces."""
+        """Several values, separated by spaces."""
         return tuple((self.text(name, need=need) or "").split())
 
     def database(self, name: str, *, need: str | None = None) -> DatabaseAddress | None:
@@ -165,7 +165,7 @@ class Environment:
         return value
 
     def networks(self, name: str, default: str) -> tuple[str, ...]:
-        """Addresses and networks, parted by spaces or commas."""
+        """Addresses and networks, separated by spaces or commas."""
         networks = []
         for part in (self.text(name) or default).replace(",", " ").split():
             try:

@@ -33,7 +33,7 @@ def compare_page(text: str, token: str, payload: bytes) -> None:
     """Raise ``NotAttested`` unless a page or text shows what ``payload`` says, and nothing besides.
 
     What should be shown is rendered from the payload. Of a page compared is what a reader sees, since browsers write
-    the source anew when they save it; elements and attributes that the rendered page has not could hide or add words.
+    the source again when they save it; elements and attributes that the rendered page has not could hide or add words.
     """
     try:
         fields = msgspec.json.decode(payload, type=Receipt)

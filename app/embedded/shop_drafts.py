@@ -23,7 +23,7 @@ async def convert_draft(
     ago: timedelta = timedelta(0),
 ) -> datetime:
     """Convert a draft with these lines, ``ago`` before now, and give the moment. Its row says nothing of it but
-    ``updated_at``; tax lines are made anew, and stock is reserved as at a checkout."""
+    ``updated_at``; tax lines are created again, and stock is reserved as at a checkout."""
     moment = now_ms() - ago
     stamps = {"created_at": moment, "updated_at": moment}
     written = Written(moment, stamps)

@@ -12,7 +12,7 @@ from app.http.contract import as_page, build_document
 from app.http.contract.page import POLICY
 
 _CACHED: Final = "public, max-age=300"
-"""The same for everybody, until the next upgrade."""
+"""Does not depend on the request, and changes with an upgrade only."""
 
 
 def api_docs(key_problems: dict[str, str]) -> list[HTTPRouteHandler]:

@@ -29,7 +29,7 @@ class NoReceipt(msgspec.Struct, frozen=True):
 
 
 async def read_receipt(services: Services, order: Order) -> Receipt | NoReceipt | NotFound:
-    """Return the receipt of an order that was read before, whoever canceled it. Takes no lock and writes nothing.
+    """Return the receipt of an order that was read before, by any canceler. Takes no lock and writes nothing.
 
     Raises ``Unavailable`` when the database does not answer.
     """

@@ -1,7 +1,7 @@
 """Medusa's CORS rules for the paths that this sidecar answers.
 
-Medusa answers a preflight only for routes that it has, so whoever adds a route answers for it. Source: the headers
-that Medusa 2.21.2 was seen to send.
+Medusa answers a preflight only for routes that it has, so a sidecar answers for the routes that it adds. Source: the
+headers that Medusa 2.21.2 was seen to send.
 """
 
 from __future__ import annotations

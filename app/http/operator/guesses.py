@@ -1,6 +1,6 @@
 """Limits on sign-in attempts: a hard one for an address, pacing for an account.
 
-An account is never locked: whoever guesses at it from many addresses is slowed, and its owner with them at most.
+An account is never locked. Guessing from many addresses slows sign-ins to that account, for its owner too at worst.
 """
 
 from __future__ import annotations
