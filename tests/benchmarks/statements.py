@@ -33,7 +33,9 @@ _EXECUTE: Final = re.compile(r"execute [^:]+: (.*)", re.DOTALL)
 _PARAMETER: Final = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 _PLACE: Final = re.compile(r"\$(\d+)\b")
 _MARK: Final = re.compile(r"[0-9a-f]{32}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{32,64}")
+_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?[+-]\d\d|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{32,64}|(?<=:)\d{10}\.\d+"
+)
 """Times and request ids: they differ from request to request and decide nothing."""
 
 WARM: Final = 6

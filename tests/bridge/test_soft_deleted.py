@@ -61,6 +61,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
     ("live_reservations", "order_item"): "the line of an edit that was undone keeps its reservation",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
+    ("new_money_of_canceled", "capture"): "lock_order has the last word on each",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
     ("release_hold", "payment_collection"): "by the id of a collection that lock_order has just read",
@@ -196,8 +197,8 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     await clinic.conn.execute("update payment set canceled_at = now() where id = $1", closed.payment_ids[0])
     beside = await clinic.place(payments=())
     await add_transaction(clinic.conn, beside.id, beside.total, "cash", "cash_1", beside.created_at)
-    shared = await clinic.place()
-    await share_collection(clinic.conn, await clinic.place(payments=()), shared)
+    shared = await clinic.place(amounts=("90",), total=Decimal(30))
+    await share_collection(clinic.conn, await clinic.place(payments=(), total=Decimal(60)), shared)
     orders.append(shared)
     gone = [*alone.session_ids, *orders[4].session_ids]
     await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)

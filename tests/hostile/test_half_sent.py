@@ -38,8 +38,7 @@ def _signature() -> str:
     return f"stripe-signature: t={int(time.time())},v1={'0' * 64}"
 
 
-def _half_cancel(shop: Shop) -> bytes:
-    order_id = "order_01M82MGPYYHGSM41XBR1GMBMVJ"
+def _half_cancel(shop: Shop, order_id: str) -> bytes:
     head = _head(
         f"/store/orders/{order_id}/cancel",
         f"x-publishable-api-key: {shop.key}",
@@ -49,13 +48,13 @@ def _half_cancel(shop: Shop) -> bytes:
     return head + b"{"
 
 
-HALVES: dict[str, Callable[[Shop], bytes]] = {
-    "webhooks": lambda _: _head("/hooks/stripe", _signature(), "content-length: 9000") + b"{",
-    "webhooks in chunks": lambda _: _head("/hooks/stripe", _signature(), "transfer-encoding: chunked") + b"1\r\n{\r\n",
+HALVES: dict[str, Callable[[Shop, str], bytes]] = {
+    "webhooks": lambda *_: _head("/hooks/stripe", _signature(), "content-length: 9000") + b"{",
+    "webhooks in chunks": lambda *_: _head("/hooks/stripe", _signature(), "transfer-encoding: chunked") + b"1\r\n{\r\n",
     "cancels": _half_cancel,
-    "heads": lambda _: b"POST /hooks/stripe HTTP/1.1\r\nhost: shop.t",
-    "nothing": lambda _: b"",
-    "no second request": lambda _: b"GET /health/live HTTP/1.1\r\nhost: shop.test\r\n\r\n",
+    "heads": lambda *_: b"POST /hooks/stripe HTTP/1.1\r\nhost: shop.t",
+    "nothing": lambda *_: b"",
+    "no second request": lambda *_: b"GET /health/live HTTP/1.1\r\nhost: shop.test\r\n\r\n",
 }
 
 
@@ -71,6 +70,7 @@ async def _connections(server: Served, number: int) -> AsyncIterator[Connections
     finally:
         for _, writer in opened:
             writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in opened), return_exceptions=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -123,11 +123,12 @@ async def _ended(opened: Connections, within: float) -> int:
 
 
 async def test_half_sent_requests_keep_no_owner_waiting_and_end(server: Served, shop: Shop) -> None:
+    order = await shop.place()
     async with _connections(server, MANY) as opened:
         share = MANY // len(HALVES)
         for number, half in enumerate(HALVES.values()):
-            await _send_all(opened[number * share : (number + 1) * share], half(shop))
-        trickled = asyncio.create_task(_trickle(server, shop))
+            await _send_all(opened[number * share : (number + 1) * share], half(shop, order.id))
+        trickled = asyncio.create_task(_trickle(server, shop, order.id))
         sent_at = time.monotonic()
         await asyncio.sleep(0.5)
         for _ in range(3):
@@ -142,12 +143,12 @@ async def test_half_sent_requests_keep_no_owner_waiting_and_end(server: Served, 
     assert BODY_LIMIT - 1 < took < BODY_LIMIT + 3
 
 
-async def _trickle(server: Served, shop: Shop) -> tuple[bytes, float]:
+async def _trickle(server: Served, shop: Shop, order_id: str) -> tuple[bytes, float]:
     """Send a body byte by byte. What is answered, and after how long."""
     began = time.monotonic()
     await asyncio.sleep(0.5)  # the oldest are evicted first
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(HALVES["cancels"](shop))
+    writer.write(HALVES["cancels"](shop, order_id))
     answered = asyncio.create_task(reader.read())
     with contextlib.suppress(ConnectionError):
         while not answered.done() and time.monotonic() - began < BODY_LIMIT + 3:

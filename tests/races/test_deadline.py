@@ -189,6 +189,8 @@ def test_wall_clocks_of_processes_decide_nothing_about_orders() -> None:
     found = {path.relative_to(_ROOT).as_posix() for path in sources if looks.search(path.read_text())}
     assert {path for path in found if not path.startswith("app/embedded/")} == {
         "app/gateways/alert_webhook.py",  # when an alert says that it was sent
+        "app/gateways/stripe_hints.py",  # how old Stripe's signature says that it is
+        "app/http/operator/guesses.py",  # which minute it is, for the limit of sign-in attempts
         "app/gateways/redis_limits.py",  # which minute it is, for the rate limit
         "app/gateways/stripe_gateway.py",  # when a call was made, to be shown
         "app/http/operator/session.py",  # the end of a session

@@ -129,7 +129,7 @@ from (
             cross join lateral (
                 select c.id
                 from payment_collection as c
-                where c.id = l.payment_collection_id and (c.amount > t.total) is true
+                where c.id = l.payment_collection_id and (c.deleted_at is null and c.amount > t.total) is true
                 offset 0
             ) as c
             cross join lateral (

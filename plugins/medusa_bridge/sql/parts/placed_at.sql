@@ -15,14 +15,14 @@ case
                 cross join lateral (
                     select r.created_at
                     from reservation_item as r
-                    where r.line_item_id = i.item_id and (r.deleted_at is null) is true
+                    where r.line_item_id = i.item_id and r.deleted_at is null
                     union all
                     select t.created_at
                     from order_line_item_tax_line as t
-                    where t.item_id = i.item_id and (t.deleted_at is null) is true
+                    where t.item_id = i.item_id and t.deleted_at is null
                     offset 0
                 ) as made
-                where i.order_id = o.id and (i.deleted_at is null) is true
+                where i.order_id = o.id and i.deleted_at is null
             ),
             o.updated_at
         )
