@@ -83,8 +83,8 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _looked_at(node: dict[str, Any]) -> float:
-    """Rows that a scan fetched, those that it threw away included."""
-    if not node["Node Type"].endswith("Scan"):
+    """Rows that a scan fetched, those that it threw away included. A scan that was never begun has no figures."""
+    if not node["Node Type"].endswith("Scan") or "Actual Rows" not in node:
         return 0
     thrown = (node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck"))
     return float((node["Actual Rows"] + sum(thrown)) * node["Actual Loops"])
@@ -110,7 +110,8 @@ def long_reads(plans: list[Plan], length: dict[str, int]) -> tuple[list[str], se
                 continue
             looked_at = _looked_at(node)
             whole = "Index Cond" not in node if by_index else node["Node Type"] == "Seq Scan"
-            left = by_index and node["Actual Loops"] and looked_at <= LEFT_EARLY * node["Actual Loops"]
+            loops = node.get("Actual Loops", 0)
+            left = by_index and loops and looked_at <= LEFT_EARLY * loops
             if looked_at > FEW or (whole and length[name] > FEW and not left):
                 bad.append(f"{name}, {node['Node Type']}, {looked_at:.0f} rows of {length[name]}, by {plan.text}")
             elif whole and not left:

@@ -138,8 +138,9 @@ def _owed(record: Record, row: Mapping[str, Any], facts: Mapping[str, IntentFact
     """Taken is what is owed; more only where the total was lowered after the capture, or with an incident."""
     taken = sum(facts[intent_id].received - facts[intent_id].refunded for intent_id in record.case.intent_ids)
     owed = to_minor_units(max(row["total"], Decimal(0)), "eur")
-    if record.case.intent_ids and taken < owed and not row["incidents"]:
-        yield f"open and unpaid: {taken} of {owed} taken, and nobody is told"
+    received = sum(facts[intent_id].received for intent_id in record.case.intent_ids)
+    if record.case.intent_ids and received < owed and not row["incidents"]:  # an admin's refund shows in Medusa
+        yield f"open and unpaid: {received} of {owed} taken, and nobody is told"
     lowered = [number for number, one in enumerate(record.committed) if one.name == "medusa.credit"]
     later = record.committed[lowered[-1] + 1 :] if lowered else record.committed
     judged = any(one.name in _JUDGING and one.writes for one in later)
