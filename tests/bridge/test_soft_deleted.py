@@ -61,7 +61,6 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
     ("live_reservations", "order_item"): "the line of an edit that was undone keeps its reservation",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
-    ("new_money_of_canceled", "capture"): "lock_order has the last word on each",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
     ("release_hold", "payment_collection"): "by the id of a collection that lock_order has just read",
@@ -74,6 +73,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
 REDUNDANT: Final[Mapping[tuple[str, int], str]] = {
     ("lock_payment_rows", 0): "asked again of a row that was waited for; the rows were chosen by the same",
     ("lock_payment_rows", 1): "leads to Medusa's partial index; asked again once the row is locked",
+    ("new_money_of_canceled", 2): "leads to Medusa's partial index; a closed payment of the scene has no such capture",
     ("providers_of_payments", 1): "the index by provider is partial, and would not be used for the next one",
 }
 """Predicates that nothing can tell from none, and why they stay."""

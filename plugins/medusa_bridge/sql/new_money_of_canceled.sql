@@ -21,7 +21,7 @@ arrived as (
     from payments as p
     where (
         not p.is_closed
-        or (select c.id from capture as c where c.payment_id = p.id limit 1) is not null
+        or (select c.id from capture as c where c.payment_id = p.id and c.deleted_at is null limit 1) is not null
     )
     and (
         select j.id
