@@ -1,4 +1,4 @@
-"""Whoever owns a scratch directory cannot lead us, who may be root, to files elsewhere."""
+"""The owner of a scratch directory cannot lead a start as root to files elsewhere."""
 
 from __future__ import annotations
 

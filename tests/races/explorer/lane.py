@@ -144,7 +144,7 @@ class Lane:
         for seat in self._seats:
             seat.sit(batch.records[0].case, policy, None)
             seat.wire.committed = []
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             await self._watcher.execute(_BRING_FORWARD)
             services = self._seats[0].services
             await sweep_jobs(services)
@@ -154,7 +154,8 @@ class Lane:
             due = await dispatch_jobs(services)
             if not due:
                 return
-            queue = iter(due)
+            # The first job of an order has its lock, and the others are postponed: so that each is first in some round.
+            queue = iter(due if number % 2 == 0 else due[::-1])
             await asyncio.gather(*(self._work(seat, queue, by_order) for seat in self._seats))
 
     async def _work(self, seat: Seat, queue: object, by_order: dict[str, Case]) -> None:
