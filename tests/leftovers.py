@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,22 +52,28 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 @pytest.fixture(autouse=True)
 async def no_leftovers(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """End the tasks and terminate the connections that the test and its fixtures left open."""
+    """End the tasks and close the connections that the test and its fixtures left open."""
     loop = asyncio.get_running_loop()
     request.node.stash[_LOOP] = loop
     before = asyncio.all_tasks(loop)
     opened: list[asyncpg.Connection] = []
+    streams: list[asyncio.StreamWriter] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncpg, "connect", _recording(asyncpg.connect, opened))
+        patch.setattr(asyncio, "start_server", _closing_connections(asyncio.start_server))
+        patch.setattr(asyncio, "open_connection", _recording_streams(asyncio.open_connection, streams))
         yield
     tasks = _begun(loop, before)
     for task in tasks:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=_PATIENCE)
+    for stream in streams:
+        stream.close()
     for connection in opened:
         if not connection.is_closed():
             connection.terminate()
+    await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
 
 @asynccontextmanager
@@ -90,6 +96,35 @@ def _recording(
         connection = await connect(*arguments, **options)
         opened.append(connection)
         return connection
+
+    return record
+
+
+def _closing_connections(
+    start_server: Callable[..., Awaitable[asyncio.Server]],
+) -> Callable[..., Awaitable[asyncio.Server]]:
+    """``start_server`` whose connections are closed when their handler ends, also when it is cancelled."""
+
+    async def start(
+        answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], *arguments: Any, **options: Any
+    ) -> asyncio.Server:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer), suppress(asyncio.CancelledError):
+                await answer(reader, writer)
+
+        return await start_server(serve, *arguments, **options)
+
+    return start
+
+
+def _recording_streams(
+    connect: Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]],
+    opened: list[asyncio.StreamWriter],
+) -> Callable[..., Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
+    async def record(*arguments: Any, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await connect(*arguments, **options)
+        opened.append(writer)
+        return reader, writer
 
     return record
 

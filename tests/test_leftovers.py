@@ -40,6 +40,12 @@ async def test_that_fails_with_a_connection_and_a_task(database, conn):
     await asyncio.sleep(0.1)
     assert not kept, "left open"
 
+async def test_that_leaves_a_server_and_its_client():
+    server = await asyncio.start_server(_read, "127.0.0.1", 0)
+    await asyncio.open_connection(*server.sockets[0].getsockname())
+    await asyncio.sleep(0.1)
+    server.close()
+
 async def test_that_is_innocent(conn):
     assert all(task.done() for task in kept)
     kept.clear()
@@ -49,6 +55,9 @@ async def test_that_is_innocent(conn):
 
 async def _query(conn):
     await conn.fetchval("select count(*) from payment")
+
+async def _read(reader, writer):
+    await reader.read()
 """
 
 
@@ -59,7 +68,7 @@ def test_a_failure_stays_with_its_test(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(suite)], cwd=ROOT, capture_output=True, text=True, timeout=50
     )
-    assert "3 failed, 1 passed" in ran.stdout.splitlines()[-1], ran.stdout
+    assert "3 failed, 2 passed" in ran.stdout.splitlines()[-1], ran.stdout
     assert ran.stdout.count(" - Failed: Timeout") == 2
     assert "AssertionError: left open" in ran.stdout
 
