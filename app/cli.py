@@ -257,7 +257,7 @@ def _check_port(name: str, host: str, port: int) -> None:
     """Two servers could share a port, and a forgotten one would answer a part of the requests with its old settings."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a host with an empty label is a UnicodeError
         message = f"{name}: cannot listen on {host}:{port}: {error}"
         raise CommandError(message) from error
 

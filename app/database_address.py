@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlunsplit
 
 import asyncpg
 import certifi
 import msgspec
 from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]  # what connect() calls
 
+from app.network_address import PERCENT_ENCODE, AddressError, check_account, check_host_and_port, check_port, split_url
+
 SCHEMES: Final = ("postgres", "postgresql")
+_EXAMPLE: Final = "postgresql://user:password@host:5432/database"
 
 
 def names_of(words: str) -> frozenset[str]:
@@ -36,10 +39,9 @@ _IGNORED_OPTIONS: Final = names_of(
 )
 """Options about timeouts and names of another client. This sidecar has its own."""
 
-PERCENT_ENCODE: Final = "percent-encode / ? # @ and other special characters in its user and password (%2F %3F %23 %40)"
 _VERIFY: Final = "sslmode=verify-full&sslrootcert=system"
-_POOL_SIZE: Final = "write DATABASE_POOL_SIZE instead"
-_POOLER: Final = "write DATABASE_POOLER=transaction where a pooler in transaction mode stands in between"
+_POOL_SIZE: Final = "take it out, and set DATABASE_POOL_SIZE to the number of connections of a process, from 2 to 200"
+_POOLER: Final = "take it out, and set DATABASE_POOLER=transaction where a pooler in transaction mode stands in between"
 _ROLE_SETTING: Final = "write it into the role instead (ALTER ROLE ... SET ...)"
 
 _REFUSED_OPTIONS: Final[Mapping[str, str]] = {
@@ -68,10 +70,6 @@ _SSL_MODES: Final[Mapping[str, str]] = {
 """Values of ``ssl`` (node-postgres) and ``sslaccept`` (Prisma) in libpq's words."""
 
 
-class AddressError(ValueError):
-    """What is wrong with an address, as the rest of a sentence that begins with its setting. Repeats no secret."""
-
-
 class DatabaseAddress(msgspec.Struct, frozen=True):
     """A URL for asyncpg, and whether the address itself says that a pooler in transaction mode stands in between."""
 
@@ -79,29 +77,27 @@ class DatabaseAddress(msgspec.Struct, frozen=True):
     pooled: bool = False
 
 
-def read_database_address(value: str, *, own_root: bool = False) -> DatabaseAddress:
+def read_database_address(value: str, libpq: Collection[str] = ()) -> DatabaseAddress:
     """Translate ``value`` into a URL that asyncpg understands. Raises ``AddressError``.
 
-    A URL that needs no translation is returned as it is. ``own_root``: libpq's environment names a certificate
-    authority, which comes before those of the machine.
+    A URL that needs no translation is returned as it is. ``libpq`` has the names of environment variables, of which
+    asyncpg takes those of libpq where the address says nothing.
     """
-    parts = urlsplit(value)
-    if any(char.isspace() or not char.isprintable() for char in value):
-        raise AddressError(f"holds white space or control characters: {PERCENT_ENCODE}")
-    at_elsewhere = "@" in parts.path or ("@" in parts.query and "user=" not in parts.query)
-    if parts.fragment or (at_elsewhere and "@" not in parts.netloc):
-        raise AddressError(f"cannot be read: {PERCENT_ENCODE}")
+    parts = split_url(value, SCHEMES)
+    check_account(parts)
     options = _options(parts.query)
     pooled = _take_flag(options, "pgbouncer")
-    own_root = own_root or (Path.home() / ".postgresql" / "root.crt").exists()
+    own_root = "PGSSLROOTCERT" in libpq or (Path.home() / ".postgresql" / "root.crt").exists()
     translated = _translate(options, own_root=own_root)
-    netloc = _netloc(parts.netloc)
+    netloc = _netloc(parts.netloc, translated)
+    if netloc.rpartition("@")[2] == "" and not translated.keys() & {"host", "service"} and "PGHOST" not in libpq:
+        raise AddressError(f"names no host: expected {_EXAMPLE}, or ?host=/directory/of/sockets at its end")
     if "," in (netloc.rpartition("@")[2] or translated.get("host", "")):
         translated.setdefault("target_session_attrs", "primary")
     if "/" in parts.path[1:]:
         raise AddressError("ends with a slash after its database, or has more than one part in its path")
     if parts.path in {"", "/"} and not translated.keys() & {"dbname", "database", "service"}:
-        raise AddressError("names no database: expected postgresql://user:password@host:5432/database")
+        raise AddressError(f"names no database: expected {_EXAMPLE}")
     url = value
     if translated != _options(parts.query) or netloc != parts.netloc:
         url = urlunsplit(parts._replace(netloc=netloc, query=urlencode(translated, quote_via=quote)))
@@ -127,9 +123,23 @@ def _take_flag(options: dict[str, str], name: str) -> bool:
     return value in {"true", "1"}
 
 
-def _netloc(netloc: str) -> str:
-    """Quote user and password, so that asyncpg, which looks for the first ``@``, finds the same host as Medusa."""
+def _netloc(netloc: str, options: Mapping[str, str]) -> str:
+    """Quote user and password, so that asyncpg, which looks for the first ``@``, finds the same host as Medusa.
+
+    A host among the options replaces the one in front of the path, as for node-postgres and Prisma, which write the
+    directory of a socket so.
+    """
     account, at, hosts = netloc.rpartition("@")
+    if "host" in options:
+        netloc, hosts = f"{account}{at}", ""
+    elif "port" in options:
+        raise AddressError(f"has an option port: expected {_EXAMPLE}")
+    places = options.get("host", hosts)
+    for place in places.split(",") if places else ():
+        if not unquote(place).startswith("/"):  # a directory of sockets
+            check_host_and_port(place, _EXAMPLE)
+    for port in options["port"].split(",") if "port" in options else ():
+        check_port(port, _EXAMPLE)
     if "@" not in account and not any(char in account for char in "[]"):
         return netloc
     user, colon, password = account.partition(":")
@@ -162,7 +172,7 @@ def _translate(options: Mapping[str, str], *, own_root: bool) -> dict[str, str]:
             case _ if name in _IGNORED_OPTIONS:
                 pass
             case _:
-                raise AddressError(f"has an option {_shown(name)} that is not understood: {_mend(name)}")
+                raise AddressError(f"has an option {_shown(name)}{_mend(name)}")
     if translated.get("sslmode") == "verify-full" and not own_root:
         translated.setdefault("sslrootcert", _system_certificates())
     elif "sslrootcert" in translated and options["sslrootcert"] == "system":
@@ -184,7 +194,9 @@ def _expect(name: str, value: str, known: set[str], mend: str) -> None:
 
 
 def _mend(name: str) -> str:
-    return _REFUSED_OPTIONS.get(name, f"take it out, or, if it is a setting of Postgres, {_ROLE_SETTING}")
+    if name in _REFUSED_OPTIONS:
+        return f", which is not taken over: {_REFUSED_OPTIONS[name]}"
+    return f" that is not understood: take it out, or, if it is a setting of Postgres, {_ROLE_SETTING}"
 
 
 def _shown(name: str) -> str:
@@ -211,7 +223,5 @@ def _try_asyncpg(url: str) -> None:
     except (OSError, ssl.SSLError) as error:
         message = f"names a certificate or key that cannot be loaded: {type(error).__name__}"
         raise AddressError(message) from error
-    except (ValueError, asyncpg.InterfaceError) as error:  # their words may repeat a part of the address
-        raise AddressError(
-            f"cannot be read: expected host:port, several separated by commas; {PERCENT_ENCODE}"
-        ) from error
+    except (ValueError, LookupError, asyncpg.InterfaceError) as error:  # their words may repeat a part of the address
+        raise AddressError(f"cannot be read: expected {_EXAMPLE}; {PERCENT_ENCODE}") from error

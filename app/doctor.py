@@ -12,7 +12,6 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
-from app.database_address import SCHEMES, AddressError, read_database_address
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
 from app.environment import Environment
 from app.gateways.stripe_gateway import StripeGateway
@@ -110,21 +109,13 @@ def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: 
 
 async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Report:
     environment = Environment(environ)
-    if not (environment.text("DATABASE_URL") or "").startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
-        message = "DATABASE_URL is missing or no URL that begins with postgres:// or postgresql://: Medusa's database"
-        raise CannotLook(message)
+    database = environment.database("DATABASE_URL", need="Medusa's database")
     key = stripe_api_key(
         environment, need="a secret or restricted key that may read PaymentIntents" if ask_stripe else None
     )
     base = environment.http("STRIPE_API_BASE", only_host=True)
     config = _bridge_config(environment)
-    try:
-        database = read_database_address(environment.text("DATABASE_URL") or "", own_root="PGSSLROOTCERT" in environ)
-    except AddressError as error:
-        environment.problems.insert(0, f"DATABASE_URL: {error}")
-    except ValueError:
-        environment.problems.insert(0, "DATABASE_URL: cannot be read")
-    if environment.problems:
+    if database is None or environment.problems:
         raise CannotLook("\n".join(environment.problems))
     try:
         conn = await asyncpg.connect(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import TypeVar
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
-from app import database_address, redis_address
-from app.database_address import AddressError, DatabaseAddress, read_database_address
+from app.database_address import DatabaseAddress, read_database_address
 from app.http_address import browser_origin, check_http_address
+from app.network_address import AddressError, check_host, check_port
 from app.origins import AllowedOrigins
 from app.redis_address import read_redis_address
 
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+_LISTEN: Final = "host:port, such as 127.0.0.1:9101"
 
 
 class Environment:
@@ -45,53 +47,33 @@ class Environment:
 
     def database(self, name: str, *, need: str | None = None) -> DatabaseAddress | None:
         """The address of a Postgres, as asyncpg takes it."""
-        value = self._url(name, database_address.SCHEMES, need=need)
-        try:
-            return None if value is None else read_database_address(value, own_root="PGSSLROOTCERT" in self._environ)
-        except (AddressError, ValueError) as error:
-            self._refuse_address(name, error)
-            return None
+        return self._address(name, lambda value: read_database_address(value, self._environ), need=need)
 
     def redis(self, name: str, *, key_prefix: str, need: str | None = None) -> str | None:
         """The address of a Redis, as redis-py takes it. ``key_prefix``: what to do instead of ioredis's keyPrefix."""
-        value = self._url(name, redis_address.SCHEMES, need=need, bare_path=True)
-        try:
-            return None if value is None else read_redis_address(value, key_prefix=key_prefix)
-        except (AddressError, ValueError) as error:
-            self._refuse_address(name, error)
-            return None
+        return self._address(name, lambda value: read_redis_address(value, key_prefix=key_prefix), need=need)
 
     def http(
         self, name: str, *, need: str | None = None, only_host: bool = False, path_only: bool = False
     ) -> str | None:
         """The address of an HTTP server, as httpx takes it."""
-        value = self._url(name, ("http", "https"), need=need)
-        try:
-            if value is not None:
-                check_http_address(value, only_host=only_host, path_only=path_only)
-        except AddressError as error:
-            self._refuse_address(name, error)
-        return value
+        return self._address(
+            name, lambda value: check_http_address(value, only_host=only_host, path_only=path_only), need=need
+        )
 
     def origin(self, name: str) -> str | None:
         """A web origin, spelled as browsers do: host in lower case, no default port, no slash at its end."""
-        before = len(self.problems)
         value = self.http(name, only_host=True)
-        return None if value is None or len(self.problems) > before else browser_origin(value)
+        return None if value is None else browser_origin(value)
 
-    def _url(
-        self, name: str, schemes: tuple[str, ...], *, need: str | None = None, bare_path: bool = False
-    ) -> str | None:
+    def _address(self, name: str, read: Callable[[str], T], *, need: str | None) -> T | None:
+        """What ``read`` makes of the value; ``None``, and a problem, where it raises ``AddressError``."""
         value = self.text(name, need=need)
-        if value is None or (bare_path and value.startswith("/")) or _is_url(value, schemes):
-            return value
-        self.problems.append(f"{name} is not a URL that begins with {' or '.join(s + '://' for s in schemes)}")
-        return None
-
-    def _refuse_address(self, name: str, error: ValueError) -> None:
-        """The words of other errors than ``AddressError`` may repeat a password."""
-        reason = str(error) if isinstance(error, AddressError) else f"cannot be read ({type(error).__name__})"
-        self.problems.append(f"{name} {reason}")
+        try:
+            return None if value is None else read(value)
+        except AddressError as error:
+            self.problems.append(f"{name} {error}")
+            return None
 
     def seconds(self, name: str, default: str, *, least: Decimal, most: Decimal) -> timedelta:
         """A number of seconds, fractions too."""
@@ -137,10 +119,12 @@ class Environment:
         if value is None:
             return None
         host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-            self.problems.append(f"{name} is {value!r}: expected host:port, such as 127.0.0.1:9101")
+        try:
+            check_host(host if ":" not in host.strip("[]") else f"[{host.strip('[]')}]", _LISTEN)
+            return host.strip("[]"), check_port(port, _LISTEN)
+        except AddressError as error:
+            self.problems.append(f"{name} is {value!r}, which {error}")
             return None
-        return host.strip("[]"), int(port)
 
     def queue(self, name: str, default: str) -> str:
         """The name of a BullMQ queue, which may not hold a colon: what is in front of one is a prefix."""
@@ -176,11 +160,3 @@ class Environment:
             if networks[-1].endswith("/0"):
                 self.problems.append(f"{name} has {part!r}, which is every address: expected those of your proxies")
         return tuple(networks)
-
-
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in schemes and f"{parts.scheme}://" == value[: len(parts.scheme) + 3].lower()
-    except ValueError:
-        return False

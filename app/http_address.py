@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import httpx
 
-from app.database_address import AddressError
+from app.network_address import PERCENT_ENCODE, AddressError, check_host_and_port, split_url
+
+SCHEMES: Final = ("http", "https")
+_EXAMPLE: Final = "https://host:port"
 
 
-def check_http_address(value: str, *, only_host: bool = False, path_only: bool = False) -> None:
-    """Raise ``AddressError`` where httpx could not send a request to ``value``.
+def check_http_address(value: str, *, only_host: bool = False, path_only: bool = False) -> str:
+    """Return ``value``. Raise ``AddressError`` where httpx could not send a request to it.
 
     ``path_only`` is for an address that paths are appended to: no query, no account. ``only_host`` allows no path
     either.
     """
-    if any(char.isspace() or not char.isprintable() for char in value):
-        raise AddressError("holds white space or control characters")
-    try:
-        url = httpx.URL(value)
-    except (httpx.InvalidURL, ValueError) as error:  # its words may repeat the address
-        raise AddressError("cannot be read: expected https://host:port/path") from error
-    if url.port is not None and not 0 < url.port < 65536:
-        raise AddressError(f"names port {url.port}: expected 1 to 65535")
-    if not url.host:
-        raise AddressError("names no host: expected https://host:port")
+    parts = split_url(value, SCHEMES)
     if "#" in value:
-        raise AddressError("has a # in it: what follows would never be sent")
-    if (path_only or only_host) and ("?" in value or url.userinfo):
-        raise AddressError("has a user, a password or options: expected no more than https://host:port")
-    if only_host and url.path not in {"", "/"}:
-        raise AddressError("has a path: expected no more than https://host:port, as paths are appended to it")
+        raise AddressError(f"has a # in it: what follows would never be sent; {PERCENT_ENCODE}")
+    account, at, place = parts.netloc.rpartition("@")
+    if not at and "@" in parts.path and ":" in parts.netloc:
+        raise AddressError(f"cannot be read: {PERCENT_ENCODE}")
+    check_host_and_port(place, _EXAMPLE)
+    try:
+        host = httpx.URL(value).host
+    except (httpx.InvalidURL, ValueError) as error:  # its words may repeat the address
+        raise AddressError(f"names a host that is no host name, or cannot be read: expected {_EXAMPLE}/path") from error
+    if not host:
+        raise AddressError(f"names no host: expected {_EXAMPLE}")
+    if (path_only or only_host) and ("?" in value or account or at):
+        raise AddressError(f"has a user, a password or options: expected no more than {_EXAMPLE}")
+    if only_host and parts.path not in {"", "/"}:
+        raise AddressError(f"has a path: expected no more than {_EXAMPLE}, as paths are appended to it")
+    return value
 
 
 def browser_origin(value: str) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from ssl import TLSVersion
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlunsplit
 
-from app.database_address import PERCENT_ENCODE, AddressError, names_of
+from app.database_address import names_of
+from app.network_address import AddressError, check_account, check_host_and_port, split_url
 
 SCHEMES: Final = ("redis", "rediss", "unix")
+_EXAMPLE: Final = "redis://host:6379/0"
 
 _REDIS_PY_OPTIONS: Final = names_of(
     "db username password client_name ssl_cert_reqs ssl_ca_certs ssl_ca_path ssl_certfile ssl_keyfile "
@@ -62,11 +64,8 @@ def read_redis_address(value: str, *, key_prefix: str) -> str:
     """
     if value.startswith("/"):  # ioredis takes a bare path
         value = f"unix://{value}"
-    parts = urlsplit(value)
-    if any(char.isspace() or not char.isprintable() for char in value):
-        raise AddressError(f"holds white space or control characters: {PERCENT_ENCODE}")
-    if parts.fragment or ("@" not in parts.netloc and "@" in parts.path + parts.query):
-        raise AddressError(f"cannot be read: {PERCENT_ENCODE}")
+    parts = split_url(value, SCHEMES)
+    check_account(parts)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     given = dict(pairs)
     if len(given) != len(pairs):
@@ -130,12 +129,10 @@ def _check_place(scheme: str, netloc: str, path: str, options: Mapping[str, str]
         database = ""
     elif "," in netloc.rpartition("@")[2]:
         raise AddressError("names several hosts: write one, the address of the primary")
-    elif not urlsplit(f"//{netloc}").hostname:
-        raise AddressError("names no host: expected redis://host:6379/0")
-    elif urlsplit(f"//{netloc}").port == 0:
-        raise AddressError("names port 0")
+    else:
+        check_host_and_port(netloc.rpartition("@")[2], _EXAMPLE)
     for number in (database, options.get("db", "")):
         if number and not (number.isascii() and number.isdecimal() and len(number) < 6):
-            raise AddressError("names a database that is no number: expected redis://host:6379/0")
+            raise AddressError(f"names a database that is no number: expected {_EXAMPLE}")
     if database and "db" in options and int(database) != int(options["db"]):
         raise AddressError("names two databases, as its path and as its option db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,10 @@ import redis
 import redis.asyncio
 from asyncpg.connect_utils import _parse_connect_arguments  # type: ignore[attr-defined]
 
-from app.database_address import AddressError, read_database_address
+from app.database_address import read_database_address
+from app.environment import Environment
+from app.http_address import check_http_address
+from app.network_address import AddressError
 from app.redis_address import read_redis_address
 
 DB = "postgres://grace:hunter2@db.internal:5432/medusa"
@@ -241,10 +245,138 @@ def test_options_of_redis_that_cannot_be_honoured(url: str, name: str, mend: str
 def test_a_root_of_libpqs_own_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "absent.crt"))
     with pytest.raises(AddressError, match="cannot be loaded"):
-        read_database_address(f"{DB}?sslmode=verify-full", own_root=True)
+        read_database_address(f"{DB}?sslmode=verify-full", {"PGSSLROOTCERT"})
 
 
 def test_that_asyncpg_still_reads_addresses_where_it_is_asked_to() -> None:
     """A private function of asyncpg's: what it refuses is what ``connect`` would refuse."""
     with pytest.raises(asyncpg.ClientConfigurationError):
         connect_arguments(f"{DB}?sslmode=maybe")
+
+
+def test_options_of_prisma_say_what_to_do_with_them() -> None:
+    words = refused(f"{DB}?connection_limit=5")
+    assert "take it out, and set DATABASE_POOL_SIZE" in words
+    assert "not understood" not in words
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "redis"])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("db:65536", "names port 65536: expected a port from 1 to 65535"),
+        ("db:99999", "names port 99999: expected a port from 1 to 65535"),
+        ("db:0", "names port 0: expected a port from 1 to 65535"),
+        ("db:4294967297", "names port of 10 digits: expected a port from 1 to 65535"),
+        ("[::1]:65536", "names port 65536: expected a port from 1 to 65535"),
+        ("db:-1", "names a port that is no number: expected host:port, from 1 to 65535"),
+        ("db:five", "names a port that is no number: expected host:port, from 1 to 65535"),
+        ("db:٣", "names a port that is no number: expected host:port, from 1 to 65535"),
+        ("db:1_0", "names a port that is no number: expected host:port, from 1 to 65535"),
+        ("db:5432:5433", "more than one colon"),
+        ("::1", "an IPv6 host stands in [ and ]"),
+        ("fe80::1:6379", "an IPv6 host stands in [ and ]"),
+        ("[::1", "an IPv6 host stands in [ and ]"),
+        ("[db]", "an IPv6 host stands in [ and ]"),
+        ("[::1]5432", "IPv6 host"),
+        ("", "names no host"),
+        (":5432", "names no host"),
+        ("db..internal", "no host name"),
+        (".db", "no host name"),
+        ("d" * 64, "no host name"),
+        (".".join(["d" * 63] * 4), "no host name"),
+        ("db%00", "percent-encoded control character"),
+        ("d!b", "no host name"),
+    ],
+)
+def test_hosts_and_ports_that_are_none(scheme: str, place: str, expected: str) -> None:
+    """Each ended in a traceback, in the name of an exception, or was found out at each connection."""
+    assert expected in refused(f"{scheme}://grace:hunter2@{place}/0")
+
+
+def test_ports_and_hosts_among_the_options_of_postgres() -> None:
+    """node-postgres and Prisma take a host there before the other one; asyncpg drops it without a word."""
+    addresses, parameters = database("postgres://grace:hunter2@localhost/medusa?host=/run/postgresql")
+    assert addresses == ["/run/postgresql/.s.PGSQL.5432"]
+    assert (parameters.user, parameters.password, parameters.database) == ("grace", "hunter2", "medusa")
+    assert "names port 99999" in refused("postgres://grace:hunter2@/medusa?host=db&port=99999")
+    assert "no number" in refused("postgres://grace:hunter2@/medusa?host=db&port=hunter2")
+    assert "an option port" in refused("postgres://grace:hunter2@db/medusa?port=6432")
+    assert "3 port numbers to 2 hosts" in refused("postgres://grace:hunter2@/medusa?host=a,b&port=1,2,3")
+    for hosts in ("db-1,,db-2", ",", "db-1,", "db-1:1,db-2:99999"):
+        assert "names " in refused(f"postgres://grace:hunter2@{hosts}/medusa")
+
+
+def test_a_host_that_libpqs_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgres:///medusa"
+    assert "names no host: expected postgresql://user:password@host:5432/database" in refused(url)
+    monkeypatch.setenv("PGHOST", "db-1")
+    assert connect_arguments(read_database_address(url, {"PGHOST"}).url)[0] == [("db-1", 5432)]
+
+
+@pytest.mark.parametrize("url", ["postgres://grace:hunter2-{}@db/medusa", "redis://:hunter2-{}@cache/0"])
+@pytest.mark.parametrize("password", ["p@ss#word/", "p@ss/word", "a/b", "a#b", "a?b", "a@b?c", "[a]", "a]b", "a@b/c?d"])
+def test_a_password_that_was_not_percent_encoded(url: str, password: str) -> None:
+    words = refused(url.format(password))
+    assert "percent-encode special characters in its user and password" in words
+    assert "@ is %40" in words
+    assert password not in words
+    environment = Environment({"THE_URL": url.format(quote(password, safe=""))})
+    if url.startswith("postgres"):
+        assert environment.database("THE_URL") is not None
+    else:
+        assert environment.redis("THE_URL", key_prefix="") is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("'{}'", "is in quotation marks"),
+        ('"{}"', "is in quotation marks"),
+        ("${{SOME_URL}}", "is the name of a variable, which nothing has replaced by its value"),
+        ("$SOME_URL", "is the name of a variable, which nothing has replaced by its value"),
+    ],
+)
+@pytest.mark.parametrize("url", [DB, CACHE])
+def test_what_is_around_an_address(url: str, value: str, expected: str) -> None:
+    """As files of settings for containers keep quotation marks, and shells do not replace what is quoted."""
+    environment = Environment({"THE_URL": value.format(url)})
+    assert environment.database("THE_URL") is None if url is DB else environment.redis("THE_URL", key_prefix="") is None
+    assert [problem.partition(":")[0] for problem in environment.problems] == [f"THE_URL {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("http://medusa:99999", "names port 99999"),
+        ("http://medusa:0", "names port 0"),
+        ("http://medusa:nine", "no number"),
+        ("http://medusa:٣", "no number"),
+        ("http://:9000", "names no host"),
+        ("http://", "names no host"),
+        ("http://::1:9000", "IPv6 host stands in [ and ]"),
+        ("http://[::1", "IPv6 host stands in [ and ]"),
+        ("http://a,b", "no host name"),
+        ("http://medusa..internal", "no host name"),
+        ("http://medusa%00", "control character"),
+        ("http://xn--a", "no host name"),
+        ("http://user:p/w@medusa", "percent-encode"),
+        ("http://user:p#w@medusa", "percent-encode"),
+        ("'http://medusa'", "quotation marks"),
+        ("medusa:9000", "is not a URL that begins with http:// or https://"),
+    ],
+)
+def test_addresses_of_http_servers_that_are_none(value: str, expected: str) -> None:
+    with pytest.raises(AddressError, match=re.escape(expected)):
+        check_http_address(value)
+
+
+def test_addresses_of_http_servers() -> None:
+    for value in (
+        "http://medusa",
+        "https://[::1]:9000/x",
+        "http://my_medusa:9000",
+        "https://ключ.рф",
+        "http://u:p@m./",
+    ):
+        assert check_http_address(value) == value

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
 import redis
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from app.domain.jobs import JobKind
 from app.embedded.processes import HOST, free_port
@@ -22,6 +30,7 @@ from tests.usecases.medusa_api import MedusaApi
 from tests.world import JWT_SECRET, SECRET, Shop, as_role, eventually, serving, settings_for, working
 
 PASSWORD = "hunter2-of-the-tests"
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -88,6 +97,36 @@ async def test_a_redis_that_lets_us_do_too_little(environ: dict[str, str]) -> No
             assert (await refused(few, "worker")).startswith("REDIS_URL: User few has no permissions")
         finally:
             client.acl_deluser("few")
+
+
+async def test_a_redis_that_does_not_speak_tls(environ: dict[str, str]) -> None:
+    """It waits for the end of what it takes for a line: all that a client sees is a time-out."""
+    said = await refused(environ | {"REDIS_URL": environ["REDIS_URL"].replace("redis://", "rediss://")}, "worker")
+    assert said == "REDIS_URL: it does not speak TLS: write redis:// instead of rediss://"
+
+
+async def test_a_redis_that_speaks_tls_alone(environ: dict[str, str], tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, 0, ssl=_certified(tmp_path))
+    async with server:
+        url = f"redis://:{PASSWORD}@{HOST}:{server.sockets[0].getsockname()[1]}/0"
+        said = await refused(environ | {"MEDUSA_REDIS_URL": url}, "worker")
+    assert said == "MEDUSA_REDIS_URL: it speaks TLS: write rediss:// instead of redis://"
+
+
+def _certified(directory: Path) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody issued."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + DAY)
+    path = directory / "server.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
 
 
 async def test_medusas_redis_that_refuses(environ: dict[str, str]) -> None:

@@ -24,6 +24,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from app.gateways.redis_encryption import encryption_problem
+
 PATIENCE: Final = 0.2
 """Seconds to connect and to answer. redis-py's own defaults wait 4 s for a refused and over 30 s for a hung server."""
 
@@ -87,6 +89,8 @@ async def try_redis(url: str, key: str, *, write: bool) -> tuple[str | None, str
                 await pubsub.get_message(timeout=_START_TIMEOUT)
     except Exception as error:  # noqa: BLE001 - an option that a client has not is a TypeError
         reason = refusal(error)
+        if reason is None or isinstance(error, InvalidResponse):
+            reason = await encryption_problem(url) or reason
         return (reason, None) if reason is not None else (None, type(error).__name__)
     finally:
         if client is not None:

@@ -193,10 +193,10 @@ async def test_a_stripe_that_does_not_answer_is_no_clean_bill(
     ("changes", "said"),
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL is missing"),
-        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is missing or no URL"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is not a URL that begins with postgres:// or postgresql://"),
         ({"DATABASE_URL": f"postgres://reader:{PASSWORD}@127.0.0.1:{free_port()}/shop"}, "cannot connect"),
-        ({"DATABASE_URL": f"postgres://reader:x#{PASSWORD}@127.0.0.1/shop"}, "DATABASE_URL: cannot"),
-        ({"DATABASE_URL": f"postgres://reader:y@127.0.0.1:{PASSWORD}/shop"}, "DATABASE_URL: cannot be read"),
+        ({"DATABASE_URL": f"postgres://reader:x#{PASSWORD}@127.0.0.1/shop"}, "DATABASE_URL cannot be read: percent"),
+        ({"DATABASE_URL": f"postgres://reader:y@127.0.0.1:{PASSWORD}/shop"}, "DATABASE_URL names a port that is no"),
         ({"STRIPE_API_BASE": "sandbox"}, "STRIPE_API_BASE is not a URL"),
     ],
 )
