@@ -90,7 +90,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Failed attempts in a row."""
     failing_since: datetime | None = None
     in_doubt: bool = False
-    """An attempt was begun and its outcome was never recorded as definite."""
+    """An attempt was begun and its outcome was never recorded as definite. A capture is decided by it; of the other
+    kinds, whose every further attempt retrieves first, it is shown in the timeline alone."""
     key_number: int = 1
     """Spells the idempotency key; raised after a definite error, since Stripe replays saved errors."""
 

@@ -62,7 +62,6 @@ async def _record_as_claimed(services: Services, claim: Claim, outcome: Outcome 
             conn, job, order, payment, intent, news=news, calls=services.calls
         )
     if done:
-        services.calls.clear()
         log.info("payment.captured", order_id=order.id, payment_id=payment.id)
     return done
 

@@ -157,7 +157,6 @@ async def _record_as_claimed(services: Services, claim: _Claim, outcome: Outcome
     async with services.db.single("void.record") as conn:
         done = await services.commerce.finish_void(conn, job, order, payment, intent, calls=services.calls)
     if done:
-        services.calls.clear()
         log.info("payment.voided", order_id=order.id, payment_id=payment.id)
     return done
 

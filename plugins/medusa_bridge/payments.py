@@ -66,12 +66,13 @@ def held(order: Order) -> list[str]:
 
 
 async def cancel_payment(conn: Connection, payment: Payment) -> None:
-    """Shut Medusa's Capture button for a hold that its own cancel failed to void."""
+    """Shut Medusa's Capture button for a hold that its own cancel failed to void. A captured payment is left alone,
+    whatever was read before: the caller's locks make that certain, and the statement holds without them."""
     await conn.execute(_CANCEL_PAYMENT, payment.id)
 
 
 async def record_void(conn: Connection, payment: Payment, intent: Intent) -> None:
-    """``payment.data`` is the answer of the void, as after Medusa's own."""
+    """``payment.data`` is the answer of the void, as after Medusa's own. A captured payment is left alone, as above."""
     await conn.execute(_RECORD_VOID, payment.id, intent.raw)
 
 

@@ -17,6 +17,7 @@ from app.domain.capture import (
     WaitForOther,
     decide_capture,
     left_behind,
+    medusa_captures,
     refunds_settled,
 )
 from app.domain.order import Order, OrderState, Payment, Provider
@@ -196,3 +197,47 @@ class TestRefundsAreSettled:
 
     def _order(self, **facts: object) -> Order:
         return a.order(a.captured(**facts), read_at=self.READ_AT)
+
+
+class TestBesideOthers:
+    """What another payment has brought, or Medusa has not booked, is counted once."""
+
+    @pytest.mark.parametrize(("total", "waits"), [("20", False), ("19.99", True), ("25", False)])
+    def test_of_one_that_is_captured_in_parts_only_the_rest_may_come(self, total: str, *, waits: bool) -> None:
+        hold, other = a.held(), a.partly_captured(is_capturing=True)
+        order = a.order(hold, other, total=Decimal(total), paid=Decimal(4))
+        assert decide_capture(order, hold.id) == (WaitForOther() if waits else TakeMoney(hold, a.TEN))
+
+    def test_medusas_own_provider_books_what_is_owed_and_no_less_than_it_has(self) -> None:
+        part = a.partly_captured(provider=Provider.SYSTEM)
+        order = a.order(part, total=Decimal(3), paid=Decimal(4))
+        assert decide_capture(order, part.id) == TakeMoney(part, Decimal(4))
+        rounded = a.order(part, total=Decimal("4.004"), paid=Decimal(4))
+        assert decide_capture(rounded, part.id) == TakeMoney(part, Decimal("4.004"))
+
+    @pytest.mark.parametrize(("total", "compares"), [("10", False), ("9.99", True), ("10.01", False)])
+    def test_a_captured_payment_of_an_overpaid_order_is_compared(self, total: str, *, compares: bool) -> None:
+        whole = a.captured()
+        order = a.order(whole, total=Decimal(total), paid=a.TEN)
+        expected = Compare(whole) if compares else Skip(NotWanted.ALREADY_CAPTURED)
+        assert decide_capture(order, whole.id) == expected
+
+    @pytest.mark.parametrize("facts", [{"provider": Provider.SYSTEM}, {"provider": Provider.OTHER}])
+    def test_only_stripe_is_asked(self, facts: dict[str, Provider]) -> None:
+        whole = a.captured(**facts)
+        assert decide_capture(a.order(whole, total=Decimal(5), paid=a.TEN), whole.id) == Skip(
+            NotWanted.ALREADY_CAPTURED
+        )
+
+    def test_of_a_canceled_order_nothing_is_compared(self) -> None:
+        whole, part = a.captured(), a.partly_captured()
+        facts = {"total": Decimal(5), "paid": Decimal(14), "state": OrderState.CANCELED}
+        for payment in (whole, part):
+            order = a.order(whole, part, **facts)
+            assert isinstance(decide_capture(order, payment.id, in_doubt=True), Skip)
+
+    def test_a_capture_that_is_over_is_not_medusas_any_more(self) -> None:
+        whole, hold = a.captured(unbooked=a.TEN), a.held(unbooked=Decimal(1))
+        assert not medusa_captures(a.order(whole), whole)
+        assert medusa_captures(a.order(hold), hold)
+        assert not medusa_captures(a.order(a.held()), a.held())

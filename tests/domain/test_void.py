@@ -1,0 +1,55 @@
+"""Whether a hold is to be voided."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from app.domain.order import OrderState, Payment
+from app.domain.void import is_not_owed, is_to_be_voided
+from tests.domain import builders as a
+
+OF_A_CANCELED_ORDER = {
+    "held": (a.held(), True),
+    "closed by the cancel": (a.canceled(), True),
+    "being captured": (a.in_flight(), True),
+    "captured in part": (a.partly_captured(), True),
+    "captured": (a.captured(), False),
+    "captured and closed": (a.captured(canceled_at=a.PLACED_AT), False),
+}
+OF_AN_OPEN_ORDER = {
+    "held": (a.held(), True),
+    "while a capture of ours runs": (a.held(is_capturing=True), False),
+    "closed": (a.canceled(), False),
+    "being captured": (a.in_flight(), False),
+    "captured in part": (a.partly_captured(), False),
+    "captured": (a.captured(), False),
+}
+
+
+@pytest.mark.parametrize(("payment", "voided"), OF_A_CANCELED_ORDER.values(), ids=OF_A_CANCELED_ORDER.keys())
+@pytest.mark.parametrize("total", ["0", "10", None])
+def test_all_that_may_be_held_of_a_canceled_order(payment: Payment, total: str | None, *, voided: bool) -> None:
+    order = a.order(payment, state=OrderState.CANCELED, total=None if total is None else Decimal(total))
+    assert is_to_be_voided(order, payment) is voided
+
+
+@pytest.mark.parametrize(("payment", "voided"), OF_AN_OPEN_ORDER.values(), ids=OF_AN_OPEN_ORDER.keys())
+@pytest.mark.parametrize("state", [OrderState.OPEN, OrderState.COMPLETED])
+def test_of_an_open_order_only_an_unused_hold_that_it_does_not_owe(
+    payment: Payment, state: OrderState, *, voided: bool
+) -> None:
+    nothing = a.order(payment, state=state, total=payment.captured, paid=payment.captured)
+    assert is_to_be_voided(nothing, payment) is is_not_owed(nothing, payment) is voided
+
+
+@pytest.mark.parametrize(("total", "voided"), [("0", True), ("0.004", True), ("0.005", False), ("10", False)])
+def test_what_is_owed_is_not_voided(total: str, *, voided: bool) -> None:
+    hold = a.held()
+    assert is_to_be_voided(a.order(hold, total=Decimal(total)), hold) is voided
+
+
+def test_without_a_total_all_of_it_is_owed() -> None:
+    hold = a.held()
+    assert not is_to_be_voided(a.order(hold), hold)
