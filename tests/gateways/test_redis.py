@@ -16,6 +16,7 @@ from app.embedded.processes import free_port
 from app.embedded.valkey import Valkey
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
+from app.gateways.redis_limits import WINDOW, RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
@@ -232,3 +233,32 @@ async def _heard(wakeup: RedisWakeup, knock: asyncio.Event) -> bool:
             return True
         await asyncio.sleep(0.05)
     return False
+
+
+async def test_a_counter_outlives_its_window_and_no_more_than_the_next(redis: Redis) -> None:
+    """One that lapsed within its window would begin again; one without an end would fill Redis."""
+    limits = RedisRateLimits(redis, KEYS)
+    for _ in range(3):
+        assert await limits.exceeded(("order:1", 5), ("address:2", 5), ("unlimited", 0)) is None
+    names = sorted(name if isinstance(name, str) else name.decode() for name in await redis.keys("*"))
+    window = int(time.time() // WINDOW)
+    assert [name.rpartition(":")[0] for name in names] == [
+        KEYS.rate(key, window).rpartition(":")[0] for key in ("address:2", "order:1")
+    ]
+    for name in names:
+        assert await redis.get(name) == b"3"
+        assert WINDOW * 1000 < await redis.pttl(name) <= 2 * WINDOW * 1000
+    await asyncio.sleep(0.05)
+    left = await redis.pttl(names[0])
+    await limits.exceeded(("order:1", 5), ("address:2", 5))
+    assert await redis.pttl(names[0]) <= left, "the next request does not prolong it"
+
+
+async def test_a_limit_is_the_number_that_passes_and_tells_when_the_next_window_begins(redis: Redis) -> None:
+    limits = RedisRateLimits(redis, KEYS)
+    answers = [await limits.exceeded(("a", 3), ("b", 9)) for _ in range(8)]
+    if None in answers[4:]:  # the minute ended meanwhile
+        answers = [await limits.exceeded(("a", 3), ("b", 9)) for _ in range(8)]
+    assert answers[:3] == [None] * 3
+    assert all(wait is not None and 0 < wait <= WINDOW for wait in answers[3:])
+    assert await RedisRateLimits(redis, RedisKeys("0" * 26)).exceeded(("a", 3)) is None, "another installation's"

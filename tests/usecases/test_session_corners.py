@@ -17,6 +17,7 @@ from app.ports import Answered, LateMoney
 from app.settings import Settings
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.heal_incidents import heal_incidents
+from app.usecases.settle_canceled import settle_canceled
 from app.usecases.settle_sessions import settle_sessions
 from tests.usecases.canned import answering
 from tests.usecases.ground import Hand, opened
@@ -235,3 +236,35 @@ async def test_a_second_session_is_money_of_its_own(hand: Hand, shop: Shop) -> N
     await hand.run(order, JobKind.VOID, second.id)
     assert [await status_of(shop, one) for one in (first, second)] == ["requires_action", "canceled"]
     assert [(await row_of(shop, one))["intent"] for one in (first, second)] == ["requires_action", "canceled"]
+
+
+async def test_a_payment_of_a_session_that_was_refunded_takes_that_refund_up_and_no_second_one(
+    hand: Hand, shop: Shop
+) -> None:
+    """Its rows do not say yet what was refunded: the session's own job makes them tell."""
+    hand = hand.refunding()
+    order, session = await placed(shop, "processing")
+    await hand.cancel(order)
+    await hand.run(order, JobKind.VOID)
+    intent = await shop.sandbox.settle(session.intent_id)
+    await hand.run(order, JobKind.VOID)
+    await hand.run(order, JobKind.REFUND)
+    assert await shop.incidents(order) == []
+    booked = await book_session(shop.conn, order, session, intent, captured=True)
+
+    async with hand.services.db.transaction("test") as conn:
+        await settle_canceled(hand.services, conn, await read(hand, order))
+
+    assert await shop.incidents(order) == [], "what was refunded is no late money"
+    assert {key: state for key, state in (await hand.jobs(order)).items() if key[0] == "refund"} == {
+        ("refund", session.id): "scheduled"
+    }
+    assert (await hand.run(booked, JobKind.REFUND))["state"] == "done"
+    assert (
+        await shop.conn.fetchval("select sum(amount) from refund where payment_id = $1", booked.payment_ids[0])
+        == AMOUNT
+    )
+    async with hand.services.db.transaction("test") as conn:
+        await settle_canceled(hand.services, conn, await read(hand, order))
+    assert (await hand.job(order, JobKind.REFUND))["state"] == "done", "the rows tell it now"
+    assert (await shop.sandbox.ledger())[session.intent_id].refunds == 1
