@@ -30,6 +30,7 @@ from app.runtime import NotReady
 from app.secret_settings import MIN_SECRET, strong_secrets
 from app.server import listen
 from app.settings import Role, Settings, SettingsError, read_migration_settings, read_settings
+from app.store.functions import FunctionError
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate, renew_installation
 from plugins.medusa_bridge import (
@@ -59,6 +60,7 @@ _FOR_A_PERSON: Final = (
     SchemaMismatch,
     NoShop,
     MigrationError,
+    FunctionError,
     GrantError,
     EmbeddedServerError,
 )

@@ -25,6 +25,12 @@ join pg_attribute as t on t.attrelid = c.oid
 cross join aclexplode(t.attacl) as a
 join role as r on r.oid = a.grantee
 union all
+select h.nspname, p.proname, lower(a.privilege_type), ''
+from home as h
+join pg_proc as p on p.pronamespace = h.oid and p.prosecdef and h.nspname = 'grace'
+cross join aclexplode(p.proacl) as a
+join role as r on r.oid = a.grantee
+union all
 select h.nspname, '*', lower(a.privilege_type), ''
 from home as h
 join pg_default_acl as d on d.defaclnamespace = h.oid and d.defaclobjtype = 'r'

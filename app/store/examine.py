@@ -152,6 +152,11 @@ def missing_schema(problems: dict[str, list[str]]) -> list[Finding]:
 async def missing_functions(conn: Connection, functions: Sequence[Function]) -> list[Finding]:
     """Those that ``medusa-grace migrate`` has not put there."""
     return [
-        Finding(defect=Defect.MISSING_SCHEMA, order_id=None, detail=f"function {function.name} does not exist")
+        Finding(
+            defect=Defect.MISSING_SCHEMA,
+            order_id=None,
+            detail=f"function {function.name} does not exist"
+            + (f", or does not read the schema of table {function.table}" if function.table else ""),
+        )
         for function in await absent(conn, functions)
     ]

@@ -1,19 +1,28 @@
-"""Functions in schema ``grace``: statements that need snapshots of their own, in one round trip."""
+"""Functions in schema ``grace``: statements that need snapshots of their own, in one round trip, and definers.
+
+A definer (``security definer``) runs with the rights of the role that migrates. It hands out the little that the
+processes need of a column whose other content they must not read.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
+import asyncpg
 import msgspec
 
 from app.ports import Connection
-from app.store.sql import statement
+from app.store.sql import function_name, statement
 
 _FUNCTIONS: Final = statement("own_functions")
+_SCHEMAS: Final = statement("schemas_of_tables")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
+
+
+class FunctionError(Exception):
+    """Why a function cannot be made, in a line for the person at the terminal."""
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -26,15 +35,33 @@ class Function(msgspec.Struct, frozen=True):
     name: str
     """With its schema, as it is called."""
     text: str
+    table: str = ""
+    """Set for a definer: the table whose schema stands in place of ``{shop}`` in the text. Its search path leads to
+    nothing of the shop's, and nothing in it is named by the caller."""
 
     @classmethod
     def of(cls, name: str, template: str, statements: Mapping[str, str]) -> Self:
         """``template`` with the text of each statement in place of its name in braces."""
         for key, text in statements.items():
             template = template.replace(f"{{{key}}}", text.rstrip())
-        digest = hashlib.sha256(template.encode()).hexdigest()[:8]
-        full = f"grace.{name}_{digest}"
+        full = function_name(name, template)
         return cls(full, template.replace("{name}", full))
+
+    @classmethod
+    def definer(cls, name: str, template: str, table: str) -> Self:
+        """``template`` is as it stands in its file: statements name the function by the digest of that."""
+        full = function_name(name, template)
+        return cls(full, template.replace("{name}", full), table)
+
+    def in_schema(self, schema: str) -> str:
+        """Return the text for a shop whose tables are in ``schema``, which is quoted where need be."""
+        return self.text.replace("{shop}", schema)
+
+    def is_installed(self, body: str | None, schema: str | None) -> bool:
+        """Whether ``body``, the database's, is of this function; of a definer, for this schema as well."""
+        if body is None or not self.table or schema is None:
+            return body is not None
+        return body == self.in_schema(schema).split("$function$")[1]
 
 
 def named(text: str, *names: str) -> str:
@@ -43,20 +70,44 @@ def named(text: str, *names: str) -> str:
 
 
 async def absent(conn: Connection, functions: Sequence[Function]) -> list[Function]:
-    """Those that the database lacks."""
-    there = {row["name"] for row in await conn.fetch(_FUNCTIONS)}
-    return [function for function in functions if function.name not in there]
+    """Those that the database lacks, or that read another schema than the shop's tables are in."""
+    there = {row["name"]: row["body"] for row in await conn.fetch(_FUNCTIONS)}
+    schemas = await _schemas(conn, functions)
+    return [one for one in functions if not one.is_installed(there.get(one.name), schemas.get(one.table))]
 
 
 async def install(conn: Connection, functions: Sequence[Function]) -> list[str]:
     """Create those that are absent. Their names.
 
-    Anybody may call them who may use the schema: they do with the caller's own rights what the caller could do.
+    Each role that may use the schema may call them: they do with the caller's own rights what the caller could do. A
+    definer is for roles that ``migrate --grants`` names.
     """
     made = []
+    schemas = await _schemas(conn, functions)
     for function in await absent(conn, functions):
         async with conn.transaction():
-            await conn.execute(function.text)
-            await conn.execute(f"grant execute on function {function.name} to public")
+            if function.table:
+                await _define(conn, function, schemas)
+            else:
+                await conn.execute(function.text)
+                await conn.execute(f"grant execute on function {function.name} to public")
         made.append(function.name)
     return made
+
+
+async def _define(conn: Connection, function: Function, schemas: Mapping[str, str]) -> None:
+    if function.table not in schemas:
+        message = f"{function.name} reads the shop's tables, and there is no table {function.table}"
+        raise FunctionError(message)
+    try:
+        await conn.execute(function.in_schema(schemas[function.table]))
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"{function.name} is to read schema {schemas[function.table]}: {error}. Migrate as its owner"
+        raise FunctionError(message) from error
+    await conn.execute(f"revoke all on function {function.name} from public")
+
+
+async def _schemas(conn: Connection, functions: Sequence[Function]) -> dict[str, str]:
+    """The schema of each table that definers name, quoted, where the search path leads to it."""
+    tables = sorted({function.table for function in functions if function.table})
+    return {row["table"]: row["schema"] for row in await conn.fetch(_SCHEMAS, tables)}

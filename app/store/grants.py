@@ -20,6 +20,7 @@ _ROLE_GRANTS: Final = statement("role_grants")
 _ROLE_POWERS: Final = statement("role_powers")
 _PUBLIC_GRANTS: Final = statement("public_grants")
 _OWN_TABLES: Final = statement("own_tables")
+_OWN_DEFINERS: Final = statement("own_definers")
 _PRIVILEGES: Final = {
     "events": ("select", "insert"),
     "migrations": ("select",),
@@ -45,7 +46,7 @@ class GrantError(Exception):
 
 
 class Right(msgspec.Struct, frozen=True, order=True):
-    """One privilege on a schema (``table`` empty), on a table, or on one column of it."""
+    """One privilege on a schema (``table`` empty), on a table, on one column of it, or on a function (``execute``)."""
 
     schema: str
     table: str
@@ -65,7 +66,8 @@ async def own_rights(conn: Connection) -> list[Right]:
     for row in await conn.fetch(_OWN_TABLES):
         for privilege in _PRIVILEGES.get(row["name"], ("select", "insert", "update")):
             needed += rights("grace", row["name"], privilege)
-    return needed
+    definers = await conn.fetch(_OWN_DEFINERS)  # those of other versions too, whose processes may run beside this one's
+    return [*needed, *(Right("grace", row["name"], "execute") for row in definers)]
 
 
 async def grant(
@@ -187,6 +189,8 @@ def _statements(verb: str, some: set[Right], role: str) -> list[str]:
     for (schema, table, privilege, by_column), names in columns.items():
         listed = f" ({', '.join(map(_quoted, names))})" if by_column else ""
         target = f"{_quoted(schema)}.{_quoted(table)}" if table else f"schema {_quoted(schema)}"
+        if privilege == "execute":
+            target = f"function {target}"
         texts.append(f"{verb} {privilege}{listed} on {target} {way} {_quoted(role)}")
     return texts
 

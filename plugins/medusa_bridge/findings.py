@@ -17,10 +17,11 @@ from app.domain.money import covers, to_minor_units
 from app.domain.order import Provider
 from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
-from plugins.medusa_bridge.functions import FUNCTIONS
+from plugins.medusa_bridge.functions import FUNCTIONS, READING_TRIALS
 from plugins.medusa_bridge.grants import as_arguments, find_public_grants
 from plugins.medusa_bridge.orders import payment_of, provider_of, session_of
 from plugins.medusa_bridge.providers import ServedProviders
+from plugins.medusa_bridge.schema import unusable_functions
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _PAYMENTS: Final = statement("find_payments_in_question")
@@ -88,6 +89,8 @@ class Examiner:
     async def find_gaps(self, conn: Connection) -> list[Finding]:
         """See ``app.ports.Examination``."""
         missing = missing_schema(await gaps(conn, FOLDER)) + await missing_functions(conn, FUNCTIONS)
+        if not missing:
+            missing = missing_schema(await unusable_functions(conn, READING_TRIALS))
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
         wide = as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
         wide += [

@@ -8,9 +8,22 @@ from app.store.functions import Function
 from plugins.medusa_bridge.at_once import CANCEL_AS_SEEN, FINISH_CAPTURE, FINISH_VOID, TAKE_WITH_ORDER
 from plugins.medusa_bridge.orders import LOCK_ORDER
 from plugins.medusa_bridge.payments import BOOK_CAPTURE
+from plugins.medusa_bridge.sqlfile import definer
 from plugins.medusa_bridge.stock import FINISH_RELEASE
 
+_PAYMENT_INTENT, _SESSION_INTENT = definer("payment_intent"), definer("session_intent")
+_PAYMENTS_OF_INTENTS, _ORDERS_OF_EMAIL = definer("payments_of_intents"), definer("orders_of_email")
+_EMAIL_CHANGED, _IS_PUBLISHABLE_KEY = definer("email_changed"), definer("is_publishable_key")
+_NOTE_SESSION_REFUND = definer("note_session_refund")
+
 FUNCTIONS: Final[tuple[Function, ...]] = (
+    _PAYMENT_INTENT,
+    _SESSION_INTENT,
+    _PAYMENTS_OF_INTENTS,
+    _ORDERS_OF_EMAIL,
+    _EMAIL_CHANGED,
+    _IS_PUBLISHABLE_KEY,
+    _NOTE_SESSION_REFUND,
     LOCK_ORDER,
     BOOK_CAPTURE,
     TAKE_WITH_ORDER,
@@ -20,7 +33,19 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     CANCEL_AS_SEEN,
 )
 
+READING_TRIALS: Final = {
+    _PAYMENT_INTENT: f"select {_PAYMENT_INTENT.name}('')",
+    _SESSION_INTENT: f"select {_SESSION_INTENT.name}('')",
+    _PAYMENTS_OF_INTENTS: f"select {_PAYMENTS_OF_INTENTS.name}('{{}}')",
+    _ORDERS_OF_EMAIL: f"select {_ORDERS_OF_EMAIL.name}('', 0)",
+    _EMAIL_CHANGED: f"select {_EMAIL_CHANGED.name}('')",
+    _IS_PUBLISHABLE_KEY: f"select {_IS_PUBLISHABLE_KEY.name}('')",
+}
+"""A call of each definer that writes nothing, for no row."""
+
 TRIALS: Final = {
+    **READING_TRIALS,
+    _NOTE_SESSION_REFUND: f"select {_NOTE_SESSION_REFUND.name}('', 0)",
     LOCK_ORDER: f"select * from {LOCK_ORDER.name}('')",  # noqa: S608 - a name of ours
     BOOK_CAPTURE: f"select {BOOK_CAPTURE.name}('', 1, '', '', 2, 'capt_', 0, null, false)",
     TAKE_WITH_ORDER: f"select * from {TAKE_WITH_ORDER.name}('', '', '', '', 0, interval '1 second')",  # noqa: S608

@@ -13,13 +13,13 @@ from app.store.grants import Right, as_sql, grant, own_rights, public_grants, ri
 from plugins.medusa_bridge.sqlfile import statement
 
 _COLUMNS: Final = statement("medusa_columns")
+_NOT_READABLE: Final = statement("columns_not_readable")
 _HOME: Final = (
     "select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
     "where c.oid = to_regclass('\"order\"')"
 )
 
 READ: Final[Mapping[str, tuple[str, ...]]] = {
-    "api_key": ("token", "type", "deleted_at", "revoked_at"),
     "capture": ("id", "amount", "raw_amount", "payment_id", "created_at", "updated_at", "deleted_at"),
     "cart_payment_collection": ("cart_id", "payment_collection_id", "deleted_at"),
     "fulfillment": ("id", "canceled_at", "updated_at", "deleted_at"),
@@ -38,7 +38,6 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
         "version",
         "status",
         "is_draft_order",
-        "email",
         "currency_code",
         "created_at",
         "updated_at",
@@ -48,7 +47,7 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "order_cart": ("order_id", "cart_id", "deleted_at"),
     "order_change": ("id", "order_id", "status", "confirmed_at", "updated_at", "deleted_at", "change_type"),
-    "order_change_action": ("id", "order_change_id", "details", "deleted_at"),
+    "order_change_action": ("id", "order_change_id", "deleted_at"),
     "order_fulfillment": ("order_id", "fulfillment_id", "deleted_at"),
     "order_item": ("id", "order_id", "version", "item_id", "quantity", "deleted_at"),
     "order_line_item": ("id", "title", "subtitle", "deleted_at"),
@@ -71,7 +70,6 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
         "raw_amount",
         "currency_code",
         "provider_id",
-        "data",
         "created_at",
         "updated_at",
         "deleted_at",
@@ -98,10 +96,8 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
         "currency_code",
         "amount",
         "provider_id",
-        "data",
         "status",
         "payment_collection_id",
-        "metadata",
         "created_at",
         "updated_at",
         "deleted_at",
@@ -118,7 +114,18 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
         "inventory_item_id",
     ),
 }
-"""Columns, so that no secret (the salt of an API key), address or note of a person is read beside what is needed."""
+"""Columns, so that no secret (the salt of an API key), address or note of a person is read beside what is needed. A
+column with secrets in it is read by definers alone, see ``OF_DEFINERS``."""
+
+OF_DEFINERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "api_key": ("token", "type", "revoked_at"),
+    "order": ("id", "email"),
+    "order_change_action": ("id", "details"),
+    "payment": ("id", "data"),
+    "payment_session": ("id", "data", "metadata", "deleted_at"),
+}
+"""What the functions of ``sql/definers`` read with the rights of the role that migrates; they write
+``payment_session.metadata`` too."""
 
 INSERT: Final[Mapping[str, tuple[str, ...]]] = {
     "capture": ("id", "amount", "raw_amount", "payment_id", "created_at", "updated_at"),
@@ -154,7 +161,7 @@ UPDATE: Final[Mapping[str, tuple[str, ...]]] = {
         "completed_at",
         "updated_at",
     ),
-    "payment_session": ("data", "metadata", "status", "updated_at"),
+    "payment_session": ("data", "status", "updated_at"),
     "reservation_item": ("deleted_at", "updated_at"),
 }
 """To lock a row, too, asks for the right to write one of its columns."""
@@ -171,7 +178,7 @@ def medusa_rights(schema: str) -> list[Right]:
 
 def earlier_rights(schema: str) -> list[Right]:
     """What versions before were granted and still need, and this one does not: to read whole tables."""
-    return [right for table in READ for right in rights(schema, table, "select")]
+    return [right for table in sorted({*READ, *OF_DEFINERS}) for right in rights(schema, table, "select")]
 
 
 def as_arguments() -> tuple[list[str], list[str], list[str]]:
@@ -181,15 +188,24 @@ def as_arguments() -> tuple[list[str], list[str], list[str]]:
 
 
 class NoShop(Exception):
-    """The database has no tables of Medusa's."""
+    """The database has no tables of Medusa's, or the role that migrates may not read them."""
 
 
 async def check_shop(dsn: str) -> None:
-    """Raises ``NoShop`` where Medusa's tables are not there (yet), before anything else is put beside them."""
+    """Raises ``NoShop`` where Medusa's tables are not there (yet), before anything else is put beside them, or where
+    definers, which run as this role, could not read what they hand out."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         await session.state(conn, timeouts=False)
         await _schema(conn)
+        pairs = [(table, column) for table, columns in OF_DEFINERS.items() for column in columns]
+        denied = [row["name"] for row in await conn.fetch(_NOT_READABLE, *map(list, zip(*pairs, strict=True)))]
+        if denied:
+            message = (
+                f"{await conn.fetchval('select current_user')} may not read {', '.join(denied)}: "
+                "migrate as the owner of Medusa's tables"
+            )
+            raise NoShop(message)
     finally:
         await conn.close()
 

@@ -16,6 +16,7 @@ from plugins.medusa_bridge.sqlfile import statement
 _CANCEL_ORDER: Final = statement("cancel_order")
 _CANCEL_PAYMENT: Final = statement("cancel_payment")
 _RECORD_SESSION: Final = statement("record_session")
+_NOTE_SESSION_REFUND: Final = statement("note_session_refund")
 _RECORD_VOID: Final = statement("record_void")
 _UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
 _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
@@ -33,7 +34,8 @@ BOOK_CAPTURE: Final = Function.of(
     statement("functions/book_capture"),
     {
         "insert_capture": named(statement("insert_capture"), "the_capture", "the_missing", "the_payment"),
-        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_intent", "the_last"),
+        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_last"),
+        "record_intent": named(statement("record_intent"), "the_payment", "the_intent"),
         "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_order", "the_payment"),
         "insert_order_transaction": named(
             _INSERT_TRANSACTION,
@@ -79,7 +81,9 @@ async def record_void(conn: Connection, payment: Payment, intent: Intent) -> Non
 async def record_session(conn: Connection, session: PaymentSession, intent: Intent) -> None:
     """``payment_session.data`` is Stripe's answer; a refund is noted in ``metadata``, which Medusa leaves to others."""
     refunded = given_back(intent.amount_refunded, session.amount, session.currency)
-    await conn.execute(_RECORD_SESSION, session.id, intent.raw, refunded)
+    await conn.execute(_RECORD_SESSION, session.id, intent.raw)
+    if refunded > 0:
+        await conn.execute(_NOTE_SESSION_REFUND, session.id, refunded)
 
 
 async def record_release(conn: Connection, payment: Payment, intent: Intent | None) -> None:

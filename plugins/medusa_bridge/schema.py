@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 import structlog
 
 from app.ports import Connection
 from app.store.examine import unusable
-from app.store.functions import absent
-from plugins.medusa_bridge.functions import FUNCTIONS, TRIALS
+from app.store.functions import Function, absent
+from plugins.medusa_bridge.functions import FUNCTIONS, READING_TRIALS, TRIALS
 from plugins.medusa_bridge.releases import find_release
 from plugins.medusa_bridge.sqlfile import FOLDER
 
@@ -40,9 +42,12 @@ async def verify_schema(conn: Connection) -> None:
     found = await recognise(conn)
     lacking = await absent(conn, FUNCTIONS)
     if lacking:
-        message = f"the database lacks {', '.join(function.name for function in lacking)}: run medusa-grace migrate"
+        names = ", ".join(f"{one.name} for the schema of Medusa's tables" if one.table else one.name for one in lacking)
+        message = f"the database lacks {names}: run medusa-grace migrate"
         raise SchemaMismatch(message)
-    problems = await unusable(conn, FOLDER) or await _unusable_functions(conn)
+    problems = await unusable(conn, FOLDER)
+    for error, lame in (await unusable_functions(conn, READING_TRIALS if problems else TRIALS)).items():
+        problems.setdefault(error, []).extend(lame)
     if problems:
         lines = "\n  ".join(sorted(f"{name}: {error}" for error, names in problems.items() for name in names))
         message = (
@@ -52,10 +57,10 @@ async def verify_schema(conn: Connection) -> None:
         raise SchemaMismatch(message)
 
 
-async def _unusable_functions(conn: Connection) -> dict[str, list[str]]:
-    """Postgres does not look into a function before it is called."""
+async def unusable_functions(conn: Connection, trials: Mapping[Function, str]) -> dict[str, list[str]]:
+    """Call functions, as Postgres does not look into one before. Why they fail, and which. Needs a transaction."""
     problems: dict[str, list[str]] = {}
-    for function, call in TRIALS.items():
+    for function, call in trials.items():
         await conn.execute("savepoint trial")
         try:
             await conn.execute(call)

@@ -31,7 +31,7 @@ class MedusaStorefront:
         """Medusa's own sentence about a missing or wrong publishable key; ``None`` when it is valid."""
         if not key:
             return KEY_MISSING
-        if "\x00" in key or await conn.fetchval(_PUBLISHABLE_KEY, key) is None:
+        if "\x00" in key or not await conn.fetchval(_PUBLISHABLE_KEY, key):
             return KEY_INVALID
         return None
 

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 from collections.abc import AsyncIterator
+from typing import Final
 from urllib.parse import quote
 
 import asyncpg
 import pytest
+from msgspec import structs
 
+from app.domain.jobs import JobKind
 from app.embedded.postgres import Postgres
+from app.embedded.shop import PlacedOrder, create_publishable_key, create_tables
+from app.embedded.shop_sessions import open_session
+from app.embedded.shop_transfers import change_email, request_transfer
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store import turns
 from app.store.examine import gaps, plan
 from app.store.grants import GrantError, Right, grant, own_rights
+from app.store.migrate import migrate
 from app.store.sql import SQL, statements
-from plugins.medusa_bridge import SchemaMismatch, grant_role, print_grants
+from app.usecases.cancel_order import Canceled
+from plugins.medusa_bridge import FUNCTIONS, NoShop, SchemaMismatch, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.grants import READ, as_arguments, medusa_rights
-from plugins.medusa_bridge.sqlfile import FOLDER
+from plugins.medusa_bridge.sqlfile import FOLDER, definer, statement
+from tests.leftovers import connected
 from tests.promises import broken_promises
-from tests.usecases.ground import opened
+from tests.usecases.ground import Hand, opened
 from tests.world import ROLE, Shop, as_role, eventually
 
 PASSWORD = "a-password-of-the-tests"
@@ -305,11 +315,12 @@ async def test_events_are_only_added(database: str, conn: asyncpg.Connection, ro
 
 
 _SECRETS = {
-    "api_key": {"salt", "redacted", "title", "created_by"},
-    "order": {"metadata", "shipping_address_id", "billing_address_id"},
-    "payment": {"metadata"},
+    "api_key": {"token", "salt", "redacted", "title", "created_by"},
+    "order": {"email", "metadata", "shipping_address_id", "billing_address_id"},
+    "payment": {"data", "metadata"},
+    "payment_session": {"data", "metadata", "context"},
     "order_change": {"description", "internal_note", "created_by", "requested_by", "metadata"},
-    "order_change_action": {"internal_note"},
+    "order_change_action": {"details", "internal_note"},
     "order_line_item": {"metadata"},
     "refund": {"note", "created_by", "metadata"},
 }
@@ -350,7 +361,7 @@ async def test_processes_of_the_version_before_keep_what_they_read_until_they_ar
     await conn.execute('select to_jsonb(k), to_jsonb(o) from api_key as k cross join "order" as o')
     wide = [row["detail"] for row in await conn.fetch(_WIDE, *as_arguments())]
     await conn.execute("reset role")
-    assert wide == [f"{quoted(role)} may read too much of api_key, order"]
+    assert wide == [f"{quoted(role)} may read api_key", f"{quoted(role)} may read too much of order"]
     done = await grant_role(database, role, password=None, revoke=True)
     assert done[:2] == [f'revoke select on "public"."{t}" from {quoted(role)}' for t in ("api_key", "order")]
     assert await grant_role(database, role, password=None) == []
@@ -369,8 +380,8 @@ async def test_columns_that_an_older_medusa_lacks_are_not_granted(
     await conn.execute("insert into \"order\" (id, display_id, currency_code) values ('order_1', 7, 'eur')")
     await grant_role(database, role, password=None)
     await conn.execute(f"set role {quoted(role)}")
-    assert await conn.fetchval((FOLDER / "publishable_key.sql").read_text(), "pk_1") == 1
-    sheet = await conn.fetchrow((FOLDER / "order_sheet.sql").read_text(), "order_1")
+    assert await conn.fetchval(statement("publishable_key"), "pk_1") is True
+    sheet = await conn.fetchrow(statement("order_sheet"), "order_1")
     await conn.execute("reset role")
     assert sheet is not None
     assert sheet["display_id"] == "7"
@@ -402,3 +413,135 @@ async def test_what_is_printed_says_what_the_role_should_be(database: str, role:
         f"-- expected of the role: alter role {quoted(role)} "
         "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
     )
+
+
+_READABLE: Final = """
+select format('select to_jsonb(t.%I)::text from %I.%I as t', a.attname, n.nspname, c.relname)
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace and n.nspname in ('public', 'grace')
+join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relkind in ('r', 'p', 'v', 'm') and has_column_privilege(c.oid, a.attnum, 'select')
+"""
+_CALLS: Final = {
+    "payment_intent": "select {name}(t.id)::text from payment as t",
+    "session_intent": "select {name}(t.id)::text from payment_session as t",
+    "email_changed": "select {name}(t.id)::text from order_change_action as t",
+    "payments_of_intents": "select f::text from {name}(array['pi_of_session', 'pi_of_payment']) as f",
+    "orders_of_email": "select f::text from {name}('old@shoppers.test', 100) as f",
+    "is_publishable_key": "select {name}('SECRET of an admin')::text",
+    "note_session_refund": "select {name}(t.id, 1)::text from payment_session as t",
+}
+
+
+async def _hide_secrets(shop: Shop) -> PlacedOrder:
+    """Put the word SECRET wherever Medusa keeps one beside what the processes need."""
+    order = await shop.place()
+    intent = {"id": "pi_of_session", "status": "processing", "client_secret": "SECRET of a session"}
+    await open_session(shop.conn, order, intent, amount=order.total)
+    await request_transfer(shop.conn, order)
+    await change_email(shop.conn, order, "SECRET@shoppers.test")
+    for text in (
+        """update payment_session set metadata = '{"note": "SECRET of a shop"}', context = '{"ip": "SECRET"}'""",
+        """update payment set data = data || '{"id": "pi_of_payment", "client_secret": "SECRET of a payment"}'""",
+        """update order_change_action set details = details || '{"token": "SECRET of a transfer"}'""",
+        """insert into api_key (id, token, salt, redacted, title, type, created_by)
+        values ('apk_1', 'SECRET of an admin', 'SECRET', 'SECRET', '', 'secret', '')""",
+    ):
+        await shop.conn.execute(text)
+    return order
+
+
+async def test_no_secret_is_in_what_the_role_can_obtain(shop: Shop, database: str) -> None:
+    """Each column that it may read, what else Postgres says of them, and each definer, called for every row."""
+    await _hide_secrets(shop)
+    await shop.conn.execute("analyze")
+    seen: dict[str, str] = {}
+    async with connected(as_role(database)) as conn:
+        texts = [row[0] for row in await conn.fetch(_READABLE)]
+        texts += [_CALLS[path.stem].format(name=definer(path.stem).name) for path in (FOLDER / "definers").iterdir()]
+        for text in [*texts, "select s::text from pg_stats as s"]:
+            seen[text] = repr(await conn.fetch(text))
+    assert [text for text, found in seen.items() if "secret" in found.lower()] == []
+    assert "pi_of_payment" in seen[_CALLS["payment_intent"].format(name=definer("payment_intent").name)]
+
+
+async def test_what_is_written_is_not_read(shop: Shop, database: str) -> None:
+    """The role writes Stripe's answers; neither that nor an error shows what was there before."""
+    order = await _hide_secrets(shop)
+    async with connected(as_role(database)) as conn:
+        for text in (
+            "update payment set data = data || '{}'",
+            "update payment set updated_at = now() where data ->> 'client_secret' = 'SECRET of a payment'",
+            "update payment set data = null returning data",
+            "update payment_session set metadata = '{}'",
+            "update payment_session set data = '{}' where id is not null returning data",
+            "select 1 from order_change_action where details ->> 'token' = 'SECRET of a transfer'",
+            "select 1 from \"order\" where email like 's%'",
+            "select 1 from api_key",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await conn.execute(text)
+        refunded = definer("note_session_refund").name
+        await conn.execute(f"select {refunded}(id, 5) from payment_session")
+    metadata = await shop.conn.fetchval("select metadata from payment_session where data ->> 'id' = 'pi_of_session'")
+    assert json.loads(metadata) == {"note": "SECRET of a shop", "grace_refunded": "5"}
+    assert await shop.status(order) == "pending"
+
+
+@pytest.mark.parametrize("name", _CALLS)
+async def test_each_definer_is_needed(shared: asyncpg.Connection, name: str) -> None:
+    """Without the right to call it, a statement of ours is refused; and only the role has the right."""
+    function = definer(name).name
+    async with Undone(shared):
+        await shared.execute(f"revoke execute on function {function} from {ROLE}")
+        await shared.execute(f"set local role {ROLE}")
+        assert await _refused(shared) != set()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await shared.execute(_CALLS[name].format(name=function))
+
+
+async def test_a_definer_that_everybody_may_call_is_named(database: str, conn: asyncpg.Connection, role: str) -> None:
+    function = definer("payment_intent").name
+    await grant_role(database, role, password=None)
+    await conn.execute(f"grant execute on function {function} to public")
+    line = f"PUBLIC has execute on function {function}: revoke execute on function {function} from public"
+    assert await grant_role(database, role, password=None) == [f"-- too wide: {line}"]
+    assert line in [finding.detail for finding in await broken_promises(conn, None, at_rest=False)]
+    await conn.execute(line.partition(": ")[2])
+    assert await grant_role(database, role, password=None) == []
+
+
+async def test_those_who_may_not_read_cannot_migrate(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """Definers run as the role that migrates."""
+    await conn.execute(
+        f"create role {quoted(role)} login password '{PASSWORD}'; grant select on \"order\" to {quoted(role)}"
+    )
+    with pytest.raises(NoShop, match=r"may not read api_key.revoked_at, .* payment.data, .*: migrate as the owner"):
+        await check_shop(as_role(database, quote(role), PASSWORD))
+    await check_shop(database)
+
+
+async def test_one_role_may_do_everything(
+    postgres: Postgres, conn: asyncpg.Connection, role: str, shop: Shop, settings: Settings
+) -> None:
+    """A shop whose owner's role is everybody's, and no superuser: there is nothing to grant."""
+    name = f"of_one_role_{os.getpid()}"
+    await conn.execute(f"create role {quoted(role)} login password '{PASSWORD}'")
+    admin = await asyncpg.connect(postgres.dsn())
+    dsn = as_role(postgres.dsn(name), quote(role), PASSWORD)
+    try:
+        await admin.execute(f"create database {name} owner {quoted(role)}")
+        async with connected(dsn) as mine:
+            await create_tables(mine)
+            await check_shop(dsn)
+            await migrate(dsn, FUNCTIONS)
+            own = Shop(mine, shop.sandbox, await create_publishable_key(mine))
+            async with opened(structs.replace(settings, database_url=dsn)) as services:
+                hand = Hand(services, own)
+                order = await own.place()
+                assert isinstance(await hand.cancel(order), Canceled)
+                await hand.run(order, JobKind.VOID)
+            assert (await own.payment(order))["canceled_at"] is not None
+    finally:
+        await admin.execute(f"drop database if exists {name} with (force)")
+        await admin.close()

@@ -43,7 +43,7 @@ async def role(conn: asyncpg.Connection) -> AsyncIterator[str]:
     name = f"reader_{os.getpid()}_{next(_numbers)}"
     await conn.execute(f"create role {name} login password '{PASSWORD}'")
     needed = [*medusa_rights("public"), *await own_rights(conn)]
-    for text in as_sql(name, [right for right in needed if right.privilege in {"usage", "select"}]):
+    for text in as_sql(name, [right for right in needed if right.privilege in {"usage", "select", "execute"}]):
         if text.startswith("grant"):
             await conn.execute(text)
     yield name

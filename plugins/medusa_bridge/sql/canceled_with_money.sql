@@ -48,15 +48,20 @@ left join lateral (
             )
         union all
         select s.id
-        from payment_session as s
-        where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null and s.created_at >= $3
-            and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true and s.data ->> 'id' is not null
-            and s.data ->> 'status' is distinct from 'canceled' and s.metadata ->> 'grace_refunded' is null
-            and not exists (
-                select
-                from payment as q
-                where q.payment_session_id = s.id and (q.deleted_at is null) is true
-            )
+        from (
+            select s.id, {session_intent}(s.id) as intent
+            from payment_session as s
+            where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null and s.created_at >= $3
+                and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
+                and not exists (
+                    select
+                    from payment as q
+                    where q.payment_session_id = s.id and (q.deleted_at is null) is true
+                )
+            offset 0
+        ) as s
+        where s.intent ->> 'id' is not null and s.intent ->> 'status' is distinct from 'canceled'
+            and s.intent ->> 'refunded' is null
         offset 0
     ) as p
     where w.is_canceled and l.order_id = w.id and (l.deleted_at is null) is true

@@ -1,5 +1,6 @@
 -- $1 intent ids
 -- Those that a payment row names, whoever's it is: a draft's too.
-select p.data ->> 'id' as intent_id
-from payment as p
-where p.deleted_at is null and p.data ->> 'id' = any($1::text[])
+select k.intent_id
+from {payments_of_intents}($1::text[]) as k
+join payment as p on p.id = k.payment_id
+where p.deleted_at is null

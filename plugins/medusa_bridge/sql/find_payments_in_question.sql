@@ -4,21 +4,20 @@
 with asked as materialized (
     select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, p.id,
         p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
-        p.updated_at, o.version, p.data ->> 'id' as intent_id, p.data ->> 'status' as intent_status,
-        p.data ->> 'id' = any($1::text[]) as is_known
+        p.updated_at, o.version, {payment_intent}(p.id) as intent, k.payment_id is not null as is_known
     from payment as p
     join order_payment_collection as l
         on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
     join "order" as o
         on o.id = l.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+    left join {payments_of_intents}($1::text[]) as k on k.payment_id = p.id
     where p.deleted_at is null and p.amount > 0
         and (
-            p.captured_at is null or o.status = 'canceled' or o.canceled_at is not null
-            or p.data ->> 'id' = any($1::text[])
+            p.captured_at is null or o.status = 'canceled' or o.canceled_at is not null or k.payment_id is not null
         )
 )
 select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.payment_session_id, a.provider_id, a.currency_code, a.amount,
-    a.captured_at, a.canceled_at, a.intent_id, a.intent_status, a.created_at, c.captured, c.last_captured_at,
+    a.captured_at, a.canceled_at, a.intent ->> 'id' as intent_id, a.intent ->> 'status' as intent_status, a.created_at, c.captured, c.last_captured_at,
     r.refunded, r.refunds, r.last_refunded_at, j.capture_job, j.at_work, now() as read_at,
     greatest(a.updated_at, c.last_captured_at, r.last_refunded_at) as touched_at,
     coalesce((select array_agg(i.kind) from grace.incidents as i
@@ -74,5 +73,5 @@ cross join lateral (
         and split_part(j.subject, ':', 1) in (a.id, a.payment_session_id)
 ) as j
 where a.is_known or not a.order_canceled or a.canceled_at is null or c.captured <> r.refunded
-    or a.intent_status = 'requires_capture'
+    or a.intent ->> 'status' = 'requires_capture'
 order by a.id

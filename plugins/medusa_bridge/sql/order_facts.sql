@@ -44,8 +44,7 @@ from (
             left join lateral (
                 select a.id
                 from order_change_action as a
-                where a.order_change_id = c.id and a.deleted_at is null and a.details ->> 'type' = 'email'
-                    and lower(a.details ->> 'old') is distinct from lower(a.details ->> 'new')
+                where a.order_change_id = c.id and a.deleted_at is null and {email_changed}(a.id)
                 offset 0
             ) as a on true
             where c.order_id = $1 and c.deleted_at is null and (c.status = 'confirmed') is true
@@ -85,8 +84,8 @@ from (
                 jsonb_agg(
                     jsonb_build_object(
                         'id', s.id, 'payment_collection_id', l.payment_collection_id, 'provider_id', s.provider_id,
-                        'currency_code', s.currency_code, 'amount', s.amount::text, 'intent_id', s.intent_id,
-                        'intent_status', s.intent_status, 'refunded', s.refunded
+                        'currency_code', s.currency_code, 'amount', s.amount::text, 'intent_id', s.intent ->> 'id',
+                        'intent_status', s.intent ->> 'status', 'refunded', s.intent ->> 'refunded'
                     )
                     order by s.id
                 ),
@@ -94,11 +93,10 @@ from (
             )::text
             from order_payment_collection as l
             cross join lateral (
-                select s.id, s.provider_id, s.currency_code, s.amount, s.data ->> 'id' as intent_id,
-                    s.data ->> 'status' as intent_status, s.metadata ->> 'grace_refunded' as refunded
+                select s.id, s.provider_id, s.currency_code, s.amount, {session_intent}(s.id) as intent
                 from payment_session as s
                 where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
-                    and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true and s.data ->> 'id' is not null
+                    and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
                     and not exists (
                         select
                         from payment as q
@@ -106,7 +104,7 @@ from (
                     )
                 offset 0
             ) as s
-            where l.order_id = $1 and (l.deleted_at is null) is true
+            where l.order_id = $1 and (l.deleted_at is null) is true and s.intent ->> 'id' is not null
         ) as sessions,
         exists (
             select
@@ -175,15 +173,19 @@ from (
                     )
                     or exists (
                         select
-                        from payment_session as s
-                        where s.payment_collection_id = c.payment_collection_id and s.deleted_at is null
-                            and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true and s.data ->> 'id' is not null
-                            and s.data ->> 'status' is distinct from 'canceled'
-                            and not exists (
-                                select
-                                from payment as q
-                                where q.payment_session_id = s.id and (q.deleted_at is null) is true
-                            )
+                        from (
+                            select {session_intent}(s.id) as intent
+                            from payment_session as s
+                            where s.payment_collection_id = c.payment_collection_id and s.deleted_at is null
+                                and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
+                                and not exists (
+                                    select
+                                    from payment as q
+                                    where q.payment_session_id = s.id and (q.deleted_at is null) is true
+                                )
+                            offset 0
+                        ) as s
+                        where s.intent ->> 'id' is not null and s.intent ->> 'status' is distinct from 'canceled'
                     )
                 )
         ) as money_in_cart
@@ -198,11 +200,11 @@ from (
     ) as t
     left join lateral (
         select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
-            q.captured_at, q.canceled_at, q.data ->> 'id' as intent_id
+            q.captured_at, q.canceled_at, {payment_intent}(q.id) ->> 'id' as intent_id
         from order_payment_collection as l
         cross join lateral (
             select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
-                q.captured_at, q.canceled_at, q.data
+                q.captured_at, q.canceled_at
             from payment as q
             where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
             offset 0

@@ -4,9 +4,8 @@
 select o.id as order_id, o.display_id, o.currency_code as order_currency, {placed_at} as placed_at,
     o.status = 'canceled' or o.canceled_at is not null as order_canceled, o.canceled_at as order_canceled_at, p.id,
     p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.payment_collection_id, p.payment_session_id,
-    p.created_at as authorized_at, p.data ->> 'id' as intent_id, p.data ->> 'livemode' as livemode,
-    p.data ->> 'status' as intent_status,
-    p.data #>> '{latest_charge,payment_method_details,card,capture_before}' as capture_before,
+    p.created_at as authorized_at, p.intent ->> 'id' as intent_id, p.intent ->> 'livemode' as livemode,
+    p.intent ->> 'status' as intent_status, p.intent ->> 'capture_before' as capture_before,
     c.captured, c.last_captured_at, r.refunded, r.last_refunded_at
 from "order" as o
 left join lateral (
@@ -17,7 +16,7 @@ left join lateral (
 ) as l on true
 left join lateral (
     select q.id, q.provider_id, q.currency_code, q.amount, q.captured_at, q.canceled_at, q.payment_collection_id,
-        q.payment_session_id, q.created_at, q.data
+        q.payment_session_id, q.created_at, {payment_intent}(q.id) as intent
     from payment as q
     where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
     offset 0

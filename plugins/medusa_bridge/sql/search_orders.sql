@@ -10,15 +10,12 @@ where o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
             from payment as p
             join order_payment_collection as l
                 on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
-            where p.deleted_at is null and (p.id = $1 or ($1 like 'pi\_%' and p.data ->> 'id' = $1))
+            where p.deleted_at is null and p.id = any(
+                array[$1]
+                || case when $1 like 'pi\_%' then array(select i.payment_id from {payments_of_intents}(array[$1]) as i) end
+            )
         )
-        || case when $1 like '%_@_%' then array(
-            select e.id
-            from (select n.id, n.email from "order" as n order by n.id desc limit $3) as e
-            where lower(e.email) = lower($1)
-            order by e.id desc
-            limit 20
-        ) end
+        || case when $1 like '%_@_%' then array(select e.order_id from {orders_of_email}($1, $3) as e) end
     )
 order by o.id desc
 limit 20

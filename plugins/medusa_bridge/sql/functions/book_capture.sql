@@ -20,6 +20,9 @@ begin
 {insert_capture};
     end if;
 {mark_payment_captured};
+    if the_intent is not null then
+{record_intent};
+    end if;
     for the_unbooked in
 {captures_without_transaction}
     loop
