@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -15,6 +19,33 @@ MIN_SECRET: Final = 16
 
 _BY_SECRET: Final = ("HS256", "HS384", "HS512")
 _BY_PUBLIC_KEY: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+_CLAIMS: Final = {"MEDUSA_JWT_SUBJECT": "sub", "MEDUSA_JWT_JWTID": "jti", "MEDUSA_JWT_NONCE": "nonce"}
+_NOT_HONORED: Final = {
+    "MEDUSA_JWT_IGNORE_EXPIRATION": "expired tokens are not accepted; MEDUSA_JWT_CLOCK_TOLERANCE allows for clocks",
+    "MEDUSA_JWT_IGNORE_NOT_BEFORE": "nbf is kept; MEDUSA_JWT_CLOCK_TOLERANCE allows for clocks",
+    "MEDUSA_JWT_CLOCK_TIMESTAMP": "times are compared with this host's clock",
+    "MEDUSA_JWT_ALLOW_INVALID_ASYMMETRIC_KEY_TYPES": "a key has to fit its algorithm",
+    "MEDUSA_JWT_COMPLETE": "Medusa finds no customer in what it gives",
+}
+"""Other options of jsonwebtoken's ``verify``, as a shop might spell them here, and why each is refused."""
+
+_PATTERN: Final = re.compile(r"/.+/[a-z]*")
+_AGE: Final = re.compile(r"(\d*\.?\d+) *([a-z]*)", re.ASCII | re.IGNORECASE)
+_UNITS: Final[Mapping[str, Decimal]] = {
+    name: Decimal(seconds)
+    for names, seconds in (
+        ("ms msec msecs millisecond milliseconds", "0.001"),
+        ("s sec secs second seconds", "1"),
+        ("m min mins minute minutes", "60"),
+        ("h hr hrs hour hours", "3600"),
+        ("d day days", "86400"),
+        ("w week weeks", "604800"),
+        ("y yr yrs year years", "31557600"),
+    )
+    for name in names.split()
+}
+_MAX_AGE: Final = 100 * _UNITS["y"]
+_MAX_TOLERANCE: Final = _UNITS["d"]
 
 
 class MedusaJwt(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +56,11 @@ class MedusaJwt(msgspec.Struct, frozen=True, kw_only=True):
     algorithms: tuple[str, ...] = ("HS256",)
     issuers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
+    claims: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """What a token must say word for word, by the claim's name."""
+    max_age: timedelta | None = None
+    """How long after ``iat`` a token is accepted, however late its ``exp``."""
+    clock_tolerance: timedelta = timedelta(0)
 
 
 def read_medusa_jwt(environment: Environment) -> MedusaJwt:
@@ -35,6 +71,9 @@ def read_medusa_jwt(environment: Environment) -> MedusaJwt:
         environment.problems.append(
             f"MEDUSA_JWT_ALGORITHMS has {unknown[0]!r}: expected some of {', '.join((*_BY_SECRET, *_BY_PUBLIC_KEY))}"
         )
+    for name, why in _NOT_HONORED.items():
+        if environment.text(name) is not None:
+            environment.problems.append(f"{name} is not honored: {why}; take it out")
     secret, public_key = _secret(environment), _public_key(environment)
     if secret is not None and public_key is not None:
         environment.problems.append(
@@ -47,8 +86,39 @@ def read_medusa_jwt(environment: Environment) -> MedusaJwt:
         public_key=public_key,
         algorithms=algorithms or ("HS256",),
         issuers=environment.words("MEDUSA_JWT_ISSUER"),
-        audiences=environment.words("MEDUSA_JWT_AUDIENCE"),
+        audiences=_audiences(environment),
+        claims={claim: value for name, claim in _CLAIMS.items() if (value := environment.text(name)) is not None},
+        max_age=_max_age(environment),
+        clock_tolerance=environment.seconds("MEDUSA_JWT_CLOCK_TOLERANCE", "0", least=Decimal(0), most=_MAX_TOLERANCE),
     )
+
+
+def _audiences(environment: Environment) -> tuple[str, ...]:
+    audiences = environment.words("MEDUSA_JWT_AUDIENCE")
+    patterns = [audience for audience in audiences if _PATTERN.fullmatch(audience)]
+    if patterns:
+        environment.problems.append(
+            f"MEDUSA_JWT_AUDIENCE has {patterns[0]!r}: a regular expression is not understood; expected each audience "
+            "that it stands for, separated by spaces"
+        )
+    return audiences
+
+
+def _max_age(environment: Environment) -> timedelta | None:
+    """A number is seconds, as a number is in Medusa; text with a unit is as ms reads it there."""
+    value = environment.text("MEDUSA_JWT_MAX_AGE")
+    if value is None:
+        return None
+    found = _AGE.fullmatch(value)
+    unit = None if found is None else _UNITS.get(found[2].lower() or "s")
+    seconds = Decimal(0) if found is None or unit is None else Decimal(found[1]) * unit
+    if not 0 < seconds <= _MAX_AGE:
+        environment.problems.append(
+            f"MEDUSA_JWT_MAX_AGE is {value!r}: expected seconds, or a number with ms, s, m, h, d, w or y, above 0 and "
+            "at most 100 years"
+        )
+        return None
+    return timedelta(seconds=float(seconds))
 
 
 def _match(environment: Environment, algorithms: tuple[str, ...], secret: str | None, public_key: str | None) -> None:

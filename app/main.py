@@ -210,6 +210,9 @@ def _customer_tokens(settings: Settings) -> CustomerTokens | None:
         public_key=given.public_key,
         issuers=given.issuers,
         audiences=given.audiences,
+        claims=given.claims,
+        max_age=given.max_age,
+        clock_tolerance=given.clock_tolerance,
     )
 
 

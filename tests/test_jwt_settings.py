@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -99,3 +101,93 @@ def test_a_flag_is_true_or_false(value: str) -> None:
         SettingsError, match=f"MODIFICATION_TOKEN_AUDIENCE_REQUIRED is '{value}': expected true or false"
     ):
         read_settings(given, Role.SERVE)
+
+
+AGES: dict[str, float] = {
+    "3600": 3600,
+    "90.5": 90.5,
+    "3600ms": 3.6,
+    "1500 msecs": 1.5,
+    "60s": 60,
+    "2 secs": 2,
+    "5m": 300,
+    "5 Minutes": 300,
+    "1.5 hrs": 5400,
+    ".5h": 1800,
+    "20H": 72_000,
+    "1 day": 86_400,
+    "7d": 604_800,
+    "2w": 1_209_600,
+    "1y": 31_557_600,
+}
+
+
+@pytest.mark.parametrize(("value", "seconds"), AGES.items())
+def test_max_age_as_jsonwebtoken_spells_it(value: str, seconds: float) -> None:
+    assert read(SECRET=SECRET, MAX_AGE=value).medusa_jwt.max_age == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "0s",
+        "-1",
+        "-1d",
+        "soon",
+        "1 month",
+        "1d2h",
+        "1e3",
+        "nan",
+        "inf",
+        "1.",
+        "1_000",
+        "\u0661d",
+        "9" * 99,
+        "1000y",
+    ],
+)
+def test_an_age_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"MEDUSA_JWT_MAX_AGE is '{value}': expected seconds, or a number with ms"):
+        read(SECRET=SECRET, MAX_AGE=value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("30", 30), ("1.5", 1.5), ("86400", 86_400)])
+def test_clock_tolerance(value: str, seconds: float) -> None:
+    assert read(SECRET=SECRET, CLOCK_TOLERANCE=value).medusa_jwt.clock_tolerance == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("value", ["-1", "30s", "1m", "86401", "nan", "true"])
+def test_a_clock_tolerance_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"MEDUSA_JWT_CLOCK_TOLERANCE is '{value}': expected a number of seconds"):
+        read(SECRET=SECRET, CLOCK_TOLERANCE=value)
+
+
+def test_claims_that_must_have_one_value() -> None:
+    given = read(SECRET=SECRET, SUBJECT="of the shop", JWTID="id-1", NONCE="n").medusa_jwt
+    assert given.claims == {"sub": "of the shop", "jti": "id-1", "nonce": "n"}
+    given = read(SECRET=SECRET).medusa_jwt
+    assert (given.claims, given.max_age, given.clock_tolerance) == ({}, None, timedelta(0))
+
+
+@pytest.mark.parametrize("value", ["/store/", "/^shop-.*$/i", "shop /store/"])
+def test_an_audience_by_a_pattern_is_refused(value: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"MEDUSA_JWT_AUDIENCE has '/.*/i?': a regular expression is not understood"
+    ):
+        read(SECRET=SECRET, AUDIENCE=value)
+
+
+IGNORED = {
+    "IGNORE_EXPIRATION": "true",
+    "IGNORE_NOT_BEFORE": "true",
+    "CLOCK_TIMESTAMP": "1",
+    "ALLOW_INVALID_ASYMMETRIC_KEY_TYPES": "true",
+    "COMPLETE": "true",
+}
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_options_that_are_not_honored_are_refused_by_name(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"MEDUSA_JWT_{name} is not honored"):
+        read(SECRET=SECRET, **{name: IGNORED[name]})

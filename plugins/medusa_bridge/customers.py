@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import httpx
@@ -35,11 +38,18 @@ class CustomerTokens:
         public_key: str | None = None,
         issuers: Sequence[str] = (),
         audiences: Sequence[str] = (),
+        claims: Mapping[str, str] | None = None,
+        max_age: timedelta | None = None,
+        clock_tolerance: timedelta = timedelta(0),
     ) -> None:
+        """``claims``: what a token must say word for word. ``max_age``: how long after ``iat`` it is accepted."""
         self._key: Any = secret if public_key is None else load_pem_public_key(public_key.encode())
         self._algorithms = list(algorithms)
         self._issuers = list(issuers)
         self._audiences = list(audiences)
+        self._claims = dict(claims or {})
+        self._max_age = max_age
+        self._clock_tolerance = clock_tolerance
 
     def claims(self, bearer: str) -> dict[str, Any]:
         """Return what a token says. Raises ``TokenRejected``."""
@@ -47,18 +57,38 @@ class CustomerTokens:
             # Medusa's secret is what it is; a short one is its operator's choice.
             warnings.simplefilter("ignore", InsecureKeyLengthWarning)
             try:
-                return jwt.decode(
+                found = jwt.decode(
                     bearer,
                     self._key,
                     algorithms=self._algorithms,
                     issuer=self._issuers or None,
                     audience=self._audiences or None,
+                    leeway=self._clock_tolerance,
                     options={"require": ["exp"], "verify_aud": bool(self._audiences), "verify_iat": False},
                 )
+                self._check_claims(found)
+                self._check_age(found)
             except jwt.ExpiredSignatureError as error:
                 raise TokenRejected(expired=True) from error
             except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
                 raise TokenRejected(expired=False) from error
+        return found
+
+    def _check_claims(self, found: Mapping[str, Any]) -> None:
+        for name, value in self._claims.items():
+            if found.get(name) != value:
+                raise jwt.InvalidTokenError(f"{name} is another than the one that is set")
+
+    def _check_age(self, found: Mapping[str, Any]) -> None:
+        """As jsonwebtoken's ``maxAge``, which counts whole seconds."""
+        if self._max_age is None:
+            return
+        iat = found.get("iat")
+        if isinstance(iat, bool) or not isinstance(iat, int | float) or not math.isfinite(iat):
+            raise jwt.InvalidIssuedAtError("iat is not a number")
+        end = math.floor(iat + self._max_age.total_seconds()) + self._clock_tolerance.total_seconds()
+        if math.floor(time.time()) >= end:
+            raise jwt.ExpiredSignatureError("older than the age that is set")
 
 
 class CustomerSessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -179,3 +180,100 @@ async def test_hs512_through_the_api(shop: Shop, database: str, redis_url: str, 
         await assert_refused(shop, api, order.id, 401, INVALID, token=None, headers=old)
         new = bearer(token(LONG_SECRET, "HS512", actor_id=order.customer_id))
         assert (await api.cancel(order.id, token=None, headers=new)).status_code == 200
+
+
+def _signed(**claims: Any) -> str:
+    """Claims of any type, as a signer other than PyJWT makes them."""
+    return hmac_signed({"alg": "HS256"}, _claims(**claims), LONG_SECRET.encode())
+
+
+AGED: dict[str, tuple[int, str | None]] = {
+    "new": (0, None),
+    "old enough": (-560, None),
+    "too old": (-601, "expired"),
+    "of a day ago": (-86_400, "expired"),
+    "ahead": (30, None),
+}
+NO_AGE: dict[str, tuple[Any, str]] = {
+    "the beginning of time": (0, "expired"),
+    "before it": (-1.5, "expired"),
+    "absent": (None, "invalid"),
+    "a text": ("1790000000", "invalid"),
+    "true": (True, "invalid"),
+    "a list": ([1790000000], "invalid"),
+    "no number": (float("nan"), "invalid"),
+    "without end": (float("inf"), "invalid"),
+}
+
+
+def _by_age() -> MedusaStorefront:
+    return by_secret("HS256", max_age=timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(("ago", "why"), AGED.values(), ids=AGED.keys())
+def test_max_age_counts_from_iat(ago: int, why: str | None) -> None:
+    """However late ``exp`` is: the option is for sessions that are not to last."""
+    given = _signed(iat=in_seconds(ago), exp=in_seconds(10**9))
+    if why is None:
+        assert _by_age().customer_id(given) == CUSTOMER
+    else:
+        assert rejected(_by_age(), given) == why
+    assert by_secret("HS256").customer_id(given) == CUSTOMER, "no age is asked for unless it is set"
+
+
+@pytest.mark.parametrize(("iat", "why"), NO_AGE.values(), ids=NO_AGE.keys())
+def test_an_age_needs_a_moment(iat: Any, why: str) -> None:
+    assert rejected(_by_age(), _signed(iat=iat)) == why
+
+
+LATE: dict[str, dict[str, int]] = {
+    "exp": {"exp": -20},
+    "nbf": {"nbf": 40},
+    "max age": {"iat": -620},
+    "all": {"exp": -20, "nbf": 40, "iat": -620},
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE.keys())
+def test_clock_tolerance_is_for_each_of_the_times(late: dict[str, int]) -> None:
+    given = token(LONG_SECRET, "HS256", **{name: in_seconds(ago) for name, ago in late.items()})
+    age = timedelta(minutes=10)
+    tolerant = by_secret("HS256", max_age=age, clock_tolerance=timedelta(seconds=60))
+    assert tolerant.customer_id(given) == CUSTOMER
+    for seconds in (0, 10):
+        strict = by_secret("HS256", max_age=age, clock_tolerance=timedelta(seconds=seconds))
+        assert rejected(strict, given) in {"expired", "invalid"}
+
+
+@pytest.mark.parametrize("name", ["sub", "jti", "nonce"])
+def test_claims_that_must_have_one_value(name: str) -> None:
+    storefront = by_secret("HS256", claims={name: "as set"})
+    assert storefront.customer_id(_signed(**{name: "as set"})) == CUSTOMER
+    for other in ("as Set", "", None, ["as set"], True, 1):
+        assert rejected(storefront, _signed(**{name: other})) == "invalid"
+
+
+async def test_age_tolerance_and_claims_through_the_api(
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox
+) -> None:
+    order = await shop.place(account=True)
+    changes = {
+        "VOID_WAIT_SECONDS": "0",
+        "MEDUSA_JWT_MAX_AGE": "10m",
+        "MEDUSA_JWT_CLOCK_TOLERANCE": "60",
+        "MEDUSA_JWT_SUBJECT": "customers",
+        "MEDUSA_JWT_JWTID": "one",
+        "MEDUSA_JWT_NONCE": "two",
+    }
+    good: dict[str, Any] = {"actor_id": order.customer_id, "sub": "customers", "jti": "one", "nonce": "two"}
+    good |= {"iat": in_seconds(-610), "exp": in_seconds(-10)}
+    async with serving(settings_for(database, redis_url, sandbox, **changes), shop.key) as api:
+        for wrong in ({"sub": "x"}, {"jti": "x"}, {"nonce": "x"}, {"iat": None}):
+            given = bearer(token(JWT_SECRET, "HS256", **{**good, **wrong}))
+            await assert_refused(shop, api, order.id, 401, INVALID, token=None, headers=given)
+        for late in ({"iat": in_seconds(-700)}, {"exp": in_seconds(-70)}):
+            given = bearer(token(JWT_SECRET, "HS256", **{**good, **late}))
+            answer = await api.cancel(order.id, token=None, headers=given)
+            assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
+        given = bearer(token(JWT_SECRET, "HS256", **good))
+        assert (await api.cancel(order.id, token=None, headers=given)).status_code == 200
