@@ -1,4 +1,4 @@
-"""Rate limits shared between processes, open when Redis is down."""
+"""Rate limits shared between processes; while Redis is away each process counts for itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.gateways.local_limits import LocalRateLimits
 from app.gateways.redis_keys import RedisKeys
 
 WINDOW: Final = 60
@@ -41,6 +42,7 @@ class RedisRateLimits:
         self._logged: set[str] = set()
         self._logged_in = 0
         self._trip: asyncio.Task[list[int]] | None = None
+        self._local = LocalRateLimits()
 
     async def reachable(self) -> bool:
         """Whether Redis answers."""
@@ -63,8 +65,9 @@ class RedisRateLimits:
             counts = await self._count([self._keys.rate(key, window) for key, _ in counted])
         except (RedisError, OSError) as error:
             log.warning("redis.limit_skipped", error=type(error).__name__)
-            return None
-        over = [key for count, (key, limit) in zip(counts, counted, strict=True) if count > limit]
+            over = self._local.exceeded(counted, window)
+        else:
+            over = [key for count, (key, limit) in zip(counts, counted, strict=True) if count > limit]
         self._log_once(over, window)
         return WINDOW - int(now % WINDOW) if over else None
 

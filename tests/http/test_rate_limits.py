@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from app.embedded.shop_transfers import accept_transfer, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
-from app.gateways import redis_limits
+from app.gateways import local_limits, redis_limits
+from app.gateways.local_limits import LocalRateLimits
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
 from tests.http.helpers import (
@@ -202,6 +203,41 @@ async def test_open_when_redis_hangs(shop: Shop, limited: Any, own_valkey: Valke
         own_valkey.resume()
     assert answer.status_code == 200
     assert took < 1.5, f"the cancel waited {took:.1f} s for Redis"
+
+
+@pytest.mark.parametrize("broken", ["killed", "paused"])
+async def test_a_process_counts_for_itself_while_redis_is_away(
+    shop: Shop, limited: Any, own_valkey: Valkey, clock: SimpleNamespace, broken: str
+) -> None:
+    """Twice the limit of each, of an address and of an order; the next minute begins at nothing."""
+    async with limited(
+        own_valkey.url(), RATE_LIMIT_PER_ORDER="2", RATE_LIMIT_PER_ADDRESS="3", TRUSTED_PROXIES="203.0.113.0/24"
+    ) as api:
+        own_valkey.kill() if broken == "killed" else own_valkey.pause()
+        for _ in range(2):
+            at_one_address = [await api.cancel(f"order_{n}", headers=_from("198.51.100.1")) for n in range(7)]
+            assert [answer.status_code for answer in at_one_address] == [404] * 6 + [429]
+            assert_limited(at_one_address[-1], 50)
+            of_one_order = [await api.cancel("order_9", headers=_from(f"198.51.100.1{n}")) for n in range(5)]
+            assert [answer.status_code for answer in of_one_order] == [404] * 4 + [429]
+            clock.now += 60
+        own_valkey.resume() if broken == "paused" else None
+
+
+def _from(address: str) -> dict[str, str]:
+    return {"x-forwarded-for": address}
+
+
+async def test_a_process_holds_a_bounded_number_of_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_limits, "MAX_KEYS", 3)
+    limits = LocalRateLimits()
+    for _ in range(2):
+        assert [limits.exceeded([(f"address {n}", 1)], window=1) for n in range(5)] == [[]] * 5
+    assert [limits.exceeded([(f"address {n}", 1)], window=1) for n in range(5)] == [
+        *([f"address {n}"] for n in range(3)),
+        *([[]] * 2),
+    ]
+    assert limits.exceeded([("address 4", 1), ("address 0", 1)], window=2) == []
 
 
 async def test_a_rush_is_counted_one_by_one_in_a_few_round_trips(redis_url: str, clock: SimpleNamespace) -> None:
