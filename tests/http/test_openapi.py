@@ -210,6 +210,7 @@ async def test_the_document_and_the_answers_are_the_same(
     await _outcomes(provoked)
     await _hooks(provoked)
     await _half_bodies(provoked, monkeypatch)
+    await _oversized(provoked)
     await provoked.ask(("get", KEYS))
     await _limits_and_no_hooks(provoked, settings_for(database, redis_url, sandbox, RATE_LIMIT_PER_ORDER="1"))
     await shop.conn.execute("alter table api_key rename to lost")
@@ -296,6 +297,12 @@ async def _half_bodies(provoked: Provoked, monkeypatch: Any) -> None:
         assert 429 in [(await provoked.ask(("post", HOOK), **_hook())).status_code for _ in range(4)]
 
 
+async def _oversized(provoked: Provoked) -> None:
+    for operation in provoked.seen:
+        assert (await provoked.ask(operation, params={"x": "y" * 9_000})).status_code == 414
+        assert (await provoked.ask(operation, headers={"cookie": "y" * 17_000})).status_code == 431
+
+
 async def _failing_hook(provoked: Provoked, monkeypatch: Any) -> None:
     def broken(self: object, name: str) -> None:
         raise RuntimeError(name)
@@ -323,6 +330,45 @@ async def test_health_is_documented(provoked: Provoked, monkeypatch: Any) -> Non
         assert answer.status_code == status
         schema = described["get", path]["responses"][str(status)]["content"]["application/json"]["schema"]
         strict(provoked.document, schema).validate(answer.json())
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "a long address": {"params": {"next": "x" * 9_000}},
+    "a large cookie": {"headers": {"cookie": "x" * 17_000}},
+    "large headers": {"headers": {f"x-{n}": "x" * 1_000 for n in range(40)}},
+    "many headers": {"headers": {f"x-{n}": "" for n in range(120)}},
+    "a large body": {"content": b"x" * 300_000},
+    "a body without its length": {"content": b"x" * 300_000, "headers": {"transfer-encoding": "chunked"}},
+    "another media type": {"content": b"<a/>", "headers": {"content-type": "application/xml"}},
+    "no UTF-8": {"content": b"\xff\xfe", "headers": {"content-type": "application/json; charset=utf-16"}},
+    "another encoding": {"content": b"{}", "headers": {"content-encoding": "gzip"}},
+    "an odd Accept": {"headers": {"accept": "image/png;q=x, */*;q=0"}},
+    "a range": {"headers": {"range": "bytes=0-1"}},
+    "a condition": {"headers": {"if-match": '"x"', "if-unmodified-since": "Thu, 01 Jan 1970 00:00:00 GMT"}},
+    "an expectation": {"headers": {"expect": "200-ok"}},
+    "an upgrade": {"headers": {"connection": "upgrade", "upgrade": "websocket"}},
+    "a foreign host": {"headers": {"host": "evil.test:1"}},
+    "a foreign origin": {"headers": {"origin": "https://evil.test"}},
+    "a length that is none": {"content": b"{}", "headers": {"content-length": "x"}},
+}
+IDS = ["order_1", "a b", "%00", "%ff", "..%2f..", "x" * 200, "\u00e9", ";a=b", "%"]
+
+
+@pytest.mark.parametrize("order_id", IDS)
+async def test_no_route_gives_a_status_that_is_not_documented(
+    api: Api, document: dict[str, Any], order_id: str
+) -> None:
+    """Whatever is asked of it by its own method."""
+    for (method, path), described in operations(document).items():
+        if "{" not in path and order_id != IDS[0]:
+            continue
+        for name, odd in ODD.items():
+            for key in (None, api.key):
+                own = {"x-modification-token": token_for(order_id)} | ({"x-publishable-api-key": key} if key else {})
+                request = {**odd, "headers": {**own, **odd.get("headers", {})}}
+                answer = await api.client.request(method, path.replace("{order_id}", order_id), **request)
+                assert str(answer.status_code) in described["responses"], (method, path, name, answer.text)
 
 
 def test_the_readme_has_the_storefronts_very_lines() -> None:

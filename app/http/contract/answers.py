@@ -12,6 +12,7 @@ from app.domain.cancellation import PaymentAction, Refusal
 from app.domain.reasons import CancelReason
 from app.domain.receipt import CanceledBy, OrderLine, SignedReceipt
 from app.http import errors
+from app.http.edge import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from app.http.receipt_page import as_html, as_text
 from app.http.store_orders import CanceledOrder
 from app.usecases.preview_cancel import Preview
@@ -82,6 +83,16 @@ def _done(name: str, when: str, body: Any, *, media: str = JSON) -> Answer:
 
 
 FAILED: Final = _refused("unknown_error", "a defect of the sidecar; its log has the request id", errors.unexpected())
+
+OVERSIZED: Final = (
+    _refused("uri_too_long", "path and query string are too long", errors.target_too_long(MAX_TARGET_BYTES)),
+    _refused(
+        "headers_too_large",
+        f"a header or all together are too large, or more than {MAX_HEADERS}",
+        errors.headers_too_large(MAX_HEADER_BYTES, MAX_HEAD_BYTES),
+    ),
+)
+"""Of any route, before anything else is looked at."""
 
 _UNAVAILABLE: Final = _refused(
     "service_unavailable", "the database does not answer, or the order stays locked", errors.service_unavailable()

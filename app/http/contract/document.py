@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from app.domain.receipt import SignedReceipt
-from app.http.contract.answers import CANCEL, HOOK, KEYS, LIVE, PREVIEW, READY, RECEIPT, Answer, admission
+from app.http.contract.answers import CANCEL, HOOK, KEYS, LIVE, OVERSIZED, PREVIEW, READY, RECEIPT, Answer, admission
 from app.http.errors import ErrorBody
 from app.http.store_orders import CancelBody, CanceledOrder
 from app.usecases.preview_cancel import Preview
@@ -187,7 +187,7 @@ def _of_an_order(
 
 def _operation(id_: str, summary: str, description: str, answers: Iterable[Answer]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda answer: answer.status):
+    for answer in sorted((*answers, *OVERSIZED), key=lambda answer: answer.status):
         response = responses.setdefault(str(answer.status), {"description": "", "content": {}})
         response["description"] += f"{'; ' if response['description'] else ''}{answer.when}"
         content = response["content"].setdefault(answer.media, {"schema": _ref(answer.schema), "examples": {}})
