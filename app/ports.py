@@ -190,6 +190,17 @@ class NewAuthorization(msgspec.Struct, frozen=True):
     """The provider, where this sidecar can neither capture nor void for it."""
 
 
+class Conversions(msgspec.Struct, frozen=True):
+    """Orders made from drafts among those that were read."""
+
+    placed_at: Mapping[str, datetime]
+    """By order id, of those whose conversion is not recorded yet."""
+    authorizations: Sequence[NewAuthorization]
+    """Their holds without a capture job."""
+    reached: str
+    """The last order read (empty: begin again)."""
+
+
 class MoneyCursor(msgspec.Struct, frozen=True):
     """How far new payments and payment sessions were read, by their ids."""
 
@@ -336,6 +347,14 @@ class Commerce(Protocol):
         self, conn: Connection, *, after: str, overlap: timedelta, limit: int
     ) -> tuple[Sequence[NewAuthorization], str]:
         """Holds made after the cursor ``after`` (less ``overlap``) without a capture job, and the new cursor."""
+        ...
+
+    async def find_conversions(self, conn: Connection, *, after: str, window: int) -> Conversions:
+        """Open orders without a cart among the next ``window`` orders after the id ``after``."""
+        ...
+
+    async def order_exists(self, conn: Connection, order_id: str) -> bool:
+        """Whether there is such an order, be it a draft, which ``read_order`` does not give."""
         ...
 
     def cursor_at(self, moment: datetime) -> str:

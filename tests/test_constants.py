@@ -86,7 +86,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.operator.sign_in:LONGEST_EMAIL": (200, 320),
     "app.http.operator.sign_in:LONGEST_PASSWORD": (128, 1000),
     "app.gateways.redis_limits:_MAX_LOGGED": (1000, 100_000),
-    "app.usecases.track_conversions:WINDOW": (100, 1000),
+    "app.usecases.track_conversions:WINDOW": (50, 140),
     "app.usecases.track_conversions:SETTLED": (MINUTE, 5 * MINUTE),
     "app.gateways.local_limits:MAX_KEYS": (10_000, 100_000),
     "app.gateways.local_limits:FACTOR": (1, 3),

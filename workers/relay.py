@@ -163,7 +163,7 @@ class Relay:
 
 
 async def _track(services: Services) -> None:
-    while await track_payments(services) == BATCH:
+    while await track_payments(services) >= BATCH:
         pass
 
 

@@ -42,6 +42,20 @@ async def convert_draft(
     return moment
 
 
+async def new_version(conn: Connection, order: PlacedOrder, line_item_ids: Sequence[str]) -> None:
+    """Confirm an edit that keeps these lines only: every kept line has a row of the new version, the old rows stay."""
+    async with conn.transaction():
+        rows = await conn.fetch(
+            'SELECT i.* FROM order_item AS i JOIN "order" AS o ON o.id = i.order_id AND o.version = i.version '
+            "WHERE o.id = $1 AND i.item_id = ANY($2)",
+            order.id,
+            line_item_ids,
+        )
+        for row in rows:
+            await insert(conn, "order_item", {**row, "id": new_id("orditem", now_ms()), "version": row["version"] + 1})
+        await conn.execute('UPDATE "order" SET version = version + 1 WHERE id = $1', order.id)
+
+
 def _tax_line(line_item_id: str, moment: datetime) -> dict[str, object]:
     return {
         "id": new_id("ordlitxl", moment),

@@ -23,6 +23,7 @@ _OWN_TABLES: Final = statement("own_tables")
 _OWN_DEFINERS: Final = statement("own_definers")
 _PRIVILEGES: Final = {
     "events": ("select", "insert"),
+    "conversions": ("select", "insert"),
     "migrations": ("select",),
     "installation": ("select",),
     "pending_stripe_events": ("select", "insert", "update", "delete"),

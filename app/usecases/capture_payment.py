@@ -76,7 +76,7 @@ async def _put_aside(services: Services, job: Job) -> Claim | None:
             log.warning("capture.lease_lost", job=job.id, order_id=job.order_id)
             return None
         if order is None or order.payment(job.subject) is None:
-            await _forgotten(services, conn, job)
+            await _forgotten(services, conn, job, order)
             return None
         decision = decide_capture(order, job.subject, in_doubt=job.in_doubt)
         match decision:
@@ -92,8 +92,12 @@ async def _put_aside(services: Services, job: Job) -> Claim | None:
         return _claimed(job, order, decision)
 
 
-async def _forgotten(services: Services, conn: Connection, job: Job) -> None:
-    """A checkout that failed late deletes its order; the hold may be there still."""
+async def _forgotten(services: Services, conn: Connection, job: Job, order: Order | None) -> None:
+    """End the job of an order that is none. A checkout that failed late deletes its order; the hold may be there still.
+    Medusa takes a conversion back, too: the order is a draft again, and the next conversion reopens the job."""
+    if order is None and await services.commerce.order_exists(conn, job.order_id):
+        await jobs.finish(conn, job, JobState.REMOVED, note="the order is a draft again")
+        return
     payment = await services.commerce.read_payment(conn, job.subject)
     if payment is None or payment.state is not PaymentState.HELD:
         await jobs.finish(conn, job, JobState.REMOVED, note="the order or its payment no longer exists")

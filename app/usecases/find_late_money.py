@@ -7,7 +7,8 @@ from typing import Final
 
 from app.ports import Connection, Services
 from app.store import cursors
-from app.usecases.track_payments import OVERLAP, START
+from app.usecases.schedule_captures import START
+from app.usecases.track_payments import OVERLAP
 
 ARRIVED: Final = "money.arrived"
 WALK: Final = "money.walk"

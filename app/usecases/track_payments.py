@@ -7,15 +7,14 @@ from typing import Final
 
 import structlog
 
-from app.domain.incidents import IncidentKind
-from app.domain.jobs import JobKind
 from app.ports import Connection, Services
-from app.store import cursors, incidents, jobs
+from app.store import cursors
+from app.usecases.schedule_captures import START, schedule_captures
+from app.usecases.track_conversions import track_conversions
 
 log = structlog.get_logger()
 
 CURSOR: Final = "payments"
-START: Final = "payments.start"
 OVERLAP: Final = timedelta(minutes=2)
 """Payment ids sort by the clocks of Medusa's hosts, and rows appear at their commit: look back this far."""
 BATCH: Final = 500
@@ -30,13 +29,15 @@ async def start_tracking(services: Services, now: datetime) -> None:
 
 
 async def track_payments(services: Services) -> int:
-    """Schedule the captures of holds made since the last look. How many; ``BATCH`` means there may be more."""
+    """Schedule the captures of holds made since the last look, and of the next drafts that became orders. How many;
+    ``BATCH`` or more means there may be more."""
     async with services.db.transaction("track") as conn:
         after = await cursors.take(conn, CURSOR)
         if after is None:
             return 0
         found, reached = await _schedule_captures(services, conn, after, OVERLAP)
         await cursors.move(conn, CURSOR, reached)
+    found += await track_conversions(services)
     if found:
         log.info("payments.tracked", count=found)
     return found
@@ -57,14 +58,6 @@ async def track_stragglers(services: Services) -> int:
 
 
 async def _schedule_captures(services: Services, conn: Connection, after: str, overlap: timedelta) -> tuple[int, str]:
-    policy = services.policy
     found, reached = await services.commerce.find_new_authorizations(conn, after=after, overlap=overlap, limit=BATCH)
-    due = policy.grace_period + policy.capture_delay
-    await jobs.schedule_many(
-        conn, JobKind.CAPTURE, [(new.order_id, new.payment_id, new.placed_at + due) for new in found]
-    )
-    for new in found:
-        if new.unsupported is not None:
-            detail = f"{new.payment_id}: {new.unsupported} is none of STRIPE_PROVIDERS; capture or void it by hand"
-            await incidents.open_(conn, new.order_id, IncidentKind.UNSUPPORTED_PROVIDER, detail)
+    await schedule_captures(services, conn, found)
     return len(found), reached

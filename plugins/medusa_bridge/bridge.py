@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Self
 
+import asyncpg
 import httpx
 import structlog
 from redis.asyncio import Redis
@@ -22,6 +23,7 @@ from app.ports import (
     Arrived,
     Call,
     Connection,
+    Conversions,
     Event,
     Hint,
     Intent,
@@ -48,6 +50,9 @@ _NEWEST_PAYMENT: Final = statement("newest_payment")
 _CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
 _CANCELED_WITH_MONEY: Final = statement("canceled_with_money")
 _MONEY_AT_RISK: Final = statement("money_at_risk")
+_ORDER_EXISTS: Final = statement("order_exists")
+_ORDER_WINDOW: Final = statement("order_window")
+_ORDERS_WITHOUT_CART: Final = statement("orders_without_cart")
 _PAYMENT_OF_SESSION: Final = statement("payment_of_session")
 _TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
 _REDIS_PATIENCE: Final = 2.0
@@ -198,14 +203,22 @@ class MedusaBridge(Examiner, Backoffice):
         assert newest is not None
         start = ids.earlier(after, overlap, newest["now"])
         rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit, newest["id"])
-        found = [
-            NewAuthorization(
-                row["order_id"], row["payment_id"], row["placed_at"], self._unsupported(row["provider_id"])
-            )
-            for row in rows
-        ]
+        found = [self._new_authorization(row) for row in rows]
         reached = found[-1].payment_id if len(found) == limit else ids.passed(newest["id"], newest["now"])
         return found, ids.later(after, reached, newest["now"])
+
+    async def find_conversions(self, conn: Connection, *, after: str, window: int) -> Conversions:
+        seen = await conn.fetchrow(_ORDER_WINDOW, after, window)
+        assert seen is not None
+        rows = await conn.fetch(_ORDERS_WITHOUT_CART, after, seen["reached"])
+        return Conversions(
+            {row["order_id"]: row["placed_at"] for row in rows if not row["is_recorded"]},
+            [self._new_authorization(row) for row in rows if row["payment_id"]],
+            seen["reached"] if seen["looked_at"] == window else "",
+        )
+
+    async def order_exists(self, conn: Connection, order_id: str) -> bool:
+        return bool(await conn.fetchval(_ORDER_EXISTS, order_id))
 
     def cursor_at(self, moment: datetime) -> str:
         return ids.payment_id_at(moment)
@@ -257,6 +270,10 @@ class MedusaBridge(Examiner, Backoffice):
 
     def _as_served(self, order: Order | None) -> Order | None:
         return None if order is None else self._served.order(order)
+
+    def _new_authorization(self, row: asyncpg.Record) -> NewAuthorization:
+        unsupported = self._unsupported(row["provider_id"])
+        return NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"], unsupported)
 
     def _unsupported(self, provider_id: str) -> str | None:
         return provider_id if self._served.of(provider_id) is Provider.OTHER else None

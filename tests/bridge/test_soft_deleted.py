@@ -61,6 +61,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("find_stock_of_canceled_orders", "order_item"): "a line of any version, those that an edit replaced too",
     ("live_reservations", "order_item"): "the line of an edit that was undone keeps its reservation",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
+    ("order_window", "order"): "walks past them",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
     ("release_hold", "payment_collection"): "by the id of a collection that lock_order has just read",
@@ -112,6 +113,7 @@ PARAMETERS: Final[Mapping[str, Any]] = {
     "the same as a display number": lambda row: None,
     "payment id to start after": lambda row: "pay_",
     "newest payment id": lambda row: "pay_z",
+    "newest order id": lambda row: "order_z",
 }
 """What a statement's parameter is, by how its first line begins to explain it; ``row`` is a payment with its order."""
 

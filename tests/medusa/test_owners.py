@@ -108,6 +108,46 @@ async def test_an_order_made_from_an_old_draft_has_the_whole_period(
     assert abs(until - timedelta(hours=1) - converted) < timedelta(seconds=0.5)
 
 
+async def test_a_line_that_an_edit_removed_from_the_draft_tells_nothing_of_its_conversion(
+    medusa: Medusa, sidecar: Sidecar, shop_db: Connection
+) -> None:
+    """Its tax lines stay as old as the draft: a conversion makes those of the current version again."""
+    skus = ("SHIRT-M", "GIFT-CARD")
+    body: dict[str, Any] = {
+        "region_id": medusa.shop.regions["eur"],
+        "email": "draft@shop.test",
+        "sales_channel_id": medusa.shop.sales_channel,
+        "shipping_address": {"country_code": "de", "address_1": "Main street 2", "city": "Somewhere"},
+        "items": [{"variant_id": medusa.shop.variants[sku], "quantity": 1} for sku in skus],
+    }
+    draft = (await medusa.admin_post("/admin/draft-orders", body))["draft_order"]["id"]
+    removed = await shop_db.fetchval(
+        "select i.item_id from order_item as i join order_line_item as l on l.id = i.item_id "
+        "where i.order_id = $1 and l.variant_id = $2",
+        draft,
+        medusa.shop.variants["SHIRT-M"],
+    )
+    edit = f"/admin/draft-orders/{draft}/edit"
+    await medusa.admin_post(edit)
+    await medusa.admin_post(f"{edit}/items/item/{removed}", {"quantity": 0})
+    await medusa.admin_post(f"{edit}/request")
+    await medusa.admin_post(f"{edit}/confirm")
+    await shop_db.execute("update \"order\" set created_at = created_at - interval '3 days' where id = $1", draft)
+    await shop_db.execute(
+        "update order_line_item_tax_line as t set created_at = t.created_at - interval '3 days' "
+        "from order_item as i where i.item_id = t.item_id and i.order_id = $1",
+        draft,
+    )
+
+    await medusa.admin_post(f"/admin/draft-orders/{draft}/convert-to-order")
+    converted = await shop_db.fetchval('select updated_at from "order" where id = $1', draft)
+    await medusa.admin_post(f"/admin/orders/{draft}", {"metadata": {"touched": "later"}})
+    headers = {"x-publishable-api-key": medusa.shop.publishable_key, "x-modification-token": token(draft)}
+    preview = (await sidecar.request("GET", f"/store/orders/{draft}/cancel", headers=headers)).json()
+    until = datetime.fromisoformat(preview["cancelable_until"])
+    assert abs(until - timedelta(hours=1) - converted) < timedelta(seconds=0.5)
+
+
 async def test_a_customer_with_medusas_session_cookie(medusa: Medusa, sidecar: Sidecar) -> None:
     """js-sdk's ``auth.type: "session"``: the cookie is Medusa's own, and ends with its session."""
     placed = await medusa.place_order(customer=CUSTOMER)

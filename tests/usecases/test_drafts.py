@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -10,13 +11,14 @@ import pytest
 from app.domain.cancellation import Refusal, Refused
 from app.domain.jobs import JobKind
 from app.embedded.shop import Line, PlacedOrder
-from app.embedded.shop_drafts import convert_draft
+from app.embedded.shop_drafts import convert_draft, new_version
 from app.embedded.shop_transfers import change_email
+from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.cancel_order import Canceled
 from app.usecases.track_payments import start_tracking, track_payments
 from plugins.medusa_bridge import MedusaBridge
 from tests.http.helpers import one_database_a_file
-from tests.usecases.ground import Hand
+from tests.usecases.ground import Hand, nobody_is_told
 from tests.world import Shop
 
 database = one_database_a_file()
@@ -113,3 +115,168 @@ async def test_its_hold_is_captured_when_the_period_is_over(hand: Hand, shop: Sh
     await track_payments(hand.services)
     policy = hand.services.policy
     assert (await hand.job(draft, JobKind.CAPTURE))["run_at"] == moment + policy.grace_period + policy.capture_delay
+
+
+async def _track_drafts(hand: Hand) -> None:
+    """Tracking began long ago, and has come past the holds that are there."""
+    await start_tracking(hand.services, datetime.now(UTC) - 2 * OLD)
+    while await track_payments(hand.services):
+        pass
+
+
+def _due(hand: Hand, moment: datetime) -> datetime:
+    return moment + hand.services.policy.grace_period + hand.services.policy.capture_delay
+
+
+@pytest.mark.parametrize(("lines", "taxed"), KINDS.values(), ids=KINDS.keys())
+async def test_a_hold_as_old_as_the_draft_is_tracked_once_it_is_an_order(
+    hand: Hand, shop: Shop, lines: Sequence[Line], taxed: bool
+) -> None:
+    draft = await shop.place(is_draft=True, lines=lines, placed_ago=OLD, amounts=("20", "9.50"))
+    await _track_drafts(hand)
+    assert await hand.jobs(draft) == {}
+
+    moment = await convert_draft(shop.conn, draft, lines, taxed=taxed, ago=timedelta(minutes=20))
+    assert await track_payments(hand.services) == 2
+    for payment in draft.payment_ids:
+        assert (await hand.job(draft, JobKind.CAPTURE, payment))["run_at"] == _due(hand, moment)
+    assert await track_payments(hand.services) == 0
+
+
+async def test_a_hold_from_before_the_first_start_is_tracked_where_the_order_can_still_be_canceled(
+    hand: Hand, shop: Shop
+) -> None:
+    young, old = [await shop.place(is_draft=True, placed_ago=OLD) for _ in range(2)]
+    await convert_draft(shop.conn, old, ago=timedelta(hours=1, minutes=5))
+    moment = await convert_draft(shop.conn, young, ago=timedelta(minutes=55))
+    await start_tracking(hand.services, datetime.now(UTC))
+    assert await track_payments(hand.services) == 1
+    assert (await hand.job(young, JobKind.CAPTURE))["run_at"] == _due(hand, moment)
+    assert await hand.jobs(old) == {}
+
+
+async def test_every_converted_draft_has_its_turn(hand: Hand, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.usecases.track_conversions.WINDOW", 2)
+    drafts = [await shop.place(is_draft=True, lines=[], placed_ago=OLD) for _ in range(5)]
+    await _track_drafts(hand)
+    for draft in drafts:
+        await convert_draft(shop.conn, draft, [], ago=timedelta(minutes=5))
+    await _walk_round(hand, shop)
+    for draft in drafts:
+        assert len(await hand.jobs(draft)) == 1
+    late = await shop.place(is_draft=True, lines=[], placed_ago=2 * OLD)
+    await convert_draft(shop.conn, late, [])
+    await _walk_round(hand, shop)
+    assert len(await hand.jobs(late)) == 1
+
+
+async def _walk_round(hand: Hand, shop: Shop) -> None:
+    """As often as reading two orders at a time needs, from anywhere back to there."""
+    for _ in range(await shop.conn.fetchval('select count(*) from "order"') // 2 + 2):
+        await track_payments(hand.services)
+
+
+NOT_OURS: dict[str, str] = {
+    "captured": "update payment set captured_at = now()",
+    "canceled": "update payment set canceled_at = now()",
+    "deleted payment": "update payment set deleted_at = now()",
+    "nothing held": "update payment set amount = 0",
+    "another provider": "update payment set provider_id = 'pp_adyen_adyen'",
+    "unlinked": "update order_payment_collection set deleted_at = now()",
+    "canceled order": "update \"order\" set status = 'canceled', canceled_at = now()",
+    "canceled and archived": "update \"order\" set status = 'archived', canceled_at = now()",
+    "canceled without its moment": "update \"order\" set status = 'canceled'",
+    "deleted order": 'update "order" set deleted_at = now()',
+    "a draft by its flag": 'update "order" set is_draft_order = true',
+    "a draft by its status": "update \"order\" set status = 'draft'",
+}
+
+
+@pytest.mark.parametrize("change", NOT_OURS.values(), ids=NOT_OURS.keys())
+async def test_what_needs_no_capture_is_left(hand: Hand, shop: Shop, change: str) -> None:
+    draft = await shop.place(is_draft=True, placed_ago=OLD)
+    await _track_drafts(hand)
+    await convert_draft(shop.conn, draft, ago=timedelta(minutes=5))
+    await shop.conn.execute(change)
+    assert await track_payments(hand.services) == 0
+    assert await hand.jobs(draft) == {}
+
+
+GONE: dict[str, str] = {
+    "softly": "update {table} set deleted_at = now()",
+    "for good": "delete from {table}",
+    "made again": "update {table} set created_at = now()",
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE.keys())
+@pytest.mark.parametrize(("lines", "taxed"), KINDS.values(), ids=KINDS.keys())
+async def test_the_period_never_begins_again(
+    hand: Hand, shop: Shop, lines: Sequence[Line], taxed: bool, gone: str
+) -> None:
+    """Reservations go with a parcel or by hand, tax lines with an address; each change of an order touches it."""
+    draft = await shop.place(is_draft=True, lines=lines, placed_ago=OLD)
+    await _track_drafts(hand)
+    moment = await convert_draft(shop.conn, draft, lines, taxed=taxed, ago=timedelta(minutes=20))
+    await track_payments(hand.services)
+    await shop.conn.execute("delete from grace.jobs")
+
+    for table in ("reservation_item", "order_line_item_tax_line"):
+        await shop.conn.execute(gone.format(table=table))
+    await change_email(shop.conn, draft, "another@shoppers.test")
+    assert await placed_by_everybody(hand, shop, draft) == {moment}
+
+
+async def test_an_order_without_a_hold_keeps_its_begin_too(hand: Hand, shop: Shop) -> None:
+    draft = await shop.place(is_draft=True, lines=[UNSTOCKED], payments=(), placed_ago=OLD)
+    await _track_drafts(hand)
+    moment = await convert_draft(shop.conn, draft, [UNSTOCKED], taxed=False, ago=timedelta(minutes=20))
+    await track_payments(hand.services)
+    await change_email(shop.conn, draft, "another@shoppers.test")
+    seen = await hand.services.commerce.read_order(shop.conn, draft.id)
+    assert seen is not None
+    assert seen.placed_at == moment
+
+
+async def test_a_line_that_was_removed_from_the_draft_begins_nothing(hand: Hand, shop: Shop) -> None:
+    """Its tax lines stay as old as the draft: Medusa makes those of the current version again."""
+    lines = (UNSTOCKED, UNSTOCKED)
+    draft = await shop.place(is_draft=True, lines=lines, placed_ago=OLD)
+    moment = await convert_draft(shop.conn, draft, lines, ago=timedelta(minutes=20))
+    await shop.conn.execute(
+        "update order_line_item_tax_line set created_at = now() - $2::interval where item_id = $1",
+        draft.line_item_ids[0],
+        OLD,
+    )
+    await new_version(shop.conn, draft, draft.line_item_ids[1:])
+    assert await placed_by_everybody(hand, shop, draft) == {moment}
+
+
+async def test_reservations_tell_more_than_tax_lines(hand: Hand, shop: Shop) -> None:
+    """Without automatic taxes a conversion leaves the tax lines as old as the draft."""
+    draft = await shop.place(is_draft=True, placed_ago=OLD)
+    moment = await convert_draft(shop.conn, draft, ago=timedelta(minutes=20))
+    await shop.conn.execute("update order_line_item_tax_line set created_at = now() - $1::interval", OLD)
+    assert await placed_by_everybody(hand, shop, draft) == {moment}
+
+
+async def test_a_conversion_that_medusa_took_back_begins_nothing(hand: Hand, shop: Shop) -> None:
+    """Its event could not be emitted: the order was one for a moment. The next conversion counts."""
+    draft = await shop.place(is_draft=True, placed_ago=OLD)
+    await _track_drafts(hand)
+    await convert_draft(shop.conn, draft)
+    await track_payments(hand.services)
+    await shop.conn.execute("delete from reservation_item")
+    await shop.conn.execute("update \"order\" set status = 'draft', is_draft_order = true")
+    job = await hand.run(draft, JobKind.CAPTURE)
+    assert job["state"] == "removed"
+    assert await nobody_is_told(hand, draft)
+
+    await shop.conn.execute("update \"order\" set created_at = created_at - interval '1 day'")
+    await asyncio.sleep(0.01)
+    moment = await convert_draft(shop.conn, draft)
+    for _ in range(2):
+        await track_payments(hand.services)
+        await adopt_canceled(hand.services)
+    job = await hand.job(draft, JobKind.CAPTURE)
+    assert (job["state"], job["run_at"]) == ("scheduled", _due(hand, moment))

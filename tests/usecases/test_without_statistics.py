@@ -16,6 +16,7 @@ from app.embedded.shop import Line, PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.ports import Services
 from app.settings import Settings
+from app.usecases import track_conversions
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.dispatch_jobs import dispatch_jobs, sweep_jobs
 from app.usecases.preview_cancel import preview_cancel
@@ -32,8 +33,8 @@ SMALL, LARGE = 240, 2_000
 """Orders. In a small shop an index of a page or so may be read whole: nothing is cheaper."""
 MAY_READ = 150
 """Rows, or entries of one index, that one act may go through in a large shop."""
-WINDOW = 6_000
-"""Jobs that ``adopt_canceled`` goes through, each time: 2,000 captures, and what is between them."""
+WINDOWS = {"adopt": 6_000, "track": 2 * track_conversions.WINDOW}
+"""What a walk goes through, each time: 2,000 captures, and what is between them; orders, twice."""
 
 _UNANALYZED = """
 select format('alter table %s set (autovacuum_enabled = false)', oid::regclass) from pg_class
@@ -199,7 +200,7 @@ async def too_much(services: Services, shop: Shop, bound: int) -> list[str]:
     """Acts that go through more of a table than ``bound``."""
     found = []
     for name in ACTS:
-        may_read = bound + (WINDOW if name == "adopt" else 0)
+        may_read = bound + WINDOWS.get(name, 0)
         reads = await read_by(Hand(services, shop), name)
         found += [f"{name}: {read} of {relation}" for relation, read in reads.items() if read > may_read]
     return found

@@ -27,7 +27,7 @@ cross join lateral (
     offset 0
 ) as l
 cross join lateral (
-    select q.id, q.created_at, q.updated_at
+    select q.id, q.created_at, q.updated_at, q.version
     from "order" as q
     where q.id = l.order_id and (q.deleted_at is null and not q.is_draft_order and q.status <> 'draft') is true
     offset 0
