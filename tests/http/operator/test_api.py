@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.embedded.shop import PlacedOrder
 from tests.http.operator.ground import EMAIL, Browser, FakeMedusa, late_money, trouble
 from tests.world import Api, Shop
 
@@ -45,7 +46,16 @@ async def test_orders_that_were_not_canceled_here(api: Api, medusa: FakeMedusa, 
 
 
 async def test_a_stranger_learns_nothing(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+    """Before an admin asked, and after: what is remembered of an admin is nobody else's."""
     order = await shop.place()
+    await _learns_nothing(api, order)
+    admins: list[dict[str, str]] = [BEARER, {"cookie": "connect.sid=s:ada"}]
+    for headers in admins:
+        assert (await api.client.get(f"/grace/api/orders/{order.id}", headers=headers)).status_code == 200
+    await _learns_nothing(api, order)
+
+
+async def _learns_nothing(api: Api, order: PlacedOrder) -> None:
     for headers in ({}, {"authorization": "Bearer x"}, {"cookie": "connect.sid=s:nobody"}, {"cookie": "a=b"}):
         for order_id in (order.id, "order_nobody"):
             answer = await api.client.get(f"/grace/api/orders/{order_id}", headers=headers)
