@@ -1,0 +1,47 @@
+"""What was over comes up once more, or another ended it: it is told once, and nothing is left out."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from app.domain.jobs import JobKind
+from app.embedded.shop_acts import add_credit_line, capture_by_medusa, soft_delete
+from app.embedded.shop_rows import next_version, now_ms
+from tests.usecases.ground import Hand, nobody_is_told
+from tests.world import Shop
+
+
+@pytest.mark.parametrize("state", ["captured", "canceled"])
+async def test_a_payment_that_is_over_needs_nobody_though_its_order_is_gone(hand: Hand, shop: Shop, state: str) -> None:
+    order = await shop.place()
+    await hand.schedule(order, JobKind.CAPTURE)
+    if state == "captured":
+        await capture_by_medusa(shop.conn, order, order.payment_ids[0])
+    else:
+        await shop.conn.execute("update payment set canceled_at = now() where id = $1", order.payment_ids[0])
+    await soft_delete(shop.conn, order)
+
+    job = await hand.run(order, JobKind.CAPTURE)
+
+    assert (job["state"], job["last_error"]) == ("removed", "the order or its payment no longer exists")
+    assert await nobody_is_told(hand, order)
+    assert await hand.ops(order) == []
+
+
+async def test_a_hold_that_is_not_owed_for_the_second_time_is_voided_all_the_same(hand: Hand, shop: Shop) -> None:
+    """Its void made way for a capture in between, and is over."""
+    order = await shop.place(amounts=("30",))
+    await hand.schedule(order, JobKind.CAPTURE)
+    await add_credit_line(shop.conn, order, Decimal(30))
+    await hand.run(order, JobKind.CAPTURE)
+    await next_version(shop.conn, order.id, now_ms(), credit=Decimal(-12))
+    assert (await hand.run(order, JobKind.VOID))["state"] == "removed"
+    await add_credit_line(shop.conn, order, Decimal(12))
+
+    assert (await hand.run(order, JobKind.CAPTURE))["state"] == "removed"
+    assert (await hand.run(order, JobKind.VOID))["state"] == "done"
+
+    assert (await shop.sandbox.intent(order.intent_ids[0]))["status"] == "canceled"
+    assert await shop.incidents(order) == []
