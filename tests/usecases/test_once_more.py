@@ -45,3 +45,22 @@ async def test_a_hold_that_is_not_owed_for_the_second_time_is_voided_all_the_sam
 
     assert (await shop.sandbox.intent(order.intent_ids[0]))["status"] == "canceled"
     assert await shop.incidents(order) == []
+
+
+@pytest.mark.parametrize("state", ["canceled", "captured"])
+async def test_a_look_at_an_open_order_leaves_a_payment_that_is_over_to_its_own_job(
+    hand: Hand, shop: Shop, state: str
+) -> None:
+    """Stripe tells of a canceled intent, and the rows of the payment say already what became of it."""
+    order = await shop.place()
+    if state == "captured":
+        await capture_by_medusa(shop.conn, order, order.payment_ids[0])
+    else:
+        await shop.conn.execute("update payment set canceled_at = now() where id = $1", order.payment_ids[0])
+    await hand.services.gateway.void(order.intent_ids[0], key="elsewhere")
+    before = await shop.payment(order)
+    subject = f"{order.payment_ids[0]}:evt_1"
+    await hand.schedule(order, JobKind.LOOK, [subject])
+    assert (await hand.run(order, JobKind.LOOK, subject))["state"] == "done"
+    assert await shop.payment(order) == before
+    assert await nobody_is_told(hand, order)
