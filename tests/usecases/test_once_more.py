@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 
+from app.domain.cancellation import Refused
 from app.domain.jobs import JobKind
 from app.embedded.shop_acts import add_credit_line, capture_by_medusa, soft_delete
 from app.embedded.shop_rows import next_version, now_ms
+from app.ports import Commerce
+from app.usecases.cancel_order import Canceled
 from tests.usecases.ground import Hand, nobody_is_told
 from tests.world import Shop
 
@@ -64,3 +69,44 @@ async def test_a_look_at_an_open_order_leaves_a_payment_that_is_over_to_its_own_
     assert (await hand.run(order, JobKind.LOOK, subject))["state"] == "done"
     assert await shop.payment(order) == before
     assert await nobody_is_told(hand, order)
+
+
+async def test_each_cancel_of_an_order_that_was_opened_again_is_an_event_of_its_own(hand: Hand, shop: Shop) -> None:
+    order = await shop.place()
+    subjects: list[set[str]] = []
+    for _ in range(3):
+        assert isinstance(await hand.cancel(order), Canceled)
+        subjects.append({subject for kind, subject in await hand.jobs(order) if kind == "publish"})
+        await shop.conn.execute("update \"order\" set status = 'pending', canceled_at = null where id = $1", order.id)
+        await shop.conn.execute("update payment set canceled_at = null where id = any($1)", order.payment_ids)
+    assert [len(found) for found in subjects] == [1, 2, 3]
+    assert subjects[0] == {f"order.canceled:{order.id}"}
+
+
+class _Broken:
+    """The shop, in whose bridge a mistake of ours is made."""
+
+    def __init__(self, inner: Commerce, *names: str) -> None:
+        self._inner, self._names = inner, names
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._names:
+            raise ZeroDivisionError
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize(
+    ("broken", "in_doubt"),
+    [("take_with_order", False), ("finish_capture", True)],
+    ids=["while it was claimed", "after Stripe was asked"],
+)
+async def test_a_mistake_of_ours_leaves_a_doubt_only_where_stripe_may_have_been_asked(
+    hand: Hand, shop: Shop, broken: str, in_doubt: bool
+) -> None:
+    order = await shop.place()
+    await hand.schedule(order, JobKind.CAPTURE)
+    services = msgspec.structs.replace(hand.services, commerce=_Broken(hand.services.commerce, broken))
+    job = await Hand(services, shop).run(order, JobKind.CAPTURE)
+    assert (job["state"], job["failures"], job["in_doubt"]) == ("scheduled", 1, in_doubt)
+    assert "ZeroDivisionError" in job["last_error"]
+    assert isinstance(await hand.cancel(order), Refused if in_doubt else Canceled)
