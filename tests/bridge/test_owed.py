@@ -176,3 +176,25 @@ async def test_a_capture_of_ours_that_may_have_reached_stripe_is_told(shop: Shop
         ("done", True): set(),
     }
     assert running == first
+
+
+async def test_a_booked_capture_books_no_other(shop: Shop) -> None:
+    placed = await shop.place(amounts=("30", "20"))
+    first, second = placed.payment_ids
+    done = await capture_by_medusa(shop.conn, placed, first, Decimal(12), in_flight=True)
+    await settle_capture(shop.conn, placed, done)
+    await capture_by_medusa(shop.conn, placed, second, Decimal(5), in_flight=True)
+    await capture_by_medusa(shop.conn, placed, first, Decimal(3), in_flight=True)
+
+    order = await _read(shop, placed)
+
+    assert _unbooked(order) == {first: Decimal(3), second: Decimal(5)}
+    assert order.paid == 20
+
+
+async def test_a_collection_is_canceled_by_its_own_status_alone(shop: Shop) -> None:
+    placed = await shop.place(amounts=("30", "20"), same_collection=False)
+    await shop.conn.execute("update payment_collection set status = 'canceled' where id = $1", placed.collection_ids[1])
+    order = await _read(shop, placed)
+    told = {payment.collection_id: payment.collection_canceled for payment in order.payments}
+    assert told == dict(zip(placed.collection_ids, [False, True], strict=True))

@@ -12,7 +12,7 @@ import pytest
 from app.embedded.processes import free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
-from app.ports import Answered, Declined
+from app.ports import Answered, Declined, Unknown, Unseen
 
 REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -65,3 +65,24 @@ async def test_a_host_that_needs_no_proxy_is_asked_itself(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     hold = str((await sandbox.authorize(2974, "eur"))["id"])
     assert isinstance(await gateway.look(hold), Answered)
+
+
+async def test_no_redirect_is_followed_with_our_key() -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        gateway = StripeGateway.open("sk_test_1", f"http://{host}:{port}")
+        outcomes = [await gateway.void("pi_1", key="k"), await gateway.look("pi_1")]
+        await gateway.close()
+    assert [type(outcome) for outcome in outcomes] == [Unknown, Unseen]
+    assert [line.split(b" ")[1].partition(b"?")[0] for line in asked] == [
+        b"/v1/payment_intents/pi_1/cancel",
+        b"/v1/payment_intents/pi_1",
+    ]
