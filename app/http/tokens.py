@@ -66,8 +66,8 @@ class TokenVerifier:
                 return self._decode(token, key, algorithm)
             except jwt.ExpiredSignatureError:
                 expired = True
-            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-                continue
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError, RecursionError):
+                continue  # OSError: an iat beyond what the platform's calendar has
         raise TokenRejected(expired=expired)
 
     def _decode(self, token: str, key: Any, algorithm: str) -> ModificationToken:

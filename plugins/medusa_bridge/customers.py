@@ -70,7 +70,7 @@ class CustomerTokens:
                 self._check_age(found)
             except jwt.ExpiredSignatureError as error:
                 raise TokenRejected(expired=True) from error
-            except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise TokenRejected(expired=False) from error
         return found
 

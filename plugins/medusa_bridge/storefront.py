@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from app.ports import Connection, TokenRejected
@@ -10,6 +11,9 @@ from plugins.medusa_bridge.medusa_api import SESSION_COOKIE
 from plugins.medusa_bridge.sqlfile import statement
 
 _PUBLISHABLE_KEY: Final = statement("publishable_key")
+
+_CUSTOMER_ID: Final = re.compile(r"[\x21-\x7e]{1,255}")
+"""Medusa's are ``cus_`` and a ULID. What cannot be one is not asked for, counted or logged."""
 
 KEY_MISSING: Final = (
     "Publishable API key required in the request header: x-publishable-api-key. "
@@ -41,7 +45,9 @@ class MedusaStorefront:
             raise TokenRejected(expired=False)
         claims = self._tokens.claims(bearer)
         actor_id = claims.get("actor_id")
-        if claims.get("actor_type") != "customer" or not isinstance(actor_id, str) or not actor_id:
+        if claims.get("actor_type") != "customer" or not isinstance(actor_id, str):
+            raise TokenRejected(expired=False)
+        if _CUSTOMER_ID.fullmatch(actor_id) is None:
             raise TokenRejected(expired=False)
         if claims.get("mfa_enabled") and not claims.get("mfa_challenge_completed_at"):
             raise TokenRejected(expired=False)

@@ -48,6 +48,8 @@ BAD = {
     "no exp": modification_token(ORDER, exp=None),
     "exp is a word": modification_token(ORDER, exp="soon"),
     "exp is endless": hmac_signed({"alg": "HS256"}, {"order_id": ORDER, "exp": float("inf")}, SECRET.encode()),
+    "iat of no calendar": modification_token(ORDER, iat=-(10**18)),
+    "iat of no calendar to come": modification_token(ORDER, iat=10**18),
     "exp is a list": modification_token(ORDER, exp=[in_seconds(86_400)]),
     "no order_id": modification_token(ORDER, order_id=None),
     "order_id is a number": modification_token(ORDER, order_id=1),

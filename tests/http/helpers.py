@@ -123,9 +123,10 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def hmac_signed(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
+def hmac_signed(header: dict[str, Any], claims: dict[str, Any] | bytes, secret: bytes) -> str:
     """A token that jwt libraries refuse to make."""
-    signed = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
+    payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    signed = f"{_base64(json.dumps(header).encode())}.{_base64(payload)}"
     return f"{signed}.{_base64(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 

@@ -277,3 +277,20 @@ async def test_age_tolerance_and_claims_through_the_api(
             assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
         given = bearer(token(JWT_SECRET, "HS256", **good))
         assert (await api.cancel(order.id, token=None, headers=given)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "actor_id",
+    ["", " ", "\ud800", "cus_1\x00", "cus_1\n", "cus_1\u202e", "cüs_1", "c" * 256, ["cus_1"], {"id": "cus_1"}, 1, True],
+    ids=ascii,
+)
+def test_what_is_no_customer_id(actor_id: Any) -> None:
+    """It is signed, and still is neither sent to Redis nor written to the log."""
+    forged = hmac_signed({"alg": "HS256"}, _claims(actor_id=actor_id), LONG_SECRET.encode())
+    assert rejected(by_secret("HS256"), forged) == "invalid"
+
+
+@pytest.mark.parametrize("claims", [b"[" * 8000, b'{"exp":' + b"[" * 8000, b'{"a":' * 3000])
+def test_claims_that_are_nested_without_end(claims: bytes) -> None:
+    forged = hmac_signed({"alg": "HS256"}, claims, LONG_SECRET.encode())
+    assert rejected(by_secret("HS256"), forged) == "invalid"
