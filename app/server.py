@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
+import os
 import resource
 import socket
+import struct
+import sys
 import time
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -24,6 +29,13 @@ READ_BUFFER: Final = 64 * 1024
 
 CONNECTIONS: Final = 8_192
 """Open at the same time in a process; more wait in the listen backlog."""
+
+SEND_TIMEOUT: Final = 20_000
+"""Milliseconds that a client may leave an answer unread, or unacknowledged, before its connection is closed. The kernel
+counts them (Linux): without, a client that sends requests and reads nothing keeps its connection without end."""
+
+SEND_BUFFER: Final = 64 * 1024
+"""Bytes of answers that the kernel keeps for a connection: twice as many, as it counts, and megabytes by itself."""
 
 _DESCRIPTORS: Final = CONNECTIONS + 1_024
 _LINGER: Final = 1.0
@@ -65,14 +77,55 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+_SO_ATTACH_FILTER: Final = 26
+"""Linux, ``asm-generic/socket.h``."""
+_DROP_ALL: Final = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A classic BPF program of one instruction, ``ret #0``: of each packet, nothing."""
+
+
 class _Server(Granian):  # type: ignore[misc, valid-type]
-    """Granian closes connections that have not sent their request when it is told to stop: a shopper who came just
-    before would get no answer. So nobody new is let in, and those who are in have a moment to ask."""
+    """Opens the listening sockets in this process, before granian forks its servers.
+
+    On Linux granian opens one in each server, out of reach: this process could neither stop them listening nor set
+    what their connections inherit. They still are one for each server, so that the kernel shares connections out, and
+    outlive a server that is replaced: whoever connects meanwhile waits for its successor.
+    """
+
+    _ssp: Any
+    _holders: tuple[Any, ...] = ()
+
+    def _init_shared_socket(self) -> None:
+        super()._init_shared_socket()
+        if sys.platform == "linux":
+            specification, self._ssp = self._ssp, None
+            self._holders = tuple(specification.build() for _ in range(self.workers))
+            for listener in self._listeners():
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    def _spawn_worker(self, idx: int, *arguments: Any, **options: Any) -> Any:
+        if self._holders:
+            self._shd = self._holders[idx]
+        return super()._spawn_worker(idx, *arguments, **options)
+
+    def _listeners(self) -> Iterator[socket.socket]:
+        """Each listening socket, closed again here after its turn, which closes it nowhere else."""
+        for descriptor in [holder.get_fd() for holder in self._holders or (self._shd,)]:
+            with socket.socket(fileno=os.dup(descriptor)) as listener:
+                yield listener
 
     def shutdown(self, exit_code: int = 0) -> None:
-        """Called once, in the process that a SIGTERM reaches."""
-        if self._sso is not None:
+        """Refuse new connections and give the open ones a moment to ask. Called once, in the process that a SIGTERM
+        reaches: granian itself closes connections that have not sent their request yet."""
+        for listener in self._listeners():
             with contextlib.suppress(OSError):
-                self._sso.shutdown(socket.SHUT_RD)  # on a socket that listens: connections are refused from now on
-                time.sleep(_LINGER)
+                _drop_packets(listener)
+        time.sleep(_LINGER)
         super().shutdown(exit_code)
+
+
+def _drop_packets(listener: socket.socket) -> None:
+    """Let no packet reach the listening socket any more: a client that connects now tries again a second later, and is
+    refused then. (After ``shutdown`` it would be refused immediately, and granian's servers would never end.)"""
+    program = ctypes.create_string_buffer(_DROP_ALL)
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))

@@ -61,6 +61,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.body_limits:BODY_TIMEOUT": (5, 15),
     "app.http.body_limits:MAX_PENDING_BODIES": (256, 1024),
     "app.http.body_limits:MAX_PENDING_BYTES": (8 * KIB * KIB, 32 * KIB * KIB),
+    "app.http.body_limits:MAX_PIECES": (1_024, 4_096),
     "app.http.clients:MAX_HOPS": (10, 40),
     "app.http.clients:_SITE_BITS": (48, 48),
     "app.http.edge:MAX_TARGET_BYTES": (4 * KIB, 8 * KIB),
@@ -106,6 +107,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.server:READ_BUFFER": (32 * KIB, 128 * KIB),
     "app.server:CONNECTIONS": (4_096, 16_384),
     "app.server:_DESCRIPTORS": (4_096 + 512, 16_384 + 2_048),
+    "app.server:SEND_TIMEOUT": (10_000, 60_000),
+    "app.server:SEND_BUFFER": (32 * KIB, 256 * KIB),
+    "app.server:_SO_ATTACH_FILTER": (26, 26),  # Linux's own
     "app.server:_LINGER": (0.5, 2),
     "app.server:_LONGEST_ANSWER": (20, 45),
     "app.secret_settings:MIN_SECRET": (16, 16),

@@ -71,6 +71,20 @@ def test_a_killed_api_process_is_replaced(server: Served) -> None:
     assert successor != child
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter on a listening socket is Linux's")
+def test_a_connection_from_before_a_sigterm_is_answered(server: Served) -> None:
+    """A proxy that keeps connections open sends a request just then, and opens no new one."""
+    with socket.create_connection((HOST, server.port)) as before:
+        server.process.terminate()
+        time.sleep(0.3)
+        before.sendall(b"GET /health/live HTTP/1.1\r\nhost: shop.test\r\n\r\n")
+        before.settimeout(5)
+        assert before.recv(100).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((HOST, server.port), timeout=10)
+    assert server.process.wait(10) == 0
+
+
 @needs_proc
 def test_no_api_process_outlives_its_parent(server: Served) -> None:
     (child,) = _children(server.process.pid)

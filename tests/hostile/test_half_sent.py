@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from app.http.body_limits import MAX_PENDING_BODIES, MAX_PENDING_BYTES, BodyLimitMiddleware, BodyTimeout
+from app.http.body_limits import (
+    MAX_PENDING_BODIES,
+    MAX_PENDING_BYTES,
+    MAX_PIECES,
+    BodyInPieces,
+    BodyLimitMiddleware,
+    BodyTimeout,
+)
 from tests.hostile.ground import Served
 from tests.http.helpers import one_database_a_file
 from tests.world import Shop, token_for
@@ -24,6 +32,8 @@ MANY = 1_200
 """More connections than the server's backlog had places."""
 BODY_LIMIT = 10.0
 """Seconds that a whole body may take."""
+UNREAD_LIMIT = 20.0
+"""Seconds that an answer may be left unread."""
 MEGABYTE = 1024 * 1024
 
 Connections = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
@@ -180,6 +190,89 @@ async def _write(writer: asyncio.StreamWriter, sent: bytes) -> None:
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(2):
             await writer.drain()
+
+
+async def test_answers_that_nobody_reads_end_their_connection(server: Served, unchanged: Shop) -> None:
+    """Requests one after another, and not one answer read: the kernel's window is closed, and stays so."""
+    loop = asyncio.get_running_loop()
+    clients: list[socket.socket] = []
+    try:
+        for _ in range(20):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.setblocking(False)
+            clients.append(client)
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, b"GET /openapi.json HTTP/1.1\r\nhost: shop.test\r\n\r\n" * 100)
+        await asyncio.sleep(1)
+        assert _established(server) >= 20
+        await asyncio.sleep(UNREAD_LIMIT + 5)
+        assert _established(server) == 0
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _established(server: Served) -> int:
+    """Connections of the server's that have not ended on its side."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{server.port:04X}") and row[3] == "01" for row in rows)
+
+
+@pytest.mark.parametrize("pieces", [MAX_PIECES + 1, 200_000])
+async def test_a_body_in_crumbs_is_refused(server: Served, unchanged: Shop, pieces: int) -> None:
+    """Chunks of a byte each cost a thousand times what they weigh: 1.2 MB kept a core busy for five seconds."""
+    head = _head("/hooks/stripe", _signature(), "transfer-encoding: chunked")
+    began = time.monotonic()
+    answer = await server.raw(head + b"1\r\n[\r\n" * pieces + b"0\r\n\r\n", within=5)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:200]
+    assert b"chunks" in answer
+    assert b"connection: close" in answer.lower()
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(("pieces", "refused"), [(MAX_PIECES, False), (MAX_PIECES + 1, True)])
+async def test_the_pieces_of_a_body_are_counted(pieces: int, refused: bool) -> None:
+    messages = [{"type": "http.request", "body": b"x", "more_body": left > 0} for left in range(pieces + 1)]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def read(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+
+    limits = BodyLimitMiddleware()
+    scope: Any = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    send: Any = None
+    with pytest.raises(BodyInPieces) if refused else contextlib.nullcontext():
+        await limits.handle(scope, receive, send, read)
+    assert limits.pending == (0, 0)
+
+
+@pytest.mark.parametrize(("read", "closed"), [(0, False), (1, True), (2, False)])
+async def test_an_answer_amid_a_body_closes_the_connection(read: int, closed: bool) -> None:
+    """Of a body that is not read at all the server sees to by itself."""
+    messages = [
+        {"type": "http.request", "body": b"x", "more_body": False},
+        {"type": "http.request", "body": b"x", "more_body": True},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def answer(_scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(read):
+            await receive()
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+
+    scope: Any = {"type": "http", "headers": [(b"content-length", b"2")]}
+    await BodyLimitMiddleware().handle(scope, receive, send, answer)
+    assert ((b"connection", b"close") in sent[0]["headers"]) is closed
 
 
 @pytest.mark.parametrize(

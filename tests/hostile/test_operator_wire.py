@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -101,3 +102,30 @@ async def test_odd_forms(server: Served, body: bytes) -> None:
         status = _status(await server.raw(sent, within=8))
         assert status is not None
         assert status < 500
+
+
+async def test_half_sent_forms_end(server: Served) -> None:
+    """Some did not: the page's answer to a body that did not come left the connection open."""
+    half = _request(
+        b"/grace/sign-in",
+        b"sec-fetch-site: same-origin",
+        b"content-type: application/x-www-form-urlencoded",
+        b"content-length: 900",
+        method=b"POST",
+        body=b"a",
+    ).replace(b"connection: close\r\n", b"")
+
+    async def ends() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(half)
+        answer = b""
+        try:
+            async with asyncio.timeout(14):
+                answer = await reader.read()
+        finally:
+            writer.close()
+        return answer
+
+    answers = await asyncio.gather(*(ends() for _ in range(60)))
+    assert {_status(answer) for answer in answers} == {408}
+    assert all(b"connection: close" in answer.lower() for answer in answers)
