@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -13,6 +14,7 @@ import asyncpg
 import msgspec
 
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
+from app.domain.unseen_characters import visible
 from app.environment import Environment
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
@@ -145,11 +147,12 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
             return msgspec.structs.replace(
                 report, open_incidents=open_incidents, late_jobs=late_jobs, unanalyzed=without
             )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         message = f"the database could not be read: {type(error).__name__}: {error}"
         raise CannotLook(message) from error
     finally:
-        await conn.close(timeout=5)
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            await conn.close(timeout=5)
 
 
 def _bridge_config(environment: Environment) -> BridgeConfig:
@@ -256,6 +259,7 @@ def _as_text(report: Report) -> str:
         sum_ = "" if finding.amount is None else f"{finding.amount} {(finding.currency or '').upper()}"
         lines.append((finding.defect.value, finding.order_id or "-", sum_, " ".join(finding.detail.split())))
     text = ""
+    lines = [(defect, visible(order_id), sum_, visible(detail)) for defect, order_id, sum_, detail in lines]
     if report.findings:
         widths = [max(len(line[column]) for line in lines) for column in range(3)]
         for line in lines:
@@ -279,4 +283,4 @@ def _counted(number: int, one: str, many: str) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(visible(line) + "\n")

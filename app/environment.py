@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeVar
 
 from app.database_address import DatabaseAddress, read_database_address
 from app.http_address import browser_origin, check_http_address
-from app.network_address import AddressError, check_host, check_port
+from app.network_address import AddressError, check_host, check_port, read_network
 from app.origins import AllowedOrigins
 from app.redis_address import read_redis_address
 
@@ -19,6 +19,8 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 _LISTEN: Final = "host:port, such as 127.0.0.1:9101"
+_WIDEST_NETWORK: Final = 7
+"""Bits of the widest networks that are not public: 10.0.0.0/8, fc00::/7."""
 
 
 class Environment:
@@ -29,17 +31,27 @@ class Environment:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._read: set[str] = set()
         self.problems: list[str] = []
         self.warnings: list[str] = []
 
     def text(self, name: str, *, need: str | None = None) -> str | None:
         """The value without the space around it. With ``need`` a missing one is a problem: what it is needed for."""
+        self._read.add(name)
         value = self._environ.get(name, "").strip()
         if value:
             return value
         if need is not None:
             self.problems.append(f"{name} is missing: {need}")
         return None
+
+    def refuse_files(self) -> None:
+        """Name each ``..._FILE`` beside a setting that was read and is not set: images that take one are not ours."""
+        self.problems += [
+            f"{name}_FILE is not read: expected the value itself in {name}"
+            for name in sorted(self._read)
+            if self._environ.get(f"{name}_FILE") and not self._environ.get(name, "").strip()
+        ]
 
     def words(self, name: str, *, need: str | None = None) -> tuple[str, ...]:
         """Several values, separated by spaces."""
@@ -82,7 +94,7 @@ class Environment:
             number = Decimal(value)
         except InvalidOperation:
             number = Decimal("NaN")
-        if not (number.is_finite() and least <= number <= most):
+        if not (value.isascii() and "_" not in value and number.is_finite() and least <= number <= most):
             self.problems.append(f"{name} is {value!r}: expected a number of seconds from {least} to {most}")
             return timedelta(0)
         return timedelta(seconds=float(number))
@@ -90,7 +102,7 @@ class Environment:
     def count(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number."""
         value = self.text(name) or str(default)
-        if not value.isdecimal() or not least <= int(value) <= most:
+        if not (value.isascii() and value.isdecimal() and len(value) < 20 and least <= int(value) <= most):
             self.problems.append(f"{name} is {value!r}: expected a whole number from {least} to {most}")
             return default
         return int(value)
@@ -136,27 +148,40 @@ class Environment:
     def origins(self, name: str) -> str:
         """Origins as Medusa spells them. The value as it is: Medusa trims nothing either."""
         value = self._environ.get(name, "")
+        self._read.add(name)
         origins = AllowedOrigins(value)
         self.problems += [
             f"{name} has {part!r}, which is no regular expression: expected an origin such as https://shop.example, or "
             "a pattern between slashes that Python understands too"
             for part in origins.unreadable
         ]
+        self.problems += [
+            f"{name} has {part!r}, which takes longer the longer an origin is, without bound: expected a pattern in "
+            "which no repetition stands within another, such as /^https:\\/\\/[a-z0-9.-]+\\.shop\\.example$/"
+            for part in origins.explosive
+        ]
         self.warnings += [
             f"{name} has {part!r}, which is not what a browser sends: expected an origin such as https://shop.example"
             for part in origins.never_sent
+        ]
+        self.warnings += [
+            f"{name} has {part!r}, which allows every site: expected a pattern for origins of the shop's own"
+            for part in origins.boundless
         ]
         return value
 
     def networks(self, name: str, default: str) -> tuple[str, ...]:
         """Addresses and networks, separated by spaces or commas."""
-        networks = []
+        networks: list[IPv4Network | IPv6Network] = []
         for part in (self.text(name) or default).replace(",", " ").split():
             try:
-                networks.append(str(ipaddress.ip_network(part, strict=False)))
+                network = read_network(part)
             except ValueError:
                 self.problems.append(f"{name} has {part!r}: expected addresses or networks such as 10.0.0.0/8")
                 continue
-            if networks[-1].endswith("/0"):
-                self.problems.append(f"{name} has {part!r}, which is every address: expected those of your proxies")
-        return tuple(networks)
+            if network.prefixlen < _WIDEST_NETWORK:
+                self.problems.append(
+                    f"{name} has {part!r}, which is every address, or many of them: expected those of your proxies"
+                )
+            networks.append(network)
+        return tuple(map(str, networks))

@@ -9,6 +9,7 @@ import httpx
 from app.network_address import PERCENT_ENCODE, AddressError, check_host_and_port, split_url
 
 SCHEMES: Final = ("http", "https")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _EXAMPLE: Final = "https://host:port"
 
 
@@ -41,4 +42,5 @@ def check_http_address(value: str, *, only_host: bool = False, path_only: bool =
 def browser_origin(value: str) -> str:
     """The origin of an address that ``check_http_address`` has passed, as a browser's ``Origin`` header spells it."""
     url = httpx.URL(value)
-    return f"{url.scheme}://{url.netloc.decode('ascii').lower()}"
+    place = url.netloc.decode("ascii").lower()
+    return f"{url.scheme}://{place.removesuffix(_DEFAULT_PORTS[url.scheme])}"

@@ -12,7 +12,7 @@ import msgspec
 
 from app.environment import Environment
 from app.pem import jwt_key_algorithms, jwt_key_problem
-from app.secret_strength import is_guessable
+from app.secret_strength import form_problem, is_guessable
 
 MIN_SECRET: Final = 16
 """Characters. A shorter one of Medusa's gets a warning."""
@@ -152,6 +152,8 @@ def _secret(environment: Environment) -> str | None:
             "MEDUSA_JWT_SECRET is a key and no secret: expected its public key in MEDUSA_JWT_PUBLIC_KEY, and the "
             "private one with Medusa alone"
         )
+    elif problem := form_problem("MEDUSA_JWT_SECRET", value):
+        environment.warnings.append(f"MEDUSA_JWT_SECRET {problem}, unless Medusa's http.jwtSecret is the same")
     elif len(value) < MIN_SECRET or is_guessable(value):
         environment.warnings.append(
             "MEDUSA_JWT_SECRET can be guessed, and with it tokens of any customer and admin can be made, for Medusa "

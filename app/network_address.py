@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -12,6 +13,7 @@ PERCENT_ENCODE: Final = (
     "[ is %5B, ] is %5D, % is %25)"
 )
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_MAPPED_BITS: Final = 96
 _LONGEST_HOST: Final = 253
 _SHOWN_DIGITS: Final = 5
 _UNEXPANDED: Final = re.compile(r"\$\{?[A-Za-z_]|%[A-Z_]+%$|\{\{")
@@ -112,3 +114,12 @@ def check_port(text: str, example: str) -> int:
         shown = text if len(text) <= _SHOWN_DIGITS else f"of {len(text)} digits"
         raise AddressError(f"names port {shown}: expected a port from 1 to 65535, as in {example}")
     return int(text)
+
+
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """An address or network. One of IPv4-mapped addresses is IPv4's, as these are. Raises ``ValueError``."""
+    network = ipaddress.ip_network(text, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None:
+        return network
+    return IPv4Network((mapped, max(0, network.prefixlen - _MAPPED_BITS)), strict=False)

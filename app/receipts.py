@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from app.domain.unseen_characters import escaped, visible
 from app.gateways.receipt_keys import NotAttested, attested, new_key, read_public_keys
 from app.receipt_check import compare_json, compare_page, unique_keys
 
@@ -36,7 +37,7 @@ def verify_receipt(path: str, key_path: str) -> int:
         content = _verified(text, keys)
     except NotAttested as why:
         return _say(f"NOT VALID: {why}", 1)
-    print(json.dumps(content, indent=2, ensure_ascii=False))  # noqa: T201
+    print(escaped(json.dumps(content, indent=2, ensure_ascii=False)))  # noqa: T201
     return _say("valid: the above is what was attested", 0)
 
 
@@ -95,5 +96,5 @@ def _read(path: str) -> str:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"medusa-grace: {message}", file=sys.stderr)  # noqa: T201
+    print(f"medusa-grace: {visible(message)}", file=sys.stderr)  # noqa: T201
     return code

@@ -11,7 +11,7 @@ import msgspec
 from app.environment import Environment
 from app.jwt_settings import MedusaJwt, read_medusa_jwt
 from app.pem import receipt_keys, token_key_problem
-from app.secret_strength import is_guessable
+from app.secret_strength import form_problem, is_guessable
 from app.telling import alert_key
 
 MIN_SECRET: Final = 16
@@ -68,7 +68,9 @@ def read_secrets(environment: Environment, *, serving: bool) -> Secrets:
 def strong_secrets(environment: Environment, name: str, least: int, *, need: str | None = None) -> tuple[str, ...]:
     """Secrets separated by spaces, each of ``least`` characters or more and none guessable; ``()`` with a problem."""
     secrets = environment.words(name, need=need)
-    if any(len(secret) < least for secret in secrets):
+    if problem := form_problem(name, environment.text(name) or ""):
+        environment.problems.append(f"{name} {problem}")
+    elif any(len(secret) < least for secret in secrets):
         environment.problems.append(f"{name} is too short: at least {least} characters each")
     elif any(is_guessable(secret) for secret in secrets):
         environment.problems.append(f"{name} {_GUESSABLE}")

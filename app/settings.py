@@ -213,6 +213,7 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         watch=_watch(environment, secrets.alert_webhook_secrets),
     )
     _compare(environment, settings, role)
+    environment.refuse_files()
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
     return msgspec.structs.replace(settings, warnings=tuple(environment.warnings))
@@ -251,6 +252,7 @@ def read_migration_settings(environ: Mapping[str, str]) -> MigrationSettings:
                 "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler"
             )
     password = environment.text("GRACE_ROLE_PASSWORD")
+    environment.refuse_files()
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
     return MigrationSettings(database_url=database.url if database else "", role_password=password)

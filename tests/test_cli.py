@@ -21,7 +21,7 @@ from app.gateways.receipt_keys import new_key
 from app.http.tokens import TokenVerifier
 from app.ports import TokenRejected
 
-SECRET = "0123456789abcdef"
+SECRET = "7f3k9q2m5x8r1v6z"
 ORDER = "order_01M82MGPYYHGSM41XBR1GMBMVJ"
 COMMANDS = {
     "serve": "answer POST /store/orders/{id}/cancel",

@@ -264,3 +264,18 @@ def test_line_ends_of_a_reason_and_emoji_stay(verify: Verify) -> None:
     assert "one\ntwo\n\U0001f469\u200d\U0001f52c" in as_html(signed)
     assert "Reason given: one\n    two\n    " in as_text(signed)
     assert verify(as_html(signed))[0] == verify(as_text(signed))[0] == 0
+
+
+def test_a_terminal_shows_what_was_attested_and_obeys_none_of_it(verify: Verify) -> None:
+    """``\\x9b`` begins a command of a terminal, and U+202E turns the line round."""
+    reason = "\x9b31m\u202eevil \U000e0041 \u200b good"
+    code, out, err = verify(as_json(receipt(reason=reason)))
+    assert code == 0
+    assert json.loads(out)["reason"] == reason
+    assert [char for char in out + err if not char.isprintable() and char != "\n"] == []
+
+
+def test_a_refusal_obeys_none_of_it_either(verify: Verify) -> None:
+    code, _, err = verify(as_json(receipt()).replace('"display_id"', '"\u202e\x9b31m"'))
+    assert code == 1
+    assert [char for char in err if not char.isprintable() and char != "\n"] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from app import settings as settings_module
 from app.domain.reasons import CancelReason
 from app.ports import LateMoney
+from app.secret_strength import form_problem
 from app.settings import (
     DatabasePooler,
     MedusaEvents,
@@ -24,7 +27,7 @@ from app.settings import (
     read_settings,
 )
 
-SECRET = "0123456789abcdef"
+SECRET = "7f3k9q2m5x8r1v6z"
 SERVE = {
     "DATABASE_URL": "postgres://grace:hunter2@db/shop",
     "REDIS_URL": "redis://:hunter2@cache/0",
@@ -505,3 +508,143 @@ def test_the_operators_page_needs_medusas_address() -> None:
 def test_the_public_url_is_spelled_as_browsers_spell_origins(value: str | None, origin: str | None) -> None:
     environ = SERVE if value is None else {**SERVE, "PUBLIC_URL": value}
     assert read_settings(environ, Role.SERVE).public_url == origin
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("RATE_LIMIT_PER_ORDER", "1" * 5000, WHOLE),
+        ("RATE_LIMIT_PER_ORDER", "١٢٠", WHOLE),
+        ("DATABASE_POOL_SIZE", "\uff11\uff16", WHOLE),
+        ("GRACE_PERIOD_SECONDS", "٣٦٠٠", SECONDS),
+        ("VOID_WAIT_SECONDS", "1_0", SECONDS),
+        ("MODIFICATION_TOKEN_SECRET", f'"{SECRET}"', "is in quotation marks"),
+        ("MODIFICATION_TOKEN_SECRET", f"'{SECRET}'", "is in quotation marks"),
+        ("OPERATOR_SESSION_SECRET", f"`{SECRET * 2}`", "is in quotation marks"),
+        ("MODIFICATION_TOKEN_SECRET", "$MODIFICATION_TOKEN_SECRET", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "${MODIFICATION_TOKEN_SECRET}", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "%MODIFICATION_TOKEN_SECRET%", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "{{ secrets.modification_token }}", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "<the-secret-goes-in-here>", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "$(openssl rand -base64 32)", "which nothing has replaced by its value"),
+        ("MODIFICATION_TOKEN_SECRET", "/run/secrets/modification_token", "is the path of a file"),
+        ("MODIFICATION_TOKEN_SECRET", "file:///run/secrets/modification_token", "is the path of a file"),
+        ("MODIFICATION_TOKEN_SECRET", f"MODIFICATION_TOKEN_SECRET={SECRET}", "begins with its own name"),
+        ("MODIFICATION_TOKEN_SECRET", "0123456789abcdef", "can be guessed"),
+        ("MODIFICATION_TOKEN_SECRET", "abcdefghijkl98765432", "can be guessed"),
+        ("STORE_CORS", "/(a+)+$/", "no repetition stands within another"),
+        ("STORE_CORS", r"/^https?:\/\/([a-z0-9]+[.-]?)+\.shop\.example$/", "no repetition stands within another"),
+        ("STORE_CORS", r"https://a.test,/^https:\/\/pr-([0-9a-f]+)+\.shop\.example$/", "no repetition stands within"),
+        ("ADMIN_CORS", "/(x+x+)+y/", "no repetition stands within another"),
+        ("TRUSTED_PROXIES", "::ffff:0:0/96", "which is every address, or many of them"),
+        ("TRUSTED_PROXIES", "0.0.0.0/1 128.0.0.0/1", "which is every address, or many of them"),
+        ("TRUSTED_PROXIES", "2000::/3", "which is every address, or many of them"),
+    ],
+)
+def test_odd_forms_that_were_accepted(name: str, value: str, expected: str) -> None:
+    [problem] = [line for line in problems(SERVE | {name: value}, Role.SERVE) if line.startswith(name)][:1]
+    assert expected in problem
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize("equals", ["c2VjcmV0IG9mIHRoZQ==", "a=b=c=d=e=f0g1h2i3j=k", "=xK2=vQ9=mW4=pL7=zR3"])
+def test_a_secret_with_equals_signs(equals: str) -> None:
+    assert read_settings(SERVE | {"MODIFICATION_TOKEN_SECRET": equals}, Role.SERVE).modification_token_secrets == (
+        equals,
+    )
+
+
+def test_random_secrets_are_good() -> None:
+    made = [secrets.token_hex(16) for _ in range(300)] + [secrets.token_urlsafe(32) for _ in range(300)]
+    made += [base64.b64encode(secrets.token_bytes(24)).decode() for _ in range(300)]
+    assert [secret for secret in made if form_problem("MODIFICATION_TOKEN_SECRET", secret)] == []
+
+
+@pytest.mark.parametrize("name", ["OPERATOR_SESSION_SECRET", "MEDUSA_JWT_SECRET", "STORE_CORS", "RECEIPT_SIGNING_KEY"])
+def test_a_file_in_the_place_of_a_setting(name: str) -> None:
+    """As other images take it: without a word the page, or a way to sign in, would be off."""
+    [problem] = problems(SERVE | {f"{name}_FILE": "/run/secrets/it"}, Role.SERVE)
+    assert problem == f"{name}_FILE is not read: expected the value itself in {name}"
+
+
+def test_a_file_beside_its_setting_is_another_programs() -> None:
+    read_settings(SERVE | {"REDIS_URL_FILE": "/run/secrets/redis"}, Role.SERVE)
+
+
+def test_a_file_for_migrate() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL_FILE is not read: expected the value itself in DATABASE_URL"):
+        read_migration_settings({"DATABASE_URL_FILE": "/run/secrets/url"})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://*.shop.example",
+        "https://shop.example:*",
+        "https://shop.example:443",
+        "http://shop.example:80",
+        "https://Shop.example",
+        "https://münchen.example",
+        "https://user@shop.example",
+        "https://shop.example:99999",
+        "https://shop.example:",
+        "https://shop.example?x",
+        "https://shop.example#x",
+        '"https://shop.example"',
+    ],
+)
+def test_odd_origins_that_no_browser_sends(origin: str) -> None:
+    [warning] = read_settings(SERVE | {"STORE_CORS": origin}, Role.SERVE).warnings
+    assert warning.startswith(f"STORE_CORS has {origin!r}, which is not what a browser sends")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://shop.example:8443",
+        "http://localhost:8000",
+        "http://[::1]:8000",
+        "https://xn--mnchen-3ya.example",
+        "null",
+        "capacitor://localhost",
+        r"/^https:\/\/([a-z0-9-]+\.)*shop\.example$/",
+        r"/\.vercel\.app$/",
+        "https://a_b.example",
+    ],
+)
+def test_origins_that_are_sent(origin: str) -> None:
+    assert read_settings(SERVE | {"STORE_CORS": origin}, Role.SERVE).warnings == ()
+
+
+@pytest.mark.parametrize("pattern", ["//", "/.*/", "/^https:/", "'https://'"])
+def test_a_pattern_that_allows_every_site(pattern: str) -> None:
+    [warning] = read_settings(SERVE | {"STORE_CORS": pattern}, Role.SERVE).warnings
+    assert warning.startswith(f"STORE_CORS has {pattern!r}, which allows every site")
+
+
+def test_a_secret_of_medusas_in_quotes_is_a_warning() -> None:
+    """Both may read the same file of settings, and Medusa takes the marks for a part of it, too."""
+    [warning] = read_settings(SERVE | {"MEDUSA_JWT_SECRET": f'"{SECRET * 2}"'}, Role.SERVE).warnings
+    assert warning.startswith("MEDUSA_JWT_SECRET is in quotation marks")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://shop.example:443", "HTTPS://SHOP.example:443", "HTTPS://shop.example", "https://shop.example:443/"],
+)
+def test_the_public_url_has_no_default_port(value: str) -> None:
+    assert read_settings(SERVE | {"PUBLIC_URL": value}, Role.SERVE).public_url == "https://shop.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("fd00::/8", "fd00::/8"),
+    ],
+)
+def test_proxies_of_mapped_addresses_are_proxies_of_ipv4(given: str, read: str) -> None:
+    """A server that listens on IPv6 too sees IPv4 clients so, and they are taken for IPv4's."""
+    assert read_settings(SERVE | {"TRUSTED_PROXIES": given}, Role.SERVE).trusted_proxies == (read,)

@@ -41,7 +41,7 @@ class BodyInPieces(HTTPException):
 class BodyLimitMiddleware(ASGIMiddleware):
     """Gives every body ``BODY_TIMEOUT`` seconds and evicts the oldest pending ones beyond the limits.
 
-    An answer that is sent amid a body closes the connection: the server would wait for the rest of some without end.
+    An answer that is sent amid a body closes the connection, so that the client sends no more of it.
 
     Evicting the oldest, rather than refusing the newest, keeps clients with half-sent bodies from blocking those
     whose bodies arrive whole.
@@ -63,17 +63,12 @@ class BodyLimitMiddleware(ASGIMiddleware):
         if not _announces_body(scope):
             await next_app(scope, receive, send)
             return
-        body = _PendingBody(self, receive)
-
-        async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start" and body.is_partly_read:
-                MutableScopeHeaders.from_message(message)["connection"] = "close"
-            await send(message)
-
+        body = _PendingBody(self, receive, send)
         try:
-            await next_app(scope, body.receive, send_last)
+            await next_app(scope, body.receive, body.send)
         finally:
             self.remove(body)
+            body.release()
 
     def add(self, body: _PendingBody) -> None:
         """Count a body from its first read on."""
@@ -100,21 +95,17 @@ class BodyLimitMiddleware(ASGIMiddleware):
 
 
 class _PendingBody:
-    """A request's ``receive`` with a deadline."""
+    """A request's ``receive`` with a deadline, and its ``send``."""
 
-    def __init__(self, limits: BodyLimitMiddleware, receive: Receive) -> None:
+    def __init__(self, limits: BodyLimitMiddleware, receive: Receive, send: Send) -> None:
         self.size = 0
         self._limits = limits
         self._receive = receive
+        self._send = send
         self._deadline: float | None = None
         self._timer: asyncio.Timeout | None = None
         self._pieces = 0
         self._complete = False
-
-    @property
-    def is_partly_read(self) -> bool:
-        """Whether the application has begun to read the body and not seen its end."""
-        return self._deadline is not None and not self._complete
 
     async def receive(self) -> Any:
         """Return the next ASGI message. Raises ``BodyTimeout`` and ``BodyInPieces``."""
@@ -142,11 +133,31 @@ class _PendingBody:
             self._limits.remove(self)
         return message
 
+    async def send(self, message: Message) -> None:
+        """Send an ASGI message; an answer amid the body closes the connection."""
+        is_partly_read = self._deadline is not None and not self._complete
+        if message["type"] == "http.response.start" and is_partly_read:
+            MutableScopeHeaders.from_message(message)["connection"] = "close"
+        await self._send(message)
+
+    def release(self) -> None:
+        """Drop what is the server's. Requests are parts of reference cycles (HTMX's details have their request), and
+        the server ends the connection of a half-sent body only when nothing refers to its request any more."""
+        self._receive, self._send = _receive_nothing, _send_nowhere
+
     def evict(self) -> None:
         """End the read that is under way, and any later one."""
         self._deadline = asyncio.get_running_loop().time()
         if self._timer is not None:
             self._timer.reschedule(self._deadline)
+
+
+async def _receive_nothing() -> Any:
+    return {"type": "http.disconnect"}
+
+
+async def _send_nowhere(_: Message) -> None:
+    pass
 
 
 def _announces_body(scope: Scope) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 from html import escape
 from typing import Final
 
 from app.domain.cancellation import PaymentAction
 from app.domain.receipt import CanceledBy, OrderLine, SignedReceipt
+from app.domain.unseen_characters import visible
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -23,8 +23,6 @@ _MONEY: Final = {
     PaymentAction.VOID_FAILED: "The hold on the payment could not be let go yet. The shop sees to it.",
     PaymentAction.NONE: "There is no hold on a payment to let go of.",
 }
-_HARMLESS: Final = frozenset("\n\u200c\u200d")
-"""Line ends, which are laid out, and the joiners of scripts and emoji."""
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:2rem auto;padding:0 1rem}"
     "dt{font-weight:600;margin-top:.6rem}dd{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}"
@@ -73,15 +71,6 @@ def _rows(signed: SignedReceipt) -> list[tuple[str, str]]:
     rows.append(("Payment", _MONEY[signed.payment_action]))
     rows.append(("Issued", _time(signed.issued_at)))
     return [(name, visible(value)) for name, value in rows]
-
-
-def visible(text: str) -> str:
-    """Name control, bidirectional and other characters that are not seen: none may reorder or hide what is read."""
-    return "".join(f"[U+{ord(char):04X}]" if _unseen(char) else char for char in text.replace("\r\n", "\n"))
-
-
-def _unseen(char: str) -> bool:
-    return char not in _HARMLESS and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def _indented(value: str) -> str:

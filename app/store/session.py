@@ -15,14 +15,17 @@ LOCK_TIMEOUT: Final = timedelta(seconds=2)
 STATEMENT_TIMEOUT: Final = timedelta(seconds=10)
 
 _SETTINGS: Final[Mapping[str, str]] = {
+    "array_nulls": "on",
     "bytea_output": "hex",
     "datestyle": "ISO, MDY",
     "extra_float_digits": "1",
     "intervalstyle": "postgres",
     "jit": "off",  # a plan that looks expensive for want of statistics would be compiled for longer than it runs
+    "quote_all_identifiers": "off",  # names are compared as the catalogs spell them
     "row_security": "on",
     "standard_conforming_strings": "on",
     "timezone": "UTC",
+    "transform_null_equals": "off",
 }
 _OF_A_SESSION: Final[Mapping[str, str]] = {
     "default_transaction_isolation": "read committed",
@@ -38,6 +41,10 @@ _DURABLE: Final = (
     " where current_setting('synchronous_commit') in ('off', 'false', 'no', '0')"
 )
 """An answer of 200 promises a durable commit. A stricter or weaker level that keeps commits is the shop's choice."""
+_NO_TRANSACTION_TIMEOUT: Final = (
+    "select set_config(name, '0', {local}) from pg_settings where name = 'transaction_timeout'"
+)
+"""Postgres 17 and later: statements and waits have their own timeouts."""
 
 
 def _milliseconds(duration: timedelta) -> str:
@@ -49,6 +56,7 @@ LOCAL: Final = "; ".join(
         *(f"set local {name} = '{value}'" for name, value in _SETTINGS.items() if name != "datestyle"),
         "set local datestyle = iso, mdy",
         _DURABLE.format(local="true"),
+        _NO_TRANSACTION_TIMEOUT.format(local="true"),
     ]
 )
 """For each transaction where a pooler may give it another server's session. Timeouts are set by the caller."""
@@ -61,4 +69,5 @@ async def state(conn: asyncpg.Connection[Any], *, timeouts: bool = True) -> None
         f"select set_config('{name}', '{value}', false)"
         for name, value in {**given, **_SETTINGS, **_OF_A_SESSION}.items()
     ]
-    await conn.execute("; ".join([*calls, _DURABLE.format(local="false")]))
+    calls += [_DURABLE.format(local="false"), _NO_TRANSACTION_TIMEOUT.format(local="false")]
+    await conn.execute("; ".join(calls))

@@ -15,12 +15,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.doctor import AT_ONCE, run_doctor
+from app.doctor import AT_ONCE, _as_text, _report, run_doctor
+from app.domain.findings import Defect, Finding
 from app.domain.jobs import JobKind
 from app.embedded.processes import free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Unseen
+from app.store import session
 from tests.doctor.ground import PASSWORD, Clinic
 from tests.doctor.healthy import HEALTHY
 from tests.doctor.seeds import SEEDS
@@ -284,3 +286,24 @@ async def test_tables_without_statistics_are_named(doctor: Doctor, clinic: Clini
     await clinic.conn.execute("analyze")
     assert (await doctor.report())["unanalyzed"] == []
     assert "ANALYZE" not in doctor.err
+
+
+def test_a_terminal_obeys_nothing_of_what_is_found() -> None:
+    found = Finding(defect=Defect.SETTING, order_id="order_\x9b31m", detail="said \x1b[31m\u202eevil")
+    text = _as_text(_report([found], None))
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+    assert "order_[U+009B]31m" in text
+    assert "said [U+001B][31m[U+202E]evil" in text
+
+
+def test_a_connection_that_breaks_in_a_way_of_its_drivers(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where ``transaction_timeout`` ends a session amid a statement: a traceback has the exit code of a finding."""
+
+    async def broken(_: object, *, timeouts: bool) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12")
+
+    monkeypatch.setattr(session, "state", broken)
+    assert run_doctor({"DATABASE_URL": database}, ask_stripe=False, as_json=False) == 2
+    assert "the database could not be read: InternalClientError" in capsys.readouterr().err

@@ -72,7 +72,7 @@ def test_private_networks_are_trusted_by_default(proxy: str) -> None:
         {
             "DATABASE_URL": "postgres://db/shop",
             "REDIS_URL": "redis://cache",
-            "MODIFICATION_TOKEN_SECRET": "0123456789abcdef",
+            "MODIFICATION_TOKEN_SECRET": "7f3k9q2m5x8r1v6z",
         },
         Role.SERVE,
     )

@@ -15,6 +15,7 @@ from litestar.params import FromPath
 
 from app.domain.incidents import WORDS
 from app.domain.timeline import who
+from app.domain.unseen_characters import visible
 from app.http import errors
 from app.http.cookies import read_cookie
 from app.http.operator.desk import OperatorDesk
@@ -93,12 +94,12 @@ def _body(story: OrderStory) -> OrderBody:
         canceled=story.order.canceled,
         canceled_at=story.order.canceled_at,
         canceled_by=who(made.canceled_by) if made is not None else None,
-        reason=(made.reason_label or made.reason) if made is not None else None,
+        reason=visible(made.reason_label or made.reason or "") or None if made is not None else None,
         payment_action=story.payment_action.value,
         incidents=[
             IncidentBody(
                 kind=one.incident.kind.value,
-                detail=one.incident.last_error or one.incident.detail,
+                detail=visible(one.incident.last_error or one.incident.detail),
                 what_to_do=plain(WORDS[one.incident.kind].what_to_do),
                 opened_at=one.incident.opened_at,
             )

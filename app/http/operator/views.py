@@ -20,6 +20,7 @@ from app.domain.incidents import TITLES, WORDS
 from app.domain.money import decimal_digits
 from app.domain.risk import SeenOrder
 from app.domain.timeline import who
+from app.domain.unseen_characters import visible
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
@@ -42,6 +43,7 @@ def template_engine() -> JinjaTemplateEngine:
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -75,7 +77,7 @@ def page(
         template_name=name,
         context=context,
         status_code=status,
-        media_type="text/html; charset=utf-8",
+        media_type="text/html",
         headers={**HEADERS, **(headers or {})},
         cookies=list(cookies),
     )
@@ -98,7 +100,12 @@ def iso(at: datetime | None) -> str:
 
 def timed(words: str) -> Markup:
     """Words with the moments in them marked up, so that the page's script makes these local time, too."""
-    return Markup(_MOMENT.sub(r'<time datetime="\1T\2Z" data-local>\g<0></time>', str(escape(words))))  # noqa: S704
+    return Markup(_MOMENT.sub(r'<time datetime="\1T\2Z" data-local>\g<0></time>', str(escape(visible(words)))))  # noqa: S704
+
+
+def _shown(value: Any) -> Any:
+    """What a template writes: text without characters that could reorder or hide it."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def until(at: datetime) -> str:

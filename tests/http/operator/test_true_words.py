@@ -87,3 +87,33 @@ async def test_a_reasons_label_is_shown(ada: Browser, api: Api, shop: Shop) -> N
     text = (await ada.get(f"/grace/orders/{order.id}")).text
     assert text.count("I changed my mind") == 2, "above, and in the timeline"
     assert "changed_mind" not in text
+
+
+UNSEEN = "\x1b[31m\x9b31m\u202eevil\u2066\u200b\U000e0041"
+
+
+async def test_characters_that_are_not_seen_are_named(ada: Browser, shop: Shop) -> None:
+    """A shopper's reason, another operator's note and name, a number of the shop's, an error of somebody else's."""
+    order, closed = await shop.place(), await shop.place()
+    answer = await ada.api.cancel(closed.id, json={"reason": f"reason {UNSEEN}"})
+    assert answer.status_code == 200
+    await shop.conn.execute('update "order" set custom_display_id = $1 where id = $2', UNSEEN, order.id)
+    await trouble(shop, order, "void_failed", detail=f"detail {UNSEEN}")
+    await shop.conn.execute(
+        "update grace.incidents set closed_at = now(), closed_by = $2, note = $2 where id = $1",
+        await trouble(shop, closed, "late_money"),
+        f"note {UNSEEN}",
+    )
+    for path, said in (
+        ("/grace", "detail "),
+        ("/grace?show=closed", "note "),
+        (f"/grace/orders/{order.id}", "detail "),
+        (f"/grace/orders/{closed.id}", "reason "),
+        (f"/grace/orders?q={quote(UNSEEN)}", ""),
+    ):
+        text = (await ada.get(path)).response.text
+        assert [char for char in text if not char.isprintable() and char != "\n"] == [], path
+        assert f"{said}[U+001B][31m[U+009B]31m[U+202E]evil[U+2066][U+200B][U+E0041]" in text, path
+    widget = (await ada.get(f"/grace/api/orders/{closed.id}")).response
+    assert "[U+202E]" in widget.json()["reason"]
+    assert (await ada.get("/grace")).response.headers["content-type"] == "text/html; charset=utf-8"
