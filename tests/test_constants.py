@@ -95,6 +95,12 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.stripe_webhook:EVENTS_PER_ADDRESS": (2000, 5000),
     "app.http.tokens:LEEWAY": (5, 15),
     "app.http.tokens:_LONGEST": (2 * KIB, 8 * KIB),
+    "app.network_address:_LONGEST_HOST": (253, 253),  # RFC 1035
+    "app.network_address:_MAPPED_BITS": (96, 96),  # ::ffff:0:0/96
+    "app.network_address:_SHOWN_DIGITS": (5, 5),  # of a port
+    "app.environment:_WIDEST_NETWORK": (7, 7),  # fc00::/7
+    "app.gateways.redis_encryption:_TIMEOUT": (0.5, 3),
+    "app.origins:_LONGEST_SEARCH": (0.01, 0.05),
     "app.origins:LONGEST_ORIGIN": (253, 500),
     "app.pem:LEAST_RSA_BITS": (2048, 2048),
     "app.pem:MOST_RSA_BITS": (4096, 8192),
@@ -115,6 +121,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.secret_settings:MIN_SECRET": (16, 16),
     "app.secret_settings:MIN_OPERATOR_SECRET": (32, 32),
     "app.secret_strength:_LEAST_DIFFERENT": (5, 7),
+    "app.secret_strength:_MOST_STEPS": (0.5, 0.7),
     "app.secret_strength:_LEAST_PERIOD": (12, 15),  # "supersecret" has eleven letters
     "app.settings:_JOBS_A_CONNECTION": (4, 8),
     "app.settings:_CAPTURED_WITHIN": (6 * DAY + 30, 6.75 * DAY),
