@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -103,11 +104,17 @@ def _recording(
 def _closing_connections(
     start_server: Callable[..., Awaitable[asyncio.Server]],
 ) -> Callable[..., Awaitable[asyncio.Server]]:
-    """``start_server`` whose connections are closed when their handler ends, also when it is cancelled."""
+    """``start_server`` whose connections are closed when their handler ends, also when it is cancelled.
+
+    A handler that is no coroutine only begins to answer, and closes its connections itself.
+    """
 
     async def start(
         answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], *arguments: Any, **options: Any
     ) -> asyncio.Server:
+        if not inspect.iscoroutinefunction(answer):
+            return await start_server(answer, *arguments, **options)
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with closing(writer), suppress(asyncio.CancelledError):
                 await answer(reader, writer)
