@@ -235,6 +235,7 @@ def _serve(options: argparse.Namespace) -> int:
     if settings.watch.metrics_listen is not None:
         _check_port("METRICS_LISTEN", *settings.watch.metrics_listen)
         if options.processes > 1 and settings.watch.metrics_dir is None:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the folder is removed
             with tempfile.TemporaryDirectory(prefix="grace-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 count_across_processes()
@@ -250,9 +251,10 @@ def _log_warnings(settings: Settings) -> None:
 
 
 def _end_quietly() -> None:
-    """A SIGTERM that comes while nobody is served yet is obeyed at once, and is no failure."""
+    """A SIGTERM that comes while nobody is served yet ends the process, and is no failure. Look-ups of names, which
+    go on in threads, are not waited for."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _check_port(name: str, host: str, port: int) -> None:
@@ -268,6 +270,7 @@ def _worker(_: argparse.Namespace) -> int:
     settings = read_settings(os.environ, Role.WORKER)
     configure_logs(settings.log_level)
     _log_warnings(settings)
+    _end_quietly()
     asyncio.run(check_accounts(settings))
     run_worker(settings)
     return 0

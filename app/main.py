@@ -38,6 +38,7 @@ from app.logs import configure_logs
 from app.origins import AllowedOrigins
 from app.ports import Services, Unavailable
 from app.runtime import Runtime, make_metrics, open_runtime
+from app.server_signals import ignore_repeated_signals
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
@@ -63,6 +64,7 @@ def create_app() -> Litestar:
     """The application with its settings from the environment, as granian loads it."""
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
+    ignore_repeated_signals()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     return build_app(settings)
 
@@ -78,25 +80,6 @@ def _end_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def let_servers_be_stopped() -> None:
-    """Call before granian forks its servers. One that has no handlers of its own yet inherits granian's, which would
-    take a SIGTERM and do nothing: until it has them, the signal ends it, as nobody is being served."""
-    held = {signal.SIGTERM, signal.SIGINT}
-
-    def hold() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, held)
-
-    def let_go() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-
-    def end_of_it() -> None:
-        for number in held:
-            signal.signal(number, signal.SIG_DFL)
-        let_go()
-
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=end_of_it)
 
 
 async def check_database(settings: Settings) -> None:

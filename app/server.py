@@ -10,6 +10,7 @@ import resource
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -18,7 +19,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from app.main import let_servers_be_stopped
+from app.server_signals import end_on_signals_while_starting
 from app.settings import Settings
 
 HEADER_TIMEOUT: Final = 10_000
@@ -40,13 +41,15 @@ SEND_BUFFER: Final = 64 * 1024
 _DESCRIPTORS: Final = CONNECTIONS + 1_024
 _LINGER: Final = 1.0
 """Seconds between the last connection that is let in and the end of those that ask nothing."""
+_REPEAT_SIGTERM: Final = 0.3
+"""Seconds."""
 _LONGEST_ANSWER: Final = 30
 """Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
 
 def listen(host: str, port: int, processes: int, settings: Settings) -> None:
     """Serve until SIGTERM."""
-    let_servers_be_stopped()
+    end_on_signals_while_starting()
     _raise_descriptor_limit()
     gc.freeze()  # a server that went through what it was forked with, for rubbish, would copy every page of it
     _Server(
@@ -84,7 +87,9 @@ _DROP_ALL: Final = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]
-    """Opens the listening sockets in this process, before granian forks its servers.
+    """Stops gracefully, and promptly, whenever the SIGTERM comes.
+
+    Opens the listening sockets in this process, before granian forks its servers.
 
     On Linux granian opens one in each server, out of reach: this process could neither stop them listening nor set
     what their connections inherit. They still are one for each server, so that the kernel shares connections out, and
@@ -122,6 +127,27 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
                 _drop_packets(listener)
         time.sleep(_LINGER)
         super().shutdown(exit_code)
+
+    def _stop_workers(self) -> None:
+        """Send SIGTERM until every server has ended. One whose event loop does not run yet, or not for a moment, as
+        between its start and its first request, has a handler that drops the signal."""
+        over = threading.Event()
+        servers = list(self.wrks)
+
+        def repeat() -> None:
+            while not over.wait(_REPEAT_SIGTERM):
+                for server in servers:
+                    server.terminate()
+
+        repeating = threading.Thread(target=repeat, daemon=True)
+        repeating.start()
+        try:
+            super()._stop_workers()
+        finally:
+            over.set()
+            repeating.join()
+        if self.interrupt_signal:  # servers that the same Ctrl-C reached have not failed
+            self.interrupt_children.clear()
 
 
 def _drop_packets(listener: socket.socket) -> None:

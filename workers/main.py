@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -39,6 +40,8 @@ class ServicesMiddleware(Middleware):
         self._services: Services | None = None
         self._relay: Relay | None = None
         self.failure: Exception | None = None
+        self.has_work = False
+        """Whether jobs may run: from then on a stop waits for them."""
 
     def services(self) -> Services:
         """The services, once the worker has booted."""
@@ -76,6 +79,7 @@ class ServicesMiddleware(Middleware):
         self._services = self._step_in(runtime.services)
         broker.join_installation(runtime.keys)
         actors = declare_actors(broker, self.services)
+        self.has_work = True
         self._relay = await open_relay(
             self._services, broker, actors, runtime.wakeup, here_at_once=self._settings.worker_threads
         )
@@ -108,6 +112,11 @@ class WorkerProcess:
             self.stop()
             raise self._middleware.failure
 
+    @property
+    def has_work(self) -> bool:
+        """Whether it got as far as to run jobs."""
+        return self._middleware.has_work
+
     def stop(self) -> None:
         """Finish what is running, give back what is not, close everything."""
         self._worker.stop(timeout=STOP_WITHIN)
@@ -134,10 +143,16 @@ async def check_accounts(settings: Settings) -> None:
 def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what is running. Raises what kept the worker from starting."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     uvloop.install()  # dramatiq makes the actors' loop, by the policy
     process = WorkerProcess(settings)
+
+    def end(*_: object) -> None:
+        stop.set()
+        if not process.has_work:  # the start waits for the database, for Redis and for Stripe in threads
+            os._exit(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     process.start()
     log.info("worker.ready", threads=settings.worker_threads)
     stop.wait()

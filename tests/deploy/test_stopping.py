@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
+import sys
 import time
 from collections import Counter
 from datetime import timedelta
@@ -13,10 +17,10 @@ import httpx
 import pytest
 
 from app.embedded.hasten import hasten_captures
-from app.embedded.processes import free_port
+from app.embedded.processes import HOST, free_port
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
-from tests.deploy.processes import Program, running, running_api
+from tests.deploy.processes import PATIENCE, Program, running, running_api
 from tests.world import Shop, eventually, token_for
 
 CLIENTS = 8
@@ -116,6 +120,86 @@ def test_a_stop_that_comes_while_serve_starts(shop: Shop, settings: Settings, tm
         serve.terminate()
         assert serve.ended() == 0
         assert time.monotonic() - began < 12, "it was killed after all"
+
+
+DROPS = """
+import sys, time
+from granian.server import mp
+from app import cli
+
+make = mp._new_cbscheduler
+
+def make_late(*given, **options):
+    print("between the start and the first request", flush=True)
+    time.sleep(2)
+    return make(*given, **options)
+
+mp._new_cbscheduler = make_late
+cli.main(sys.argv[4:])
+"""
+
+
+def test_a_stop_that_comes_while_no_event_loop_runs(shop: Shop, settings: Settings, tmp_path: Path) -> None:
+    """Between its start and its first request a server has a handler, and nothing that it could tell: the signal was
+    lost, and the server killed after 33 s. The moment lasts some milliseconds, and here two seconds."""
+    command = ("serve", "--port", str(free_port()))
+    program = Program(settings, tmp_path, *command, within=(sys.executable, "-c", DROPS))
+    try:
+        program.await_words("between the start and the first request")
+        began = time.monotonic()
+        program.terminate()
+        assert program.ended() == 0
+        assert time.monotonic() - began < 12, "it was killed after all"
+    finally:
+        program.kill()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.02])
+def test_a_stop_that_comes_as_serve_gets_ready(shop: Shop, settings: Settings, tmp_path: Path, after: float) -> None:
+    with running(settings, tmp_path, "serve", "--port", str(free_port())) as serve:
+        serve.await_words("serve.ready")
+        time.sleep(after)
+        began = time.monotonic()
+        serve.terminate()
+        assert serve.ended() == 0
+        assert time.monotonic() - began < 12, "it was killed after all"
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the moment is read in /proc")
+@pytest.mark.parametrize("after", [0.2, 0.6])
+def test_a_stop_that_reaches_each_process(shop: Shop, settings: Settings, tmp_path: Path, after: float) -> None:
+    """As systemd's, which signals all processes of a service: a server is told twice, by systemd and by granian."""
+    with running(settings, tmp_path, "serve", "--port", str(free_port())) as serve:
+        deadline = time.monotonic() + 60
+        while not serve.has_children:
+            assert time.monotonic() < deadline, serve.said()
+            time.sleep(0.001)
+        time.sleep(after)
+        began = time.monotonic()
+        os.killpg(serve.process.pid, signal.SIGTERM)
+        assert serve.ended() == 0
+        assert time.monotonic() - began < 12, "it was killed after all"
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+@pytest.mark.parametrize("after", [0.0, 4.0])
+def test_a_stop_that_comes_while_the_database_is_awaited(
+    shop: Shop, settings: Settings, tmp_path: Path, command: str, after: float
+) -> None:
+    """It has 30 s to answer; whoever stops the process does not have them."""
+    with socket.create_server((HOST, 0)) as silent:
+        port = silent.getsockname()[1]
+        url = f"postgres://grace:x@{HOST}:{port}/shop"
+        options = ("--port", str(free_port())) if command == "serve" else ()
+        with running(settings, tmp_path, command, *options, DATABASE_URL=url) as program:
+            silent.settimeout(PATIENCE)
+            connection, _ = silent.accept()
+            time.sleep(after)
+            began = time.monotonic()
+            program.terminate()
+            assert program.ended() == 0, program.said()
+            assert time.monotonic() - began < 8
+            connection.close()
 
 
 async def _cancel(client: httpx.AsyncClient, shop: Shop, order: PlacedOrder) -> httpx.Response:
