@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
 import tempfile
 import threading
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Final
 
 import asyncpg
@@ -25,8 +27,9 @@ from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
+from app.network_address import AddressError, check_host
 from app.receipts import print_new_key, verify_receipt
-from app.runtime import NotReady
+from app.runtime import NotReady, check_backend
 from app.secret_settings import MIN_SECRET, strong_secrets
 from app.server import listen
 from app.settings import Role, Settings, SettingsError, read_migration_settings, read_settings
@@ -36,17 +39,22 @@ from app.store.migrate import MigrationError, migrate, renew_installation
 from plugins.medusa_bridge import (
     FUNCTIONS,
     NoShop,
+    NotMigrated,
     SchemaMismatch,
-    backend_problem,
     check_shop,
     grant_role,
     print_grants,
+    try_backend,
 )
 from workers.main import check_accounts, run_worker
 
 log = structlog.get_logger()
 
 _LONGEST_TOKEN: Final = 366 * 86400
+_SECONDS_OF: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LIFETIME: Final = re.compile(r"([0-9]{1,12})([smhdw]?)")
+_AN_ORDER: Final = "order_01M82MGPYYHGSM41XBR1GMBMVJ"
+_ORDER_ID: Final = re.compile(r"order_[0-9A-Za-z_-]{1,80}")
 
 
 class CommandError(Exception):
@@ -59,6 +67,7 @@ _FOR_A_PERSON: Final = (
     NotReady,
     SchemaMismatch,
     NoShop,
+    NotMigrated,
     MigrationError,
     FunctionError,
     GrantError,
@@ -89,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Order cancellation during the grace period, beside an unchanged Medusa v2 shop. "
         "Settings come from the environment; the README has the table.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('medusa-grace')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser(
@@ -99,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Each of --processes serves from one core, on DATABASE_POOL_SIZE connections (16). All settings, and "
         "what else is answered, are in the README.",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    serve.add_argument("--host", type=_host, default="127.0.0.1", help="address to listen on (default %(default)s)")
     serve.add_argument("--port", type=_port, default=9100, help="port to listen on (default %(default)s)")
     serve.add_argument("--processes", type=_positive, default=1, help="API processes (default %(default)s)")
     serve.set_defaults(run=_serve)
@@ -130,13 +140,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     upgrade.add_argument(
         "--grants",
+        type=_role,
         metavar="ROLE",
         help="also create ROLE if need be, and give it just the rights that serve and worker need; what it has beyond "
         "them is revoked, save what versions before may still need (see --revoke). GRACE_ROLE_PASSWORD, when set, "
         "becomes its password",
     )
     upgrade.add_argument(
-        "--print", dest="only_print", action="store_true", help="print the grants as SQL instead, and change nothing"
+        "--print",
+        dest="only_print",
+        action="store_true",
+        help="with --grants: print the SQL that does so, and change nothing. Run migrate without it before",
     )
     upgrade.add_argument(
         "--revoke",
@@ -189,9 +203,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Prints a token that allows one order to be canceled, signed with the first secret of "
         "MODIFICATION_TOKEN_SECRET.",
     )
-    token.add_argument("order_id", metavar="ORDER_ID", help="such as order_01M82MGPYYHGSM41XBR1GMBMVJ")
+    token.add_argument("order_id", type=_order_id, metavar="ORDER_ID", help=f"such as {_AN_ORDER}")
     token.add_argument(
-        "--valid-for", type=_lifetime, default=3600, metavar="SECONDS", help="(default %(default)s, one hour)"
+        "--valid-for",
+        type=_lifetime,
+        default=3600,
+        metavar="TIME",
+        help="seconds, or a number with s, m, h, d or w, such as 14d (default 1h, a year at most)",
     )
     token.set_defaults(run=_token)
 
@@ -225,11 +243,9 @@ def _serve(options: argparse.Namespace) -> int:
     _log_warnings(settings)
     _end_quietly()
     asyncio.run(check_database(settings))
-    if settings.operator_session_secrets and settings.medusa_backend_url is not None:
-        problem = asyncio.run(backend_problem(settings.medusa_backend_url, None))
-        if problem is not None:
-            raise NotReady(problem)
-    _check_port("--port", options.host, options.port)
+    if settings.medusa_backend_url is not None:
+        asyncio.run(check_backend(settings.medusa_backend_url, None, try_backend))
+    _check_port("--host, --port", options.host, options.port)
     if not settings.receipt_signing_keys:
         log.warning("receipts.unsigned", setting="RECEIPT_SIGNING_KEY is not set: receipts are served without a JWS")
     if settings.watch.metrics_listen is not None:
@@ -262,7 +278,8 @@ def _check_port(name: str, host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except (OSError, ValueError) as error:  # a host with an empty label is a UnicodeError
-        message = f"{name}: cannot listen on {host}:{port}: {error}"
+        shown = f"[{host}]" if ":" in host else host
+        message = f"{name}: cannot listen on {shown}:{port}: {error}"
         raise CommandError(message) from error
 
 
@@ -281,24 +298,43 @@ def _migrate(options: argparse.Namespace) -> int:
     dsn, role = settings.database_url, options.grants
     if options.revoke and role is None:
         raise CommandError("--revoke needs --grants ROLE: it takes rights from that role")
+    if options.only_print and role is None:
+        raise CommandError("--print needs --grants ROLE: it prints that role's grants")
+    if options.only_print and (options.revoke or options.new_installation):
+        raise CommandError("--print goes with --grants alone: it changes nothing")
+    _reach_shop(dsn)
     if options.only_print:
-        if role is None:
-            raise CommandError("--print needs --grants ROLE: it prints that role's grants")
-        for text in asyncio.run(print_grants(dsn, role)):
-            print(f"{text};")  # noqa: T201
+        _print_sql(role, asyncio.run(print_grants(dsn, role, settings.role_password)), settings.role_password)
         return 0
     try:
-        asyncio.run(check_shop(dsn))
-    except OSError as error:
-        name = "MIGRATION_DATABASE_URL" if os.environ.get("MIGRATION_DATABASE_URL") else "DATABASE_URL"
-        raise CommandError(f"{name}: cannot connect: {type(error).__name__}: {error}") from error
-    done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
+        done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise CommandError(f"this role may not migrate ({error}): migrate as the owner of Medusa's tables") from error
     if options.new_installation:
         done.append(f"this is installation {asyncio.run(renew_installation(dsn))} now: start serve and worker again")
     if role is not None:
         done += asyncio.run(grant_role(dsn, role, password=settings.role_password, revoke=options.revoke))
     print("\n".join(done) or "nothing to do")  # noqa: T201
     return 0
+
+
+def _reach_shop(dsn: str) -> None:
+    """Raise ``CommandError`` with the setting's name where the database cannot be reached, ``NoShop`` where it is not
+    Medusa's."""
+    try:
+        asyncio.run(check_shop(dsn))
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        name = "MIGRATION_DATABASE_URL" if os.environ.get("MIGRATION_DATABASE_URL", "").strip() else "DATABASE_URL"
+        reason = str(error) or "no answer within 10 s: expected a Postgres there"
+        raise CommandError(f"{name}: cannot connect: {type(error).__name__}: {reason}") from error
+
+
+def _print_sql(role: str, statements: list[str], password: str | None) -> None:
+    print("-- To be run as the owner of Medusa's tables, who needs CREATEROLE where the role does not exist yet.")  # noqa: T201
+    for text in statements:
+        print(text if text.startswith("--") else f"{text};")  # noqa: T201
+    if password is None:
+        print(f"-- GRACE_ROLE_PASSWORD is not set, so no password is. In psql: \\password {role}")  # noqa: T201
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -334,12 +370,38 @@ def _port(text: str) -> int:
     return number
 
 
+def _host(text: str) -> str:
+    try:
+        check_host(f"[{text}]" if ":" in text else text, "an address of this machine, such as 127.0.0.1 or ::")
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+    return text
+
+
+def _role(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty: expected the role of the processes, such as grace")
+    return text
+
+
 def _lifetime(text: str) -> int:
-    number = _positive(text)
-    if number > _LONGEST_TOKEN:
-        message = f"{text} is too long: at most {_LONGEST_TOKEN} seconds, a year"
+    """Seconds, or a number with its unit, as jsonwebtoken's ``expiresIn`` has it."""
+    match = _LIFETIME.fullmatch(text)
+    seconds = int(match[1]) * _SECONDS_OF[match[2]] if match else 0
+    if seconds < 1:
+        message = f"{text!r} is no time above 0: expected seconds, or a number with s, m, h, d or w, such as 14d"
         raise argparse.ArgumentTypeError(message)
-    return number
+    if seconds > _LONGEST_TOKEN:
+        message = f"{text} is too long: expected at most {_LONGEST_TOKEN // 86400}d, a year"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+def _order_id(text: str) -> str:
+    if _ORDER_ID.fullmatch(text) is None:
+        message = f"{text!r} is no id of an order: expected the one in Medusa's admin and API, such as {_AN_ORDER}"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _positive(text: str) -> int:

@@ -23,7 +23,7 @@ from app.settings import MEDUSA_KEY_PREFIX, MedusaEvents, MedusaLocking
 from app.store import session
 from app.store.examine import backlog, unanalyzed
 from app.usecases.check_promises import check_promises
-from plugins.medusa_bridge import READ, BridgeConfig, Locking, MedusaBridge
+from plugins.medusa_bridge import READ, BridgeConfig, Locking, MedusaBridge, NoShop
 
 LOOK_BACK: Final = timedelta(days=8)
 """Stripe keeps a hold for seven days."""
@@ -135,6 +135,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
     try:
         await session.state(conn, timeouts=False)
         async with MedusaBridge.open(config) as bridge:
+            await bridge.require_shop(conn)
             unlike = await _survey(conn, bridge, events=environment.text("MEDUSA_EVENTS") != MedusaEvents.OFF)
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")
@@ -147,6 +148,14 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
             return msgspec.structs.replace(
                 report, open_incidents=open_incidents, late_jobs=late_jobs, unanalyzed=without
             )
+    except NoShop as error:
+        message = f"DATABASE_URL: {error}"
+        raise CannotLook(message) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = (
+            f"DATABASE_URL: this role may not look ({error}): run medusa-grace migrate --grants ROLE, or take another"
+        )
+        raise CannotLook(message) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         message = f"the database could not be read: {type(error).__name__}: {error}"
         raise CannotLook(message) from error

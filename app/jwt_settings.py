@@ -79,7 +79,7 @@ def read_medusa_jwt(environment: Environment) -> MedusaJwt:
         environment.problems.append(
             "MEDUSA_JWT_PUBLIC_KEY is set beside MEDUSA_JWT_SECRET: expected one of them, as Medusa verifies with one"
         )
-    elif not unknown:
+    elif not unknown and (public_key is not None) == (environment.text("MEDUSA_JWT_PUBLIC_KEY") is not None):
         _match(environment, algorithms, secret, public_key)
     return MedusaJwt(
         secret=secret,

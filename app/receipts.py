@@ -30,9 +30,13 @@ def verify_receipt(path: str, key_path: str) -> int:
     """Print what the receipt in ``path`` (``-``: standard input) attests. 0 valid, 1 not valid, 2 could not look."""
     try:
         text = _read(path)
+    except (OSError, ValueError) as error:
+        return _say(f"cannot look: {error if isinstance(error, OSError) else f'{path} {error}'}", 2)
+    try:
         keys = read_public_keys(_read(key_path))
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        return _say(f"cannot look: {error}", 2)
+    except (OSError, ValueError) as error:
+        reason = error if isinstance(error, OSError) else f"{key_path} {error}"
+        return _say(f"cannot look: --key: {reason}", 2)
     try:
         content = _verified(text, keys)
     except NotAttested as why:
@@ -89,10 +93,13 @@ def _json(text: str) -> dict[str, Any] | None:
 
 
 def _read(path: str) -> str:
-    if path == "-":
-        return sys.stdin.read(_LARGEST)
-    with Path(path).open(encoding="utf-8") as file:
-        return file.read(_LARGEST)
+    try:
+        if path == "-":
+            return sys.stdin.read(_LARGEST)
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(_LARGEST)
+    except UnicodeDecodeError as error:
+        raise ValueError("is not text in UTF-8") from error
 
 
 def _say(message: str, code: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol
 
@@ -37,8 +37,16 @@ _DATABASE_PATIENCE: Final = 30.0
 """Seconds that a starting database has."""
 
 
+BackendProbe = Callable[[str, str | None], Awaitable[tuple[str | None, str | None]]]
+"""Of an address and a key: why the shop's program refuses them, and why it is away."""
+
+
 class CheckedCommerce(Commerce, Protocol):
     """A shop that can tell whether its tables are what it takes them for."""
+
+    async def require_shop(self, conn: Connection) -> None:
+        """Raises an error that says so where the shop's tables are not there at all."""
+        ...
 
     async def verify(self, conn: Connection) -> None:
         """Raises an error that names what is missing."""
@@ -113,9 +121,20 @@ async def check_redis(name: str, url: str, key: str, *, write: bool) -> None:
         log.warning("redis.away", setting=name, error=away)
 
 
+async def check_backend(url: str, secret_api_key: str | None, ask: BackendProbe) -> None:
+    """Raise ``NotReady`` where Medusa answers that its address or its key is wrong. A Medusa that is away is a
+    warning."""
+    refused, away = await ask(url, secret_api_key)
+    if refused is not None:
+        raise NotReady(refused)
+    if away is not None:
+        log.warning("medusa.away", setting="MEDUSA_BACKEND_URL", error=away)
+
+
 async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
     if await fleet.read_only(conn):
         raise NotReady("DATABASE_URL: the database is read-only: a standby, or default_transaction_read_only is on")
+    await commerce.require_shop(conn)
     try:
         missing = await pending_in(conn)
     except asyncpg.InsufficientPrivilegeError as error:
@@ -125,10 +144,12 @@ async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
         message = f"the database lacks {', '.join(missing)}: run medusa-grace migrate"
         raise NotReady(message)
     denied = await unusable(conn)
-    if denied:
+    if any("permission denied" in problem for problem in denied):
         raise NotReady(
             "\n  ".join(["this role cannot use schema grace: run medusa-grace migrate --grants ROLE", *denied])
         )
+    if denied:
+        raise NotReady("\n  ".join(["schema grace lacks what its migrations made: restore it from a backup", *denied]))
     await commerce.verify(conn)
 
 

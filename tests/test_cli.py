@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import asyncpg
+import jwt
 import pytest
 import structlog
 
@@ -18,11 +20,15 @@ from app.embedded.postgres import Postgres
 from app.embedded.processes import free_port
 from app.embedded.shop import create_tables
 from app.gateways.receipt_keys import new_key
-from app.http.tokens import TokenVerifier
+from app.http.tokens import AUDIENCE, TokenVerifier
+from app.main import check_database
 from app.ports import TokenRejected
+from app.settings import Role, read_settings
+from tests.world import as_role
 
 SECRET = "7f3k9q2m5x8r1v6z"
 ORDER = "order_01M82MGPYYHGSM41XBR1GMBMVJ"
+OF_THE_ROLE = "a-password-of-the-tests"
 COMMANDS = {
     "serve": "answer POST /store/orders/{id}/cancel",
     "worker": "capture, void, refund, release and publish",
@@ -68,6 +74,14 @@ class Ended:
     code: int
     out: str
     err: str
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A database by its owner's address, and the name of a role that does not exist yet."""
+
+    url: str
+    role: str
 
 
 Run = Callable[..., Awaitable[Ended]]
@@ -147,11 +161,22 @@ async def test_help_of_a_command_says_what_it_does(run: Run, command: str) -> No
         ("verify-receipt", "receipt.json"),
         ("verify-receipt", "--key", "key.pem"),
         ("receipt-key", "new"),
-        ("token", ORDER, "--valid-for", "1h"),
+        ("token", ORDER, "--valid-for", "1y"),
+        ("token", ORDER, "--valid-for", "-1d"),
+        ("token", ORDER, "--valid-for", "1.5h"),
+        ("token", ORDER, "--valid-for", "53w"),
+        ("token", ""),
+        ("token", "1001"),
+        ("token", "cart_01M82MGPYYHGSM41XBR1GMBMVJ"),
+        ("token", "order_ 1"),
         ("serve", "--port", "65536"),
         ("serve", "--port", "-1"),
         ("serve", "--processes", "0"),
+        ("serve", "--host", ""),
+        ("serve", "--host", "a..b"),
+        ("serve", "--host", "http://x"),
         ("migrate", "now"),
+        ("migrate", "--grants", ""),
     ],
     ids=" ".join,
 )
@@ -162,7 +187,34 @@ async def test_a_wrong_call(run: Run, arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in ended.err
 
 
+async def test_version(run: Run) -> None:
+    ended = await run("--version")
+    assert ended == Ended(0, f"medusa-grace {version('medusa-grace')}\n", "")
+    assert "--version" in (await run("--help")).out
+
+
 class TestToken:
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [("90", 90), ("90s", 90), ("30m", 1800), ("12h", 43_200), ("14d", 1_209_600), ("2w", 1_209_600)],
+    )
+    async def test_valid_for_a_time_with_its_unit(self, run: Run, text: str, seconds: int) -> None:
+        secret = 2 * SECRET
+        ended = await run("token", ORDER, "--valid-for", text, MODIFICATION_TOKEN_SECRET=secret)
+        claims = jwt.decode(ended.out.strip(), secret, algorithms=["HS256"], audience=AUDIENCE)
+        assert claims["exp"] - claims["iat"] == seconds
+
+    async def test_a_time_that_is_none_is_told_what_is_expected(self, run: Run) -> None:
+        ended = await run("token", ORDER, "--valid-for", "fortnight")
+        assert "expected seconds, or a number with s, m, h, d or w, such as 14d" in ended.err
+
+    async def test_an_id_of_no_order_is_told_what_is_expected(self, run: Run) -> None:
+        """The number that shoppers know is signed as readily, and opens nothing."""
+        ended = await run("token", "#1001", MODIFICATION_TOKEN_SECRET=SECRET)
+        assert (ended.code, ended.out) == (2, "")
+        assert "'#1001' is no id of an order" in ended.err
+        assert ORDER in ended.err
+
     async def test_verifies(self, run: Run) -> None:
         ended = await run("token", ORDER, MODIFICATION_TOKEN_SECRET=SECRET)
         assert (ended.code, ended.err) == (0, "")
@@ -209,6 +261,28 @@ class TestMigrate:
         await conn.close()
         return empty
 
+    @pytest.fixture
+    async def owned(self, empty: str, postgres: Postgres) -> AsyncIterator[Owned]:
+        """Medusa's tables in a database of a role that is no superuser, as on a managed Postgres."""
+        owner, role = f"owner_{os.getpid()}", f"grace_{os.getpid()}"
+        admin = await asyncpg.connect(postgres.dsn())
+        await admin.execute(
+            f"create role {owner} login createrole password '{OF_THE_ROLE}'; alter database of_the_cli owner to {owner}"
+        )
+        url = f"postgresql://{owner}:{OF_THE_ROLE}@{empty.rpartition('@')[2]}"
+        conn = await asyncpg.connect(url)
+        await create_tables(conn)
+        await conn.close()
+        yield Owned(url, role)
+        inside = await asyncpg.connect(empty)
+        for name in (role, owner):
+            if await inside.fetchval("select 1 from pg_roles where rolname = $1", name):
+                await inside.execute(f"drop owned by {name} cascade")
+        await inside.close()
+        await admin.execute("alter database of_the_cli owner to current_user")
+        await admin.execute(f"drop role if exists {role}; drop role {owner}")
+        await admin.close()
+
     async def test_once_and_again(self, run: Run, fresh: str) -> None:
         first = await run("migrate", DATABASE_URL=fresh)
         assert (first.code, first.err) == (0, "")
@@ -222,6 +296,56 @@ class TestMigrate:
         assert await conn.fetchval("select to_regnamespace('grace')") is None
         await conn.close()
 
+    async def test_a_role_that_may_not_migrate_is_told_who_may(self, run: Run, fresh: str) -> None:
+        conn = await asyncpg.connect(fresh)
+        await conn.execute("create role migrates_not login password 'of-the-tests'")
+        try:
+            ended = await run("migrate", DATABASE_URL=as_role(fresh, "migrates_not", "of-the-tests"))
+        finally:
+            await conn.execute("drop role migrates_not")
+            await conn.close()
+        assert_failed(ended, "this role may not migrate (permission denied for database of_the_cli): migrate as")
+
+    async def test_a_table_of_ours_that_is_gone_is_no_matter_of_rights(self, run: Run, database: str) -> None:
+        """Everybody may read what is not there: grants would mend nothing."""
+        conn = await asyncpg.connect(database)
+        await conn.execute("drop table grace.jobs cascade")
+        await conn.close()
+        settings = {"REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
+        ended = await run("serve", DATABASE_URL=database, **settings)
+        assert "medusa-grace: schema grace lacks what its migrations made: restore it" in ended.err
+        assert "--grants" not in ended.err
+
+    async def test_a_role_that_may_not_look(self, run: Run, database: str) -> None:
+        conn = await asyncpg.connect(database)
+        await conn.execute("create role looks_not login password 'of-the-tests'")
+        try:
+            ended = await run("doctor", DATABASE_URL=as_role(database, "looks_not", "of-the-tests"))
+        finally:
+            await conn.execute("drop role looks_not")
+            await conn.close()
+        assert ended.code == 2
+        assert "medusa-grace: DATABASE_URL: this role may not look (permission denied " in ended.err
+        assert "run medusa-grace migrate --grants ROLE" in ended.err
+
+    async def test_what_answers_there_is_no_postgres(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def wait(_: str) -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(cli, "check_shop", wait)
+        ended = await run("migrate", DATABASE_URL="postgres://grace:x@127.0.0.1:9/shop")
+        assert_failed(ended, "DATABASE_URL: cannot connect: TimeoutError: no answer within 10 s: expected a Postgres")
+
+    @pytest.mark.parametrize("command", ["serve", "doctor"])
+    async def test_what_a_database_is_not_is_said_first(self, run: Run, empty: str, command: str) -> None:
+        """It was said to lack our migrations, which ``migrate`` would not have made there."""
+        settings = {"REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
+        ended = await run(command, DATABASE_URL=empty, **settings)
+        assert ended.code == (2 if command == "doctor" else 1)
+        [line] = [line for line in ended.err.splitlines() if line.startswith("medusa-grace: ")]
+        assert 'database of_the_cli has no table "order"' in line
+        assert "it must be Medusa's database" in line
+
     async def test_through_a_pooler_it_asks_for_another_way(self, run: Run, fresh: str) -> None:
         ended = await run("migrate", DATABASE_URL=fresh, DATABASE_POOLER="transaction")
         assert_failed(ended, "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself")
@@ -230,6 +354,62 @@ class TestMigrate:
         nowhere = "postgres://grace@127.0.0.1:9/shop"
         ended = await run("migrate", DATABASE_URL=nowhere, MIGRATION_DATABASE_URL=fresh, DATABASE_POOLER="transaction")
         assert "applied 0001_jobs\n" in ended.out
+
+    async def test_what_is_printed_is_all_that_a_new_role_needs(self, run: Run, owned: Owned) -> None:
+        """The README's way: migrate, then the SQL, run by the owner of Medusa's tables; the processes start then."""
+        await run("migrate", MIGRATION_DATABASE_URL=owned.url)
+        ended = await run("migrate", "--grants", owned.role, "--print", GRACE_ROLE_PASSWORD=OF_THE_ROLE)
+        assert (ended.code, ended.err) == (0, "")
+        assert OF_THE_ROLE not in ended.out
+        assert ";;" not in ended.out
+        conn = await asyncpg.connect(owned.url)
+        assert await conn.fetchval("select count(*) from pg_roles where rolname = $1", owned.role) == 0
+        for _ in range(2):
+            await conn.execute(ended.out)
+        await conn.close()
+        await self.starts(run, owned)
+
+    async def test_migrate_alone_does_the_same(self, run: Run, owned: Owned) -> None:
+        settings = {"MIGRATION_DATABASE_URL": owned.url, "GRACE_ROLE_PASSWORD": OF_THE_ROLE}
+        ended = await run("migrate", "--grants", owned.role, **settings)
+        assert (ended.code, ended.err) == (0, "")
+        await self.starts(run, owned)
+
+    async def starts(self, run: Run, owned: Owned) -> None:
+        """With the settings of the README, as the role; of the answers one is that of Redis, which is away."""
+        url = f"postgresql://{owned.role}:{OF_THE_ROLE}@{owned.url.rpartition('@')[2]}"
+        settings = read_settings(
+            {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}, Role.SERVE
+        )
+        await check_database(settings)
+
+    async def test_without_a_password_it_says_how_to_set_one(self, run: Run, owned: Owned) -> None:
+        await run("migrate", MIGRATION_DATABASE_URL=owned.url)
+        ended = await run("migrate", "--grants", owned.role, "--print")
+        assert ended.out.startswith("-- To be run as the owner of Medusa's tables, who needs CREATEROLE")
+        said = "-- GRACE_ROLE_PASSWORD is not set, so no password is. In psql: \\password"
+        assert ended.out.endswith(f"{said} {owned.role}\n")
+
+    async def test_nothing_is_printed_before_migrate(self, run: Run, fresh: str) -> None:
+        """It would lack the rights to tables that are not there yet."""
+        ended = await run("migrate", "--grants", "grace", "--print", DATABASE_URL=fresh)
+        assert_failed(ended, "run medusa-grace migrate first")
+
+    async def test_a_password_that_only_an_administrator_may_set(
+        self, run: Run, owned: Owned, postgres: Postgres
+    ) -> None:
+        admin = await asyncpg.connect(postgres.dsn())
+        await admin.execute(f"create role {owned.role} login")
+        await admin.close()
+        settings = {"MIGRATION_DATABASE_URL": owned.url, "GRACE_ROLE_PASSWORD": OF_THE_ROLE}
+        ended = await run("migrate", "--grants", owned.role, **settings)
+        assert_failed(ended, f"may not set the password of role {owned.role}: set it as an administrator")
+
+    @pytest.mark.parametrize("option", ["--revoke", "--new-installation"])
+    async def test_print_changes_nothing(self, run: Run, option: str) -> None:
+        nowhere = "postgres://127.0.0.1:9/shop"
+        ended = await run("migrate", "--grants", "grace", "--print", option, DATABASE_URL=nowhere)
+        assert_failed(ended, "--print goes with --grants alone")
 
     async def test_print_alone(self, run: Run) -> None:
         assert_failed(await run("migrate", "--print", DATABASE_URL="postgres://127.0.0.1:9/shop"), "--grants ROLE")

@@ -89,6 +89,16 @@ def test_bad(changes: dict[str, str], problem: str) -> None:
         read(**changes)
 
 
+@pytest.mark.parametrize("algorithms", ["", "RS256", "RS512"])
+@pytest.mark.parametrize("key", [SMALL, PRIVATE, DSA, "no key"])
+def test_a_bad_key_is_named_once(key: str, algorithms: str) -> None:
+    """A second line asked for the key, which is there, or for an algorithm of it."""
+    with pytest.raises(SettingsError) as caught:
+        read(PUBLIC_KEY=key, ALGORITHMS=algorithms)
+    [line] = str(caught.value).splitlines()
+    assert line.startswith("MEDUSA_JWT_PUBLIC_KEY is ")
+
+
 @pytest.mark.parametrize("value", ["yes", "1", "TRUE", "on"])
 def test_a_flag_is_true_or_false(value: str) -> None:
     given = {

@@ -131,7 +131,11 @@ def test_not_valid(verify: Verify, text: str, key: str, why: str) -> None:
 
 
 def test_could_not_look(verify: Verify, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert verify(as_json(receipt()), "no key")[0] == 2
+    code, _, err = verify(as_json(receipt()), "no key")
+    assert code == 2
+    assert "cannot look: --key: " in err
+    assert "key is neither PEM nor JSON" in err
+    assert "key has no keys: a shop without RECEIPT_SIGNING_KEY publishes none" in verify("{}", '{"keys": []}')[2]
     (tmp_path / "key").write_text(PUBLIC)
     (tmp_path / "image").write_bytes(b"\xff\xd8\xff")
     for file, key in (("nowhere", "key"), ("key", "nowhere"), (".", "key"), ("image", "key")):

@@ -473,6 +473,11 @@ def test_bad_watch(name: str, value: str) -> None:
     assert "hunter2" not in problem
 
 
+@pytest.mark.parametrize("value", ["http://sentry:99999", "http://", "key@sentry/1", "https://sentry.io/1"])
+def test_an_address_of_sentrys_is_named_once(value: str) -> None:
+    assert len(problems({**WORKER, "SENTRY_DSN": value}, Role.WORKER)) == 1
+
+
 def test_what_the_extra_is_needed_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_module, "_installed", lambda _: False)
     [problem] = problems(WORKER | {"SENTRY_DSN": "https://key@sentry.example/1"}, Role.WORKER)

@@ -16,18 +16,22 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from app import cli
 from app.domain.jobs import JobKind
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from plugins.medusa_bridge import try_backend
 from tests.usecases.medusa_api import MedusaApi
 from tests.world import JWT_SECRET, SECRET, Shop, as_role, eventually, serving, settings_for, working
+from workers.main import check_accounts
 
 PASSWORD = "hunter2-of-the-tests"
 DAY = timedelta(days=1)
@@ -238,3 +242,48 @@ async def _answering(status: int, body: bytes) -> AsyncIterator[str]:
     server = await asyncio.start_server(answer, HOST, 0)
     async with server:
         yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("operators", [True, False], ids=["with the operator's page", "for sessions alone"])
+async def test_a_medusa_that_is_away_is_a_warning_of_serve(
+    database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, *, operators: bool
+) -> None:
+    """Sign-in and sessions of customers would fail, and nothing had said so."""
+    given = {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis_url,
+        "MODIFICATION_TOKEN_SECRET": SECRET,
+        "MEDUSA_BACKEND_URL": f"http://{HOST}:{free_port()}",
+        **({"OPERATOR_SESSION_SECRET": "mJ8sQd2xVb6nLr4tZk9wYc3hGf7pAe5u"} if operators else {}),
+    }
+    monkeypatch.setattr(cli, "listen", lambda *_: None)
+    monkeypatch.setattr(cli, "configure_logs", lambda _: None)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with structlog.testing.capture_logs() as logs, pytest.raises(SystemExit) as ended:
+        await asyncio.to_thread(cli.main, ["serve", "--port", str(free_port())])
+    assert ended.value.code == 0
+    assert [(entry["setting"], entry["error"]) for entry in logs if entry["event"] == "medusa.away"] == [
+        ("MEDUSA_BACKEND_URL", "ConnectError")
+    ]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_medusa_behind_a_proxy_that_is_away(status: int) -> None:
+    async with _answering(status, b"<html>") as url:
+        assert await try_backend(url, None) == (None, f"{status} is answered")
+        assert await try_backend(url, f"sk_{PASSWORD}") == (None, f"{status} is answered")
+
+
+async def test_medusa_and_stripe_that_are_away_are_warnings_of_the_worker(
+    database: str, redis_url: str, sandbox: Sandbox
+) -> None:
+    away = f"http://{HOST}:{free_port()}"
+    locks = {"MEDUSA_LOCKING": "memory", "MEDUSA_BACKEND_URL": away, "MEDUSA_SECRET_API_KEY": f"sk_{PASSWORD}"}
+    settings = settings_for(database, redis_url, sandbox, STRIPE_API_BASE=away, **locks)
+    with structlog.testing.capture_logs() as logs:
+        await check_accounts(settings)
+    assert [(entry["event"], entry["setting"]) for entry in logs] == [
+        ("stripe.away", "STRIPE_API_BASE"),
+        ("medusa.away", "MEDUSA_BACKEND_URL"),
+    ]

@@ -17,9 +17,9 @@ from dramatiq.middleware import Middleware
 
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Services
-from app.runtime import NotReady, check_redis, make_metrics, open_runtime
+from app.runtime import NotReady, check_backend, check_redis, make_metrics, open_runtime
 from app.settings import MedusaLocking, Settings
-from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, backend_problem
+from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, try_backend
 from workers.actors import declare_actors
 from workers.broker import make_broker
 from workers.relay import Relay, open_relay
@@ -135,9 +135,7 @@ async def check_accounts(settings: Settings) -> None:
         message = f"STRIPE_API_KEY: {problem}"
         raise NotReady(message)
     if settings.medusa_locking is MedusaLocking.MEMORY and settings.medusa_backend_url is not None:
-        problem = await backend_problem(settings.medusa_backend_url, settings.medusa_secret_api_key)
-        if problem is not None:
-            raise NotReady(problem)
+        await check_backend(settings.medusa_backend_url, settings.medusa_secret_api_key, try_backend)
 
 
 def run_worker(settings: Settings) -> None:

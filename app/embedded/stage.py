@@ -21,11 +21,18 @@ from app.embedded.processes import HOST, Held, await_ready, end, free_port, scra
 from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from app.gateways.receipt_keys import new_key
 from app.store.migrate import migrate
 from plugins.medusa_bridge import FUNCTIONS, grant_role
 
 DATABASE: Final = "shop"
 ROLE: Final = "grace"
+_STATISTICS: Final = {
+    "autovacuum_naptime": "1s",
+    "autovacuum_analyze_threshold": "0",
+    "autovacuum_analyze_scale_factor": "0.1",
+}
+"""Postgres analyzes a table after fifty changed rows, which a shop of three orders would not see."""
 
 
 class Stage:
@@ -64,7 +71,7 @@ class Stage:
 
     @property
     def dsn(self) -> str:
-        """The shop's database."""
+        """The shop's database, as its superuser; the processes have a role of their own."""
         assert self._postgres is not None
         return self._postgres.dsn(DATABASE)
 
@@ -94,7 +101,7 @@ class Stage:
 
     def _start(self) -> None:
         self._scratch = scratch("stage", None)
-        self._postgres = Postgres.start(durable=False)
+        self._postgres = Postgres.start(durable=False, settings=_STATISTICS)
         self._valkey = Valkey.start()
         self.stripe = self._start_sandbox()
         self.publishable_key = asyncio.run(self._furnish())
@@ -108,6 +115,7 @@ class Stage:
             "STRIPE_API_KEY": self.stripe_key,
             "STRIPE_API_BASE": self.stripe,
             "MODIFICATION_TOKEN_SECRET": self.secret,
+            "RECEIPT_SIGNING_KEY": new_key()[0],
             "STORE_CORS": "http://localhost:8000",
             **self._choices,
         }

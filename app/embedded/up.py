@@ -68,7 +68,16 @@ More orders:
 {more}
 A token for one of them:
   MODIFICATION_TOKEN_SECRET={stage.secret} uv run medusa-grace token ORDER_ID
-The shop's database (schemas public and grace):
+The receipt of what was canceled, signed with a key that ends with this shop, and whether it is genuine:
+  curl -s {stage.api}/store/orders/{first.id}/cancellation -o receipt.json \\
+    -H 'x-publishable-api-key: {stage.publishable_key}' \\
+    -H 'x-modification-token: {token}'
+  curl -s {stage.api}/store/cancellation-keys -o keys.json
+  uv run medusa-grace verify-receipt receipt.json --key keys.json
+Whether anything is wrong, as the role of the processes:
+  DATABASE_URL='{stage.environment["DATABASE_URL"]}' \\
+    STRIPE_API_KEY={stage.stripe_key} STRIPE_API_BASE={stage.stripe} uv run medusa-grace doctor
+The shop's database (schemas public and grace), as its superuser:
   psql '{stage.dsn}'
 What happened at Stripe:
   curl -s {stage.stripe}/_sandbox/ledger -H 'authorization: Bearer {stage.stripe_key}'

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,6 +25,8 @@ TYPE: Final = "cancellation-receipt+jws"
 """``typ`` of the header, so that nothing else that the same key signed passes for a receipt."""
 
 _ALGORITHM: Final = "EdDSA"
+_EXPECTED: Final = "expected PEM, or a JWK set as GET /store/cancellation-keys answers it"
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
 _JWS: Final = jwt.PyJWS(algorithms=[_ALGORITHM])
 
 
@@ -36,9 +40,9 @@ class Ed25519Receipts:
     def __init__(self, pems: Sequence[str]) -> None:
         keys = [load_key(pem) for pem in pems]
         self._private = next((key for key in keys[:1] if isinstance(key, Ed25519PrivateKey)), None)
-        public = [key.public_key() if isinstance(key, Ed25519PrivateKey) else key for key in keys]
-        self._kid = thumbprint(public[0]) if public else ""
-        self._public = json.dumps({"keys": [as_jwk(key) for key in public]}, separators=(",", ":")).encode()
+        public = {thumbprint(key): key for key in map(_public, keys)}  # a key pair is one key
+        self._kid = next(iter(public), "")
+        self._public = json.dumps({"keys": [*map(as_jwk, public.values())]}, separators=(",", ":")).encode()
 
     def sign(self, content: bytes) -> str | None:
         """A compact JWS over exactly ``content``; ``None`` when there is no key to sign with."""
@@ -81,16 +85,20 @@ def thumbprint(key: Ed25519PublicKey) -> str:
 
 def read_public_keys(text: str) -> dict[str, Ed25519PublicKey]:
     """The keys of a PEM file or a JWK set (or one JWK), by thumbprint. Raises ``ValueError`` when there is none."""
-    if text.lstrip().startswith("-----BEGIN"):
-        loaded = load_key(text)
-        found = [loaded.public_key() if isinstance(loaded, Ed25519PrivateKey) else loaded]
+    blocks = [block[0] for block in _PEM.finditer(text)]
+    if blocks:
+        found = [_from_pem(f"{block}\n") for block in blocks]
     else:
-        given = json.loads(text)
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is neither PEM nor JSON: {_EXPECTED}") from error
         listed = given.get("keys", [given]) if isinstance(given, dict) else []
-        found = [_from_jwk(jwk) for jwk in listed if _is_ed25519(jwk)]
+        if listed == []:
+            raise ValueError(f"has no keys: a shop without RECEIPT_SIGNING_KEY publishes none; {_EXPECTED}")
+        found = [_from_jwk(jwk) for jwk in listed if _is_ed25519(jwk)] if isinstance(listed, list) else []
     if not found:
-        message = "has no Ed25519 key: expected PEM, or a JWK set as GET /store/cancellation-keys answers it"
-        raise ValueError(message)
+        raise ValueError(f"has no Ed25519 key: {_EXPECTED}")
     return {thumbprint(key): key for key in found}
 
 
@@ -119,6 +127,10 @@ def attested(token: str, keys: Mapping[str, Ed25519PublicKey]) -> bytes:
     return content
 
 
+def _public(key: Ed25519PrivateKey | Ed25519PublicKey) -> Ed25519PublicKey:
+    return key.public_key() if isinstance(key, Ed25519PrivateKey) else key
+
+
 def _required(key: Ed25519PublicKey) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))}
 
@@ -127,9 +139,19 @@ def _is_ed25519(jwk: object) -> bool:
     return isinstance(jwk, dict) and jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519"
 
 
+def _from_pem(pem: str) -> Ed25519PublicKey:
+    try:
+        return _public(load_key(pem))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is encrypted
+        raise ValueError(f"has a PEM block that is no Ed25519 key: {_EXPECTED}") from error
+
+
 def _from_jwk(jwk: dict[str, Any]) -> Ed25519PublicKey:
     x = str(jwk.get("x", ""))
-    return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "=" * (-len(x) % 4)))
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "=" * (-len(x) % 4)))
+    except ValueError as error:
+        raise ValueError("has an Ed25519 key whose x is not the base64url of 32 bytes") from error
 
 
 def _base64url(raw: bytes) -> str:

@@ -90,7 +90,8 @@ class StripeGateway:
         except (stripe.AuthenticationError, stripe.PermissionError) as error:
             return _IN_WORDS[type(error).__name__]
         except (stripe.StripeError, TimeoutError) as error:
-            log.debug("stripe.key_tried", answer=type(error).__name__)
+            if isinstance(error, stripe.APIConnectionError | TimeoutError) or (error.http_status or 0) >= 500:
+                log.warning("stripe.away", setting="STRIPE_API_BASE", error=type(error).__name__)
         return None
 
     def noting(self, calls: list[Call]) -> Self:

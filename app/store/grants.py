@@ -103,11 +103,19 @@ async def grant(
         raise GrantError(message) from error
 
 
-def as_sql(role: str, needed: Iterable[Right]) -> list[str]:
-    """The statements that give a role without rights those that are needed, for a person to run, and the attributes
-    that it should have, as a comment: to alter some of them takes a superuser."""
+def as_sql(role: str, needed: Iterable[Right], password: str | None = None) -> list[str]:
+    """The statements that create a role where it is missing, set its password where one is given, and grant what is
+    needed, for a person to run; and the attributes that it should have, as a comment: to alter some of them takes a
+    superuser."""
     attributes = f"-- expected of the role: alter role {_quoted(role)} {_ATTRIBUTES}"
-    return [*_statements("grant", set(needed), role), _tables_to_come(role), attributes]
+    missing = f"not exists (select from pg_roles where rolname = {_literal(role)})"
+    return [
+        f"do $make_role$ begin if {missing} then create role {_quoted(role)} login; end if; end $make_role$",
+        *([] if password is None else [_set_password(role, password)]),
+        *_statements("grant", set(needed), role),
+        _tables_to_come(role),
+        attributes,
+    ]
 
 
 async def public_grants(conn: Connection, schemas: Collection[str]) -> list[tuple[str, str]]:
@@ -156,7 +164,14 @@ async def _make_role(conn: Connection, role: str, password: str | None, me: str)
             raise GrantError(message) from error
         done.append(f"create role {name} login")
     if password is not None:
-        await conn.execute(f"alter role {name} password '{_verifier(password)}'")
+        try:
+            await conn.execute(_set_password(role, password))
+        except asyncpg.InsufficientPrivilegeError as error:
+            message = (
+                f"{me} may not set the password of role {role}: set it as an administrator (\\password {name} in "
+                "psql), and run this again without GRACE_ROLE_PASSWORD"
+            )
+            raise GrantError(message) from error
         if found is None:
             done.append(f"alter role {name} password (from GRACE_ROLE_PASSWORD)")
     return done
@@ -201,8 +216,16 @@ def _tables_to_come(role: str) -> str:
     return f"alter default privileges in schema grace grant select, insert, update on tables to {_quoted(role)}"
 
 
+def _set_password(role: str, password: str) -> str:
+    return f"alter role {_quoted(role)} password '{_verifier(password)}'"
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _verifier(password: str) -> str:

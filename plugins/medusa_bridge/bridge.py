@@ -38,6 +38,7 @@ from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.events import EventBus
 from plugins.medusa_bridge.findings import Examiner
 from plugins.medusa_bridge.providers import ServedProviders
+from plugins.medusa_bridge.releases import require_shop
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import statement
 from plugins.medusa_bridge.survey import survey_events, survey_locks
@@ -104,6 +105,10 @@ class MedusaBridge(Examiner, Backoffice):
         if self._config.locking is Locking.REDIS and self._lock_redis is not None:
             problems += await survey_locks(self._lock_redis, self._config)
         return problems
+
+    async def require_shop(self, conn: Connection) -> None:
+        """See ``plugins.medusa_bridge.releases``."""
+        await require_shop(conn)
 
     async def verify(self, conn: Connection) -> None:
         """See ``plugins.medusa_bridge.schema``. What is only suspicious is logged."""

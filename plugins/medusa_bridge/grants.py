@@ -10,6 +10,8 @@ import asyncpg
 from app.ports import Connection
 from app.store import session
 from app.store.grants import Right, as_sql, grant, own_rights, public_grants, rights
+from app.store.migrate import pending_in
+from plugins.medusa_bridge.releases import NoShop, require_shop
 from plugins.medusa_bridge.sqlfile import statement
 
 _COLUMNS: Final = statement("medusa_columns")
@@ -187,8 +189,8 @@ def as_arguments() -> tuple[list[str], list[str], list[str]]:
     return [r.table for r in needed], [r.privilege for r in needed], [r.column for r in needed]
 
 
-class NoShop(Exception):
-    """The database has no tables of Medusa's, or the role that migrates may not read them."""
+class NotMigrated(Exception):
+    """Schema ``grace`` is missing, or that of a version before."""
 
 
 async def check_shop(dsn: str) -> None:
@@ -224,12 +226,17 @@ async def grant_role(dsn: str, role: str, *, password: str | None, revoke: bool 
         await conn.close()
 
 
-async def print_grants(dsn: str, role: str) -> list[str]:
-    """The same as statements for a person to run, and nothing done."""
+async def print_grants(dsn: str, role: str, password: str | None = None) -> list[str]:
+    """The same as statements for a person to run, and nothing done. Raises ``NotMigrated`` where schema ``grace`` is
+    not that of this version: its tables are among what is granted."""
     conn = await asyncpg.connect(dsn, timeout=10)
     try:
         await session.state(conn, timeouts=False)
-        return as_sql(role, await _needed(conn))
+        await _schema(conn)
+        if missing := await pending_in(conn):
+            lacks = f"schema grace lacks {', '.join(missing)}, and its tables are granted too"
+            raise NotMigrated(f"{lacks}: run medusa-grace migrate first")
+        return as_sql(role, await _needed(conn), password)
     finally:
         await conn.close()
 
@@ -255,11 +262,6 @@ async def find_public_grants(conn: Connection) -> list[tuple[str, str]]:
 
 
 async def _schema(conn: Connection) -> str:
-    schema: str | None = await conn.fetchval(_HOME)
-    if schema is None:
-        message = (
-            f'database {await conn.fetchval("select current_database()")} has no table "order": it must be Medusa\'s '
-            "database, and Medusa's own migrations (medusa db:migrate) come first"
-        )
-        raise NoShop(message)
+    await require_shop(conn)
+    schema: str = await conn.fetchval(_HOME)
     return schema

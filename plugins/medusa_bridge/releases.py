@@ -76,6 +76,23 @@ async def find_release(conn: Connection) -> Release:
     return Release(name="none")
 
 
+class NoShop(Exception):
+    """The database has no tables of Medusa's, or the role that migrates may not read them."""
+
+
+async def require_shop(conn: Connection) -> None:
+    """Raise ``NoShop`` where Medusa's tables are not there (yet), or not among the schemas that are searched."""
+    if await conn.fetchval("select to_regclass('\"order\"')") is not None:
+        return
+    row = await conn.fetchrow("select current_database() as name, current_setting('search_path') as searched")
+    assert row is not None
+    message = (
+        f'database {row["name"]} has no table "order" (search_path: {row["searched"]}): it must be Medusa\'s '
+        "database, and Medusa's own migrations (medusa db:migrate) come first"
+    )
+    raise NoShop(message)
+
+
 def _range(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 

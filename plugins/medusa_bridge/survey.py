@@ -44,7 +44,9 @@ async def survey_events(redis: Redis, config: BridgeConfig) -> list[str]:
         return []
     setting = "MEDUSA_EVENTS_QUEUE, MEDUSA_EVENTS_PREFIX: "
     if not is_there:
-        return [f"{setting}Medusa's Redis has no queue {queue}; it has {_listed(names.queues)}"]
+        others = f"; its queues are {_listed(names.queues)}" if names.queues else ", nor any other queue of BullMQ's"
+        expected = "expected queueName and prefix of Medusa's event bus, which makes its queue when Medusa starts"
+        return [f"{setting}Medusa's Redis has no queue {queue}{others}: {expected}"]
     if names.read:
         return [f"{setting}no worker of Medusa's reads queue {queue}; read are {_listed(names.read)}"]
     return []
@@ -89,4 +91,4 @@ async def _sort(redis: Redis, key: str, names: _Names) -> None:
 def _listed(names: set[str]) -> str:
     shown: Sequence[str] = sorted(names)[:_MOST_SHOWN]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"{', '.join(shown)}{more}" if shown else "none"
+    return f"{', '.join(shown)}{more}"

@@ -19,7 +19,7 @@ import asyncpg
 from tests.chaos.faults import KINDS, make_plan, play
 from tests.chaos.ground import Ground
 from tests.chaos.installations import Installation
-from tests.chaos.load import Crowd
+from tests.chaos.load import LoadGenerator
 from tests.chaos.pulse import Pulse
 from tests.chaos.records import Heard
 from tests.chaos.report import nothing_tried, write_report
@@ -56,14 +56,14 @@ def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | No
     _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second, {installations} installation(s)")
     broken = 0
     with Ground(installations) as ground, Pulse() as pulse:
-        crowds = [
-            Crowd(one, random.Random(f"{seed} shoppers {one.number}"), per_second / installations)
+        loads = [
+            LoadGenerator(one, random.Random(f"{seed} shoppers {one.number}"), per_second / installations)
             for one in ground.installations
         ]
         plan = make_plan(random.Random(f"{seed} faults"), seconds, only)
         over = threading.Event()
         with ThreadPoolExecutor(installations) as threads:
-            shopping = [threads.submit(_shop, crowd, over) for crowd in crowds]
+            shopping = [threads.submit(_shop, load, over) for load in loads]
             try:
                 faults = play(ground, plan, time.monotonic() + seconds, _tell)
             finally:
@@ -71,13 +71,13 @@ def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | No
             _tell("all is well again; shoppers finish, jobs come to rest")
             for one in shopping:
                 one.result()
-        for installation, crowd in zip(ground.installations, crowds, strict=True):
+        for installation, load in zip(ground.installations, loads, strict=True):
             own = [words for words in ground.deserters if words.split()[0] in installation.processes]
-            heard = Heard(crowd.attempts, faults, list(crowd.placed), crowd.gave_up, own, pulse.stalls)
+            heard = Heard(load.attempts, faults, list(load.placed), load.gave_up, own, pulse.stalls)
             verdict, requests = asyncio.run(_judge(installation, heard))
             verdict.broken += nothing_tried(heard, verdict.orders, requests)
             own_logs = [ground.logs / f"{name}.log" for name in installation.processes]
-            report = write_report(crowd, heard, verdict, requests, own_logs)
+            report = write_report(load, heard, verdict, requests, own_logs)
             sys.stdout.write(f"\n=== installation {installation.number} of {installations}\n{report}\n")
             broken += len(verdict.broken)
         if broken or logs:
@@ -89,8 +89,8 @@ def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | No
     return 1 if broken else 0
 
 
-def _shop(crowd: Crowd, over: threading.Event) -> None:
-    asyncio.run(crowd.shop(over))
+def _shop(load: LoadGenerator, over: threading.Event) -> None:
+    asyncio.run(load.shop(over))
 
 
 async def _judge(installation: Installation, heard: Heard) -> tuple[Verdict, list[dict[str, Any]]]:

@@ -38,7 +38,7 @@ _NO_DATABASE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceE
 _SHARES: Final = {Plan.KEEP: 35, Plan.CANCEL: 30, Plan.DOUBLE: 15, Plan.LATE: 20}
 
 
-class Crowd:
+class LoadGenerator:
     """Places orders at a rate and plays their shoppers. Runs on a loop of its own, in a thread of its own."""
 
     def __init__(self, installation: Installation, rng: random.Random, per_second: float) -> None:

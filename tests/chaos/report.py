@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.chaos.captures import last_capture_after, lateness
-from tests.chaos.load import Crowd
+from tests.chaos.load import LoadGenerator
 from tests.chaos.records import Attempt, Fault, Heard, OrderRow, Orders
 from tests.chaos.verdict import Verdict
 from tests.chaos.watch import PATIENCE
@@ -19,12 +19,12 @@ Requests = Sequence[Mapping[str, Any]]
 _SURPRISES: Final = ("job.crashed", "relay.step_failed", "request.failed", "Task exception was never retrieved")
 
 
-def write_report(crowd: Crowd, heard: Heard, verdict: Verdict, requests: Requests, logs: Sequence[Path]) -> str:
+def write_report(load: LoadGenerator, heard: Heard, verdict: Verdict, requests: Requests, logs: Sequence[Path]) -> str:
     """The report, with every broken promise at its end."""
     orders, attempts = verdict.orders.values(), heard.attempts
-    lines = [f"orders: {len(verdict.orders)} ({_counted(crowd.placed.values())})"]
-    if crowd.stayed_away:
-        lines.append(f"orders that this machine was too slow for: {crowd.stayed_away}")
+    lines = [f"orders: {len(verdict.orders)} ({_counted(load.placed.values())})"]
+    if load.stayed_away:
+        lines.append(f"orders that this machine was too slow for: {load.stayed_away}")
     if heard.stalls:
         longest = max(stall.end - stall.begin for stall in heard.stalls)
         lines.append(f"the machine stood still {len(heard.stalls)} times, {longest:.1f} s at most")
@@ -37,7 +37,7 @@ def write_report(crowd: Crowd, heard: Heard, verdict: Verdict, requests: Request
     lines += ["", f"captures, seconds after they were due: {_spread(overdue)}"]
     lines.append(f"  counted from the end of the last fault before: {_spread(late)}")
     lines += ["", *_fault_table(heard, verdict.orders, requests)]
-    held = crowd.locks.too_long
+    held = load.locks.too_long
     words = f"{len(held)}, longest {held[0]:.0f} s" if held else "0"
     lines += ["", f"locks on Medusa's stock held longer than its checkouts wait ({PATIENCE:.0f} s): {words}"]
     lines += ["", f"surprises in the logs: {_surprises(logs)}"]

@@ -107,3 +107,42 @@ def test_keys_that_are_none() -> None:
     for text in ("", "{}", "[]", '{"keys": []}', '{"keys": [{"kty": "RSA"}]}', p256, "-----BEGIN PUBLIC KEY-----\nA"):
         with pytest.raises(ValueError):  # noqa: PT011 (the reader says the rest)
             read_public_keys(text)
+
+
+def test_a_key_pair_is_published_once() -> None:
+    """All that ``receipt-key`` prints is pasted as readily as its first half."""
+    private, public = new_key()
+    other = new_key()[1]
+    keys = Ed25519Receipts([private, public, other, public, other])
+    assert [jwk["kid"] for jwk in json.loads(keys.public())["keys"]] == [
+        *read_public_keys(public),
+        *read_public_keys(other),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"keys": []}', "has no keys: a shop without RECEIPT_SIGNING_KEY publishes none"),
+        ('{"keys": null}', "has no Ed25519 key"),
+        ('{"keys": 7}', "has no Ed25519 key"),
+        ('{"keys": [7]}', "has no Ed25519 key"),
+        ("[]", "has no keys"),
+        ("", "is neither PEM nor JSON"),
+        ("nonsense", "is neither PEM nor JSON"),
+        ('{"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}', "whose x is not the base64url of 32 bytes"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "a PEM block that is no Ed25519 key"),
+    ],
+)
+def test_key_files_that_hold_no_key(text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        read_public_keys(text)
+
+
+def test_both_halves_of_a_key_pair_in_either_order() -> None:
+    private, public = new_key()
+    assert (
+        list(read_public_keys(private + public))
+        == list(read_public_keys(public + private))
+        == [*read_public_keys(public)]
+    )

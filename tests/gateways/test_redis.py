@@ -62,8 +62,8 @@ async def test_a_lock_that_is_given_back_soon_is_waited_for(redis: Redis) -> Non
 async def test_the_lock_lapses_with_the_lease_and_is_then_nobodys_to_give_back(redis: Redis) -> None:
     async with RedisOrderLocks(redis, KEYS).hold("order_1"):
         assert LEASE.total_seconds() * 1000 - 2000 < await redis.pttl(KEY) <= LEASE.total_seconds() * 1000
-        await redis.set(KEY, "a colleague's, after ours lapsed")
-    assert await redis.get(KEY) == b"a colleague's, after ours lapsed"
+        await redis.set(KEY, "another worker's, after ours lapsed")
+    assert await redis.get(KEY) == b"another worker's, after ours lapsed"
 
 
 @pytest.mark.parametrize("left_ms", [None, LEASE_MS + 1000, 10 * LEASE_MS])

@@ -146,19 +146,19 @@ async def test_every_fact_is_in_the_mark(hand: Hand, shop: Shop, change: str) ->
 
 
 @pytest.mark.parametrize("kind", [JobKind.CAPTURE, JobKind.VOID])
-async def test_a_job_that_a_colleague_has_meanwhile_is_not_ended(hand: Hand, shop: Shop, kind: JobKind) -> None:
+async def test_a_job_that_another_worker_has_meanwhile_is_not_ended(hand: Hand, shop: Shop, kind: JobKind) -> None:
     """The lease lapsed while Stripe was asked: the row has another generation, and nothing of ours is written."""
     order = await shop.place()
     if kind is JobKind.VOID:
         await cancel_by_medusa(shop.conn, order, void_succeeded=False)
     await hand.schedule(order, kind)
 
-    async def colleague() -> None:
+    async def another_worker() -> None:
         await shop.conn.execute(
             "update grace.jobs set generation = generation + 1 where order_id = $1 and kind = $2", order.id, kind.value
         )
 
-    job = await hand.before(f"{kind.value}.record", colleague).run(order, kind)
+    job = await hand.before(f"{kind.value}.record", another_worker).run(order, kind)
 
     assert (job["state"], job["attempts"]) == ("running", 1)
     events = await shop.conn.fetch(

@@ -60,7 +60,7 @@ async def test_a_lock_that_is_renewed_without_end_is_passed_by_after_a_lease(
 async def test_the_next_attempt_waits_for_the_lock_as_the_first_did(hand: Hand, shop: Shop, redis: Redis) -> None:
     order = await _with_job(hand, shop, JobKind.VOID)
     lock = (await hand.redis_keys()).order_lock(order.id)
-    await redis.set(lock, "a colleague", px=int(LEASE.total_seconds() * 1000))
+    await redis.set(lock, "another worker", px=int(LEASE.total_seconds() * 1000))
     await hand.run(order, JobKind.VOID)
     await _wait_a_lease(shop)
     await shop.sandbox.fault("payment_intents.cancel", "error", status=500)

@@ -215,7 +215,7 @@ async def test_two_workers_with_one_release_release_once(hand: Hand, shop: Shop)
     await shop.place(lines=[Line(quantity=5, inventory_item_id=order.inventory_item_ids[0])])
     await hand.cancel(order)
 
-    async def colleague_takes_over() -> None:
+    async def another_worker_takes_over() -> None:
         await hand.bury()
         await shop.conn.execute("update grace.jobs set state = 'done' where kind = 'release'")
         await shop.conn.execute(
@@ -223,7 +223,7 @@ async def test_two_workers_with_one_release_release_once(hand: Hand, shop: Shop)
         )
         await shop.conn.execute("update inventory_level set reserved_quantity = 5")
 
-    await hand.before("release.record", colleague_takes_over).run(order, JobKind.RELEASE)
+    await hand.before("release.record", another_worker_takes_over).run(order, JobKind.RELEASE)
     assert await _reserved(shop, order) == [Decimal(5)]
 
 

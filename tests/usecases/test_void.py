@@ -209,12 +209,14 @@ async def test_people_are_told_once_an_incident_however_often_the_void_fails(
     assert await shop.incidents(order) == []
 
 
-async def test_a_colleague_at_stripe_for_the_same_order_is_waited_for(hand: Hand, shop: Shop, redis_url: str) -> None:
+async def test_another_worker_at_stripe_for_the_same_order_is_waited_for(
+    hand: Hand, shop: Shop, redis_url: str
+) -> None:
     order = await shop.place()
     await hand.cancel(order)
     async with aioredis.Redis.from_url(redis_url) as client:
         lock = (await hand.redis_keys()).order_lock(order.id)
-        await client.set(lock, "a colleague", px=20_000)
+        await client.set(lock, "another worker", px=20_000)
         job = await hand.run(order, JobKind.VOID)
         assert (job["state"], job["attempts"], job["failures"]) == ("scheduled", 0, 0)
         assert await hand.ops(order) == []

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,9 @@ class Reset:
 
 Outcome = Reply | Hang | Reset
 
+_KEY = re.compile(r"(sk|rk|pk)_test_[A-Za-z0-9_]+")
+"""Stripe tells keys of live mode from those of test mode, and the sandbox has no live mode."""
+
 BROWSER_OPERATIONS = frozenset({"payment_intents.retrieve", "payment_intents.confirm"})
 BROWSER_HIDES = frozenset(
     {"amount_capturable", "amount_received", "application", "customer", "latest_charge", "metadata", "transfer_data"}
@@ -98,7 +102,7 @@ def api_key(request: Request) -> str:
             key = ""
     if not key:
         raise errors.no_key()
-    if not key.startswith(("sk_", "rk_", "pk_")):
+    if _KEY.fullmatch(key) is None:
         raise errors.bad_key(key)
     return key
 

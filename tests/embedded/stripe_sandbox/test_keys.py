@@ -25,6 +25,25 @@ async def test_an_invalid_key_is_refused_and_not_shown(connect: Connect) -> None
     assert "abcdefghijkl" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["sk_live_abcdefghijklmnop", "rk_live_abcdefghijklmnop", "sk_abcdefghijklmnop", "sk_test_", "sk_test_a-b", "x"],
+)
+@pytest.mark.parametrize("path", ["/v1/payment_intents", "/_sandbox/ledger"])
+async def test_a_key_that_is_none_of_test_mode(raw: httpx.AsyncClient, key: str, path: str) -> None:
+    """The sandbox has no live mode; at Stripe a key of live mode does not open test mode either."""
+    answer = await raw.get(path, auth=(key, ""))
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith("Invalid API Key provided: ")
+    assert "defghijkl" not in answer.text
+
+
+async def test_a_restricted_key_of_test_mode_is_taken(raw: httpx.AsyncClient) -> None:
+    assert (await raw.get("/v1/payment_intents/pi_none", auth=(f"rk_test_{uuid4().hex}", ""))).status_code == 404
+
+
 async def test_a_key_comes_as_bearer_or_as_a_user_name(account: Sandbox, raw: httpx.AsyncClient) -> None:
     held = await account.authorize(1000, "eur")
     path = f"/v1/payment_intents/{held['id']}"
