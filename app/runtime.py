@@ -168,8 +168,12 @@ async def _open_database(settings: Settings) -> PostgresDatabase:
             max_size=settings.database_pool_size,
             pooled=settings.database_pooler is DatabasePooler.TRANSACTION,
         )
-    except (OSError, asyncpg.PostgresError, ValueError) as error:
-        message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {error}"
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or "no answer within 5 s: expected a Postgres there"
+        message = f"DATABASE_URL: cannot connect: {type(error).__name__}: {reason}"
+        raise NotReady(message) from error
+    except (ValueError, OverflowError) as error:  # their words may repeat a password
+        message = f"DATABASE_URL: cannot connect: {type(error).__name__}"
         raise NotReady(message) from error
 
 

@@ -27,12 +27,14 @@ def run_up() -> int:
     """Start everything, print how to cancel an order, and stay until SIGINT or SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, signal.default_int_handler)  # what has been started is stopped, and no more is
     sys.stdout.write("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...\n")
     sys.stdout.flush()
     choices = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     with Stage(choices) as stage:
         orders = asyncio.run(_place_orders(stage))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
         sys.stdout.write(_manual(stage, orders))
         sys.stdout.flush()
         while not stop.wait(0.5):

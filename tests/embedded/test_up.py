@@ -71,3 +71,21 @@ def test_what_is_printed_works(printed: str, tmp_path: Path) -> None:
     assert "Nothing found." in said, "neither a superuser nor a table without statistics"
     assert "without statistics" not in said
     assert '"voids":1' in _run(ledger, tmp_path)
+
+
+@pytest.mark.parametrize("after", [1.0, 4.0])
+def test_a_stop_while_it_starts(tmp_path: Path, after: float) -> None:
+    """It was obeyed when all had been started."""
+    out = tmp_path / "printed"
+    with out.open("w") as file:
+        up = subprocess.Popen([sys.executable, "-m", "app.cli", "up"], stdout=file, stderr=file)
+    until = time.monotonic() + 60
+    while "Starting Postgres" not in out.read_text():
+        assert time.monotonic() < until, out.read_text()
+        time.sleep(0.05)
+    time.sleep(after)
+    began = time.monotonic()
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(60) in {0, 130}
+    assert time.monotonic() - began < 15
+    assert "Traceback" not in out.read_text()
