@@ -296,15 +296,25 @@ class TestMigrate:
         assert await conn.fetchval("select to_regnamespace('grace')") is None
         await conn.close()
 
-    async def test_a_role_that_may_not_migrate_is_told_who_may(self, run: Run, fresh: str) -> None:
+    @pytest.mark.parametrize(
+        ("grant", "expected"),
+        [
+            ("", "migrates_not may not read "),
+            ("grant pg_read_all_data to migrates_not", "this role may not migrate (permission denied for database"),
+        ],
+    )
+    async def test_a_role_that_may_not_migrate_is_told_who_may(
+        self, run: Run, fresh: str, grant: str, expected: str
+    ) -> None:
         conn = await asyncpg.connect(fresh)
-        await conn.execute("create role migrates_not login password 'of-the-tests'")
+        await conn.execute(f"create role migrates_not login password 'of-the-tests'; {grant}")
         try:
             ended = await run("migrate", DATABASE_URL=as_role(fresh, "migrates_not", "of-the-tests"))
         finally:
             await conn.execute("drop role migrates_not")
             await conn.close()
-        assert_failed(ended, "this role may not migrate (permission denied for database of_the_cli): migrate as")
+        assert_failed(ended, expected)
+        assert ended.err.endswith(": migrate as the owner of Medusa's tables\n")
 
     async def test_a_table_of_ours_that_is_gone_is_no_matter_of_rights(self, run: Run, database: str) -> None:
         """Everybody may read what is not there: grants would mend nothing."""
