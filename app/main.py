@@ -38,7 +38,6 @@ from app.logs import configure_logs
 from app.origins import AllowedOrigins
 from app.ports import Services, Unavailable
 from app.runtime import Runtime, make_metrics, open_runtime
-from app.server_signals import ignore_repeated_signals
 from app.settings import Role, Settings, read_settings
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
@@ -64,7 +63,6 @@ def create_app() -> Litestar:
     """The application with its settings from the environment, as granian loads it."""
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
-    ignore_repeated_signals()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     return build_app(settings)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import gc
 import os
 import resource
+import signal
 import socket
 import struct
 import sys
@@ -15,11 +17,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from granian import Granian
+from granian import Granian, _signals
+from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from litestar import Litestar
 
-from app.server_signals import end_on_signals_while_starting
+from app import main
 from app.settings import Settings
 
 HEADER_TIMEOUT: Final = 10_000
@@ -41,6 +45,7 @@ SEND_BUFFER: Final = 64 * 1024
 _DESCRIPTORS: Final = CONNECTIONS + 1_024
 _LINGER: Final = 1.0
 """Seconds between the last connection that is let in and the end of those that ask nothing."""
+_STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _REPEAT_SIGTERM: Final = 0.3
 """Seconds."""
 _LONGEST_ANSWER: Final = 30
@@ -49,11 +54,11 @@ _LONGEST_ANSWER: Final = 30
 
 def listen(host: str, port: int, processes: int, settings: Settings) -> None:
     """Serve until SIGTERM."""
-    end_on_signals_while_starting()
+    _end_on_signals_while_starting()
     _raise_descriptor_limit()
     gc.freeze()  # a server that went through what it was forked with, for rubbish, would copy every page of it
     _Server(
-        "app.main:create_app",
+        "app.server:create_app",
         factory=True,
         interface=Interfaces.ASGI,
         address=host,
@@ -70,6 +75,49 @@ def listen(host: str, port: int, processes: int, settings: Settings) -> None:
         respawn_failed_workers=True,
         respawn_interval=1.0,
     ).serve()
+
+
+def create_app() -> Litestar:
+    """The application, as granian loads it in a server before it sets its handlers of signals.
+
+    A second signal, as the one of a service manager to all processes beside the one of granian's own, would block
+    granian's thread for good.
+    """
+    _signals.set_loop_signals = _set_loop_signals
+    return main.create_app()
+
+
+def _set_loop_signals(loop: asyncio.AbstractEventLoop) -> WorkerSignal:
+    """In place of granian's function of that name."""
+    event = WorkerSignal()
+
+    def stop() -> None:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        event.set()
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stop)
+    return event
+
+
+def _end_on_signals_while_starting() -> None:
+    """Call before granian forks its servers. One that has no handlers of its own yet inherits granian's, which would
+    take a SIGTERM and do nothing: until it has them, the signal ends it, as no request is being answered."""
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+    def reset() -> None:
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=reset)
 
 
 def _raise_descriptor_limit() -> None:
