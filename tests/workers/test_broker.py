@@ -115,3 +115,14 @@ def test_a_shopper_comes_first_and_news_last(broker: RedisBroker) -> None:
 
 def _never_run(number: int) -> None:
     pytest.fail(f"{number} was run")
+
+
+@pytest.mark.parametrize("url", ["redis://cache:6379/3", "redis://cache:6379/3?client_name=grace"])
+def test_a_broker_waits_briefly_for_redis_and_takes_over_from_one_that_is_silent_within_a_minute(url: str) -> None:
+    """dramatiq's own client waits five seconds, and takes a worker's messages over after one minute."""
+    made = make_broker(url)
+    given = made.client.connection_pool.connection_kwargs
+    assert (given["db"], given.get("client_name")) == (3, "grace" if "?" in url else None)
+    assert 0 < given["socket_timeout"] <= 1
+    assert 0 < given["socket_connect_timeout"] <= 1
+    assert 5_000 <= made.heartbeat_timeout <= 30_000
