@@ -117,6 +117,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.server:SEND_BUFFER": (32 * KIB, 256 * KIB),
     "app.server:_SO_ATTACH_FILTER": (26, 26),  # Linux's own
     "app.server:_LINGER": (0.5, 2),
+    "app.server:_REPEAT_SIGTERM": (0.1, 1),
     "app.server:_LONGEST_ANSWER": (20, 45),
     "app.secret_settings:MIN_SECRET": (16, 16),
     "app.secret_settings:MIN_OPERATOR_SECRET": (32, 32),
