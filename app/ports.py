@@ -391,6 +391,13 @@ class Commerce(Protocol):
         ``since``; and the last order read (empty: begin again)."""
         ...
 
+    async def overpaid_orders(
+        self, conn: Connection, *, after: str, window: int, since: datetime
+    ) -> tuple[Sequence[str], str]:
+        """Open orders among the next ``window`` ones that more was received for than they came to when it arrived, by
+        money younger than ``since``; and the last order read (empty: begin again)."""
+        ...
+
     async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
         """Of canceled orders, those with a captured payment, a live fulfillment or a live reservation."""
         ...

@@ -8,9 +8,10 @@ from enum import StrEnum
 
 import msgspec
 
+from app.domain.intents import Standing
 from app.domain.jobs import Job, JobKind, JobState
 from app.domain.money import covers, to_minor_units
-from app.domain.order import Order, OrderState, PaymentState, SessionState
+from app.domain.order import Order, OrderState, PaymentSession, PaymentState
 
 
 class Refusal(StrEnum):
@@ -89,9 +90,11 @@ def decide_cancel(
     if order.state is OrderState.COMPLETED:
         return Refused(Refusal.COMPLETED)
     states = {payment.state for payment in order.payments}
-    paid = any(session.state is SessionState.TAKEN for session in order.sessions)
+    paid = any(session.is_paid for session in order.sessions)
     taken = paid or states & {PaymentState.CAPTURED, PaymentState.PARTIALLY_CAPTURED}
-    if PaymentState.PARTIALLY_CAPTURED in states or (taken and states & {PaymentState.HELD}):
+    partly = any(session.standing is Standing.PARTLY_TAKEN for session in order.sessions)
+    in_part = partly or PaymentState.PARTIALLY_CAPTURED in states
+    if in_part or (taken and states & {PaymentState.HELD}):
         return Refused(Refusal.PARTIAL_CAPTURE)
     if taken:
         return Refused(Refusal.CAPTURED)
@@ -143,7 +146,7 @@ def payment_action(order: Order, voids: Iterable[Job], *, trouble: bool) -> Paym
         _void_state(payment.state, by_subject.get(payment.id) or by_subject.get(payment.session_id or ""))
         for payment in order.payments
     ]
-    states += [_session_state(session.state, by_subject.get(session.id)) for session in order.sessions]
+    states += [_session_state(session, by_subject.get(session.id)) for session in order.sessions]
     for worst in (PaymentAction.VOID_FAILED, PaymentAction.VOID_PENDING, PaymentAction.VOIDED):
         if worst in states:
             return worst
@@ -162,7 +165,8 @@ def _void_state(state: PaymentState, job: Job | None) -> PaymentAction:
             return PaymentAction.NONE
 
 
-def _session_state(state: SessionState, job: Job | None) -> PaymentAction:
-    if state is SessionState.OPEN or (job is not None and job.state is not JobState.DONE):
+def _session_state(session: PaymentSession, job: Job | None) -> PaymentAction:
+    if session.is_open or (job is not None and job.state is not JobState.DONE):
         return PaymentAction.VOID_PENDING
-    return PaymentAction.VOIDED if state is SessionState.CANCELED and job is not None else PaymentAction.NONE
+    released = session.standing is Standing.RELEASED and job is not None
+    return PaymentAction.VOIDED if released else PaymentAction.NONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -11,7 +12,8 @@ import msgspec
 
 from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
-from app.domain.owed import overpaid, share_of
+from app.domain.owed import kept_money, overpaid, share_of
+from app.domain.rival_sessions import CannotCompare, SessionDecision, WaitForSession, judge_sessions
 
 MEDUSA_FINISHES_WITHIN: Final = timedelta(minutes=5)
 """A capture row of Medusa's older than this, with captured_at still empty, was left behind by a crash; a refund
@@ -58,18 +60,23 @@ class WaitForOther(msgspec.Struct, frozen=True):
     """Another capture of the order is in flight, and together they could take more than is owed: look again shortly."""
 
 
-CaptureDecision = TakeMoney | Compare | Skip | WaitForMedusa | WaitForOther
+CaptureDecision = TakeMoney | Compare | Skip | WaitForMedusa | WaitForOther | SessionDecision
 
 
-def decide_capture(order: Order, payment_id: str, *, in_doubt: bool = False) -> CaptureDecision:
+def decide_capture(
+    order: Order, payment_id: str, *, in_doubt: bool = False, retrieved: Collection[str] = ()
+) -> CaptureDecision:
     """Decide a due capture from facts read under the row locks, before any call to Stripe.
 
-    ``in_doubt``: an earlier attempt may have reached Stripe. What it took counts first.
+    ``in_doubt``: an earlier attempt may have reached Stripe. What it took counts first. ``retrieved``: ids of the
+    sessions whose intents were just retrieved.
     """
     payment = order.payment(payment_id)
     if payment is None:
         return Skip(NotWanted.PAYMENT_GONE)
-    decision = _by_state(order, payment) or _by_sums(order, payment)
+    decision = (
+        _by_state(order, payment) or judge_sessions(order, payment, retrieved=retrieved) or _by_sums(order, payment)
+    )
     asks_stripe = payment.provider is Provider.STRIPE and order.state is not OrderState.CANCELED
     match decision:
         case Skip(reason=NotWanted.PARTIALLY_CAPTURED) if order.state is not OrderState.CANCELED:
@@ -79,7 +86,9 @@ def decide_capture(order: Order, payment_id: str, *, in_doubt: bool = False) -> 
                 return Compare(payment)
             if payment.provider is Provider.SYSTEM and is_all:
                 return TakeMoney(payment, max(share, payment.captured))
-        case Skip(reason=NotWanted.NOTHING_OWED) | WaitForOther() if asks_stripe and in_doubt:
+        case Skip(reason=NotWanted.NOTHING_OWED) | WaitForOther() | WaitForSession() | CannotCompare() if (
+            asks_stripe and in_doubt
+        ):
             return Compare(payment)
         case Skip(reason=NotWanted.ALREADY_CAPTURED) if asks_stripe and overpaid(order):
             # Medusa books the whole hold where Stripe had given us a part of it.
@@ -112,7 +121,7 @@ def _by_sums(order: Order, payment: Payment) -> TakeMoney | Skip | WaitForOther:
     if others and order.total is not None:
         # What Medusa's capture in flight takes is counted as paid already, and is owed again when Stripe refuses it.
         claimed = sum((other.amount - other.taken for other in others), Decimal(0))
-        unclaimed = order.total - order.paid + payment.taken - claimed
+        unclaimed = order.total - order.received + payment.taken - claimed
         if not _reaches(unclaimed, payment.amount, currency):
             return WaitForOther()
     return Skip(NotWanted.NOTHING_OWED) if to_minor_units(share, currency) == 0 else TakeMoney(payment, share)
@@ -130,9 +139,8 @@ def _reaches(paid: Decimal, goal: Decimal, currency: str) -> bool:
 
 def refunds_settled(order: Order) -> bool:
     """Whether all that was captured was given back, by refund rows old enough not to be in flight any more."""
-    return all(session.refunded >= session.taken for session in order.sessions) and all(
-        payment.refunded >= payment.taken
-        and (payment.last_refunded_at is None or order.read_at - payment.last_refunded_at > MEDUSA_FINISHES_WITHIN)
+    return not kept_money(order) and all(
+        payment.last_refunded_at is None or order.read_at - payment.last_refunded_at > MEDUSA_FINISHES_WITHIN
         for payment in order.payments
     )
 

@@ -13,7 +13,7 @@ from app.domain.findings import Defect, Finding, IntentFacts
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
 from app.domain.money import from_minor_units, to_minor_units
-from app.domain.order import Payment, PaymentSession, PaymentState, Provider, SessionState
+from app.domain.order import Payment, PaymentSession, PaymentState, Provider
 
 HOLD_LASTS: Final = timedelta(days=7)
 """Stripe lets go of a card's hold after seven days: docs.stripe.com/payments/place-a-hold-on-a-payment-method"""
@@ -168,10 +168,10 @@ def judge_session(examined: ExaminedSession, facts: IntentFacts | None, *, at_re
 
 def _session_suspicions(examined: ExaminedSession, facts: IntentFacts | None) -> Iterator[_Suspicion]:
     session = examined.session
-    kept = session.taken - session.refunded
+    kept = session.kept
     if facts is not None:
         yield from _twice(facts, 1)
-        kept = from_minor_units(facts.received - facts.refunded, session.currency)
+        kept = from_minor_units(facts.received - facts.refunded, facts.currency or session.currency)
     if not examined.order_canceled:
         if facts is not None and kept > 0:
             detail = f"Stripe took {kept}, and the shop has made no payment of it"
@@ -181,7 +181,7 @@ def _session_suspicions(examined: ExaminedSession, facts: IntentFacts | None) ->
         yield _Suspicion(defect, f"{kept} paid and not given back", kept, _GIVING_BACK, _WORK)
     elif facts is not None and facts.state == "held":
         yield _Suspicion(Defect.HELD_AT_STRIPE, "Stripe still holds it", session.amount, _LETTING_GO, _WORK)
-    elif session.state is SessionState.OPEN and (facts is None or facts.state == "other"):
+    elif session.is_open and (facts is None or facts.state == "other"):
         yield _Suspicion(Defect.LIVE_SESSION, "it can still be paid", session.amount, _LETTING_GO, _WORK)
 
 

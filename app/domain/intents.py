@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +24,19 @@ class IntentState(StrEnum):
     """Not authorized, or waiting for the shopper or the bank: neither captured nor safe to forget."""
 
 
+_STATES: Final = {
+    "requires_capture": IntentState.HELD,
+    "succeeded": IntentState.CAPTURED,
+    "canceled": IntentState.CANCELED,
+    "processing": IntentState.PROCESSING,
+}
+
+
+def state_of(status: str | None) -> IntentState:
+    """Return what Stripe's word for an intent's status means to a hold; ``OTHER`` for a word that is not known."""
+    return _STATES.get(status or "", IntentState.OTHER)
+
+
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """A PaymentIntent as Stripe answered it, sums in the smallest unit."""
 
@@ -33,6 +47,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     amount_capturable: int
     amount_received: int
     amount_refunded: int = 0
+    knows_refunds: bool = False
+    """Whether the answer told of refunds: only a retrieved intent does, together with its charge."""
     lapses_at: datetime | None = None
     """When the bank lets go of a hold by itself, where Stripe was asked about its charge too."""
     raw: dict[str, Any] = {}
@@ -55,11 +71,16 @@ class Standing(StrEnum):
 
 
 def standing(intent: Intent) -> Standing:
-    """Judge an intent. Money received outranks every state: ``canceled`` says only that no more can be captured."""
-    if intent.amount_received > 0:
-        more = intent.state is IntentState.HELD and intent.amount_capturable > 0
-        return Standing.PARTLY_TAKEN if more else Standing.TAKEN
-    match intent.state:
+    """Judge an intent as Stripe answered it."""
+    return judge(intent.state, received=intent.amount_received, capturable=intent.amount_capturable > 0)
+
+
+def judge(state: IntentState, *, received: Decimal | int, capturable: bool) -> Standing:
+    """Judge a state with its sums. Money received outranks every state: ``canceled`` says only that no more can be
+    captured."""
+    if received > 0:
+        return Standing.PARTLY_TAKEN if state is IntentState.HELD and capturable else Standing.TAKEN
+    match state:
         case IntentState.HELD:
             return Standing.HELD
         case IntentState.CANCELED:

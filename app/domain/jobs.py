@@ -92,6 +92,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt: bool = False
     """An attempt was begun and its outcome was never recorded as definite. A capture is decided by it; of the other
     kinds, whose every further attempt retrieves first, it is shown in the timeline alone."""
+    ended_at: datetime | None = None
+    """When it was over; ``None`` for a job that is not, or that was claimed."""
     key_number: int = 1
     """Spells the idempotency key; raised after a definite error, since Stripe replays saved errors."""
 

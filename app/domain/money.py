@@ -44,6 +44,11 @@ def from_minor_units(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-decimal_digits(currency))
 
 
+def unrounded(minor: int, amount: Decimal, currency: str) -> Decimal:
+    """Return a sum of smallest units in major units: ``amount`` itself where the sum is ``amount`` rounded."""
+    return amount if minor == to_minor_units(amount, currency) else from_minor_units(minor, currency)
+
+
 def given_back(refunded_minor: int, captured: Decimal, currency: str) -> Decimal:
     """What was refunded, in major units, of ``captured``. Where it is everything, Medusa's unrounded sum, so that
     nothing is left over."""

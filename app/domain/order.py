@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from app.domain.intents import IntentState, Standing, judge, state_of
 from app.domain.money import covers
 
 
@@ -90,15 +91,6 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return PaymentState.HELD if self.canceled_at is None else PaymentState.CANCELED
 
 
-class SessionState(StrEnum):
-    """Where a payment session without a payment stands, by the shop's last word about its intent."""
-
-    OPEN = "open"
-    """The intent can still be paid, or is being paid."""
-    TAKEN = "taken"
-    CANCELED = "canceled"
-
-
 class PaymentSession(msgspec.Struct, frozen=True, kw_only=True):
     """A PaymentIntent that the shop has no payment for (yet), in major units of ``currency``.
 
@@ -110,28 +102,52 @@ class PaymentSession(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     provider_id: str
     currency: str
+    """Of the intent's sums, as recorded."""
     amount: Decimal
     intent_id: str
     intent_status: str | None = None
     """Stripe's own word for it, as recorded."""
+    received: Decimal | None = None
+    """What Stripe received for it, as recorded; ``None`` where the record has a status alone."""
     refunded: Decimal = Decimal(0)
-    """What was given back of a session that was paid after the cancel, as recorded."""
-
-    @property
-    def state(self) -> SessionState:
-        """Where the session stands; a status that is not known counts as open."""
-        match self.intent_status:
-            case "canceled":
-                return SessionState.CANCELED
-            case "succeeded":
-                return SessionState.TAKEN
-            case _:
-                return SessionState.OPEN
+    """What was refunded of it, as recorded."""
 
     @property
     def taken(self) -> Decimal:
-        """What was paid."""
-        return self.amount if self.state is SessionState.TAKEN else Decimal(0)
+        """What was paid, refunds not subtracted; a recorded sum is believed more than a status."""
+        if self.received is not None:
+            return self.received
+        return self.amount if state_of(self.intent_status) is IntentState.CAPTURED else Decimal(0)
+
+    @property
+    def kept(self) -> Decimal:
+        """What was paid and not refunded."""
+        return max(self.taken - self.refunded, Decimal(0))
+
+    @property
+    def coming(self) -> Decimal:
+        """What its intent holds, or may still be paid with it."""
+        return max(self.amount - self.taken, Decimal(0)) if self.is_open else Decimal(0)
+
+    @property
+    def standing(self) -> Standing:
+        """Where its money is, by the last recorded answer of Stripe."""
+        return judge(state_of(self.intent_status), received=self.taken, capturable=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its intent holds money, or may still be paid."""
+        return self.standing in {Standing.HELD, Standing.PARTLY_TAKEN, Standing.UNSETTLED}
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is paid, or Stripe's status alone says so."""
+        return self.standing is Standing.TAKEN or state_of(self.intent_status) is IntentState.CAPTURED
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether a bank decides now whether it is paid."""
+        return self.is_open and state_of(self.intent_status) is IntentState.PROCESSING
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +158,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     version: int
     placed_at: datetime
+    canceled_at: datetime | None = None
     read_at: datetime
     """The database's clock at the time of reading: the one clock that every deadline is measured by."""
     customer_id: str | None = None
@@ -149,7 +166,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the order's current version comes to, credit lines subtracted, in major units and not rounded; ``None``
     where no row of the shop's says."""
     paid: Decimal = Decimal(0)
-    """What was captured for the order less what was refunded, captures in flight included."""
+    """What was captured of payments for the order less what was refunded, captures in flight included."""
     payments: tuple[Payment, ...] = ()
     sessions: tuple[PaymentSession, ...] = ()
     """Sessions at Stripe that no payment was made of."""
@@ -169,11 +186,22 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The same for the same facts, save ``read_at``: whether they still are what a decision was made from."""
 
     @property
+    def money(self) -> list[Payment | PaymentSession]:
+        """Its payments, and the sessions that no payment was made of."""
+        return [*self.payments, *self.sessions]
+
+    @property
+    def received(self) -> Decimal:
+        """What payments and sessions brought, refunds subtracted. Money of another currency is not counted."""
+        sessions = (session.kept for session in self.sessions if session.currency.lower() == self.currency.lower())
+        return self.paid + sum(sessions, Decimal(0))
+
+    @property
     def owed(self) -> Decimal:
         """What is still to be paid for the current version, never below zero; all that is held without a total."""
         if self.total is None:
             return sum((payment.amount - payment.taken for payment in self.payments if payment.is_open), Decimal(0))
-        return max(self.total - self.paid, Decimal(0))
+        return max(self.total - self.received, Decimal(0))
 
     def payment(self, subject: str) -> Payment | None:
         """The payment of that id, or the one made of the session of that id; ``None`` when the order has neither."""
@@ -187,5 +215,4 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def live(self) -> Decimal:
         """What is held and not captured, and what open sessions may still bring."""
         holds = (payment.amount for payment in self.payments if payment.state is PaymentState.HELD)
-        coming = (session.amount for session in self.sessions if session.state is SessionState.OPEN)
-        return sum(holds, Decimal(0)) + sum(coming, Decimal(0))
+        return sum(holds, Decimal(0)) + sum((session.coming for session in self.sessions), Decimal(0))

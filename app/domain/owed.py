@@ -6,19 +6,29 @@ from decimal import Decimal
 from typing import Final
 
 from app.domain.money import from_minor_units, smallest_step, to_minor_units
-from app.domain.order import Order, Payment, PaymentState
+from app.domain.order import Order, Payment, PaymentSession, PaymentState
 
 _NOTHING: Final = Decimal(0)
 _LIVE: Final = frozenset({PaymentState.HELD, PaymentState.CAPTURE_IN_FLIGHT})
 
 
-_UNDER_WAY: Final = frozenset({"processing", "requires_action", "requires_capture", "succeeded"})
+_UNDER_WAY: Final = frozenset({"processing", "requires_action", "requires_capture"})
 """What Stripe calls an intent that the shopper has begun to pay; a payment page that was only opened covers nothing."""
 
 
 def owes_nothing(order: Order) -> bool:
     """Whether nothing is left to be paid, once rounded to the smallest unit."""
     return to_minor_units(order.owed, order.currency) == 0
+
+
+def kept_of(money: Payment | PaymentSession) -> Decimal:
+    """Return what was taken of a payment or of a session and not refunded: late money on a canceled order."""
+    return money.kept if isinstance(money, PaymentSession) else max(money.taken - money.refunded, _NOTHING)
+
+
+def kept_money(order: Order) -> list[Payment | PaymentSession]:
+    """Return the payments and sessions of which something was taken and not refunded."""
+    return [money for money in order.money if kept_of(money) > 0]
 
 
 def share_of(order: Order, payment: Payment) -> Decimal:
@@ -28,7 +38,7 @@ def share_of(order: Order, payment: Payment) -> Decimal:
     """
     if order.total is None:
         return payment.amount
-    owed = order.total - order.paid + payment.taken
+    owed = order.total - order.received + payment.taken
     if to_minor_units(max(owed, _NOTHING), payment.currency) >= to_minor_units(payment.amount, payment.currency):
         return payment.amount
     return max(owed, _NOTHING)
@@ -38,8 +48,8 @@ def overpaid(order: Order) -> Decimal:
     """What was captured beyond the order's total and not refunded; nothing where rounding explains it."""
     if order.total is None:
         return _NOTHING
-    captured = sum(payment.taken > 0 for payment in order.payments)
-    excess = to_minor_units(order.paid, order.currency) - to_minor_units(order.total, order.currency)
+    captured = sum(money.taken > 0 for money in order.money)
+    excess = to_minor_units(order.received, order.currency) - to_minor_units(order.total, order.currency)
     rounding = max(captured - 1, 0) * smallest_step(order.currency)
     return from_minor_units(excess, order.currency) if excess > rounding else _NOTHING
 
@@ -51,6 +61,6 @@ def uncovered(order: Order) -> Decimal:
         alone = len(lost) == len(order.payments)
         return sum((payment.amount for payment in lost), _NOTHING) if alone else _NOTHING
     held = [payment.amount - payment.taken for payment in order.payments if payment.state in _LIVE]
-    coming = [session.amount for session in order.sessions if session.intent_status in _UNDER_WAY]
+    coming = [session.coming for session in order.sessions if session.intent_status in _UNDER_WAY]
     rest = max(order.owed - sum(held + coming, _NOTHING), _NOTHING)
     return rest if to_minor_units(rest, order.currency) > 0 else _NOTHING

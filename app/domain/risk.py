@@ -12,7 +12,9 @@ import msgspec
 
 from app.domain.examination import HOLD_LASTS
 from app.domain.incidents import IncidentKind
-from app.domain.order import Payment, PaymentState, Provider
+from app.domain.intents import Standing
+from app.domain.order import Payment, PaymentSession, PaymentState, Provider
+from app.domain.owed import kept_of
 
 
 class SeenPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,8 @@ class SeenOrder(msgspec.Struct, frozen=True, kw_only=True):
     canceled: bool
     canceled_at: datetime | None
     payments: tuple[SeenPayment, ...] = ()
+    sessions: tuple[PaymentSession, ...] = ()
+    """Sessions at Stripe that no payment was made of."""
 
 
 class Sort(StrEnum):
@@ -55,8 +59,20 @@ def at_risk(kind: IncidentKind, order: SeenOrder) -> Decimal:
     if kind in _NO_MONEY:
         return Decimal(0)
     if kind is IncidentKind.FULFILLED:
-        return sum((seen.payment.amount for seen in order.payments), Decimal(0))
-    return sum((_open_sum(kind, order, seen) for seen in order.payments), Decimal(0))
+        sums = [seen.payment.amount for seen in order.payments] + [one.amount for one in _sessions(order)]
+    else:
+        sums = [_open_sum(kind, order, seen) for seen in order.payments]
+        sums += [one.kept + one.coming for one in _sessions(order) if order.canceled]
+    return sum(sums, Decimal(0))
+
+
+def _sessions(order: SeenOrder) -> list[PaymentSession]:
+    """Return the sessions of the order's currency that hold money, or held some: sums of others are not added to it."""
+    return [
+        one
+        for one in order.sessions
+        if one.currency.lower() == order.currency.lower() and one.standing is not Standing.RELEASED
+    ]
 
 
 def lapses_at(order: SeenOrder) -> datetime | None:
@@ -67,7 +83,7 @@ def lapses_at(order: SeenOrder) -> datetime | None:
 def _open_sum(kind: IncidentKind, order: SeenOrder, seen: SeenPayment) -> Decimal:
     payment = seen.payment
     if payment.taken > 0 and (order.canceled or kind is IncidentKind.REFUND_FAILED):
-        return max(payment.taken - payment.refunded, Decimal(0))
+        return kept_of(payment)
     if order.canceled:
         return payment.amount if _is_held(order, seen) else Decimal(0)
     lost = kind is IncidentKind.AUTHORIZATION_LOST

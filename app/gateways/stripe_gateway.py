@@ -14,6 +14,7 @@ import stripe
 import structlog
 from stripe import StripeResponse
 
+from app.domain.intents import state_of
 from app.gateways.stripe_line import StripeLine
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
 from app.telling import Meters, NoMeters, NoTracing, Tracing
@@ -26,12 +27,6 @@ _START_TIMEOUT: Final = 3.0
 _NO_INTENT: Final = "pi_medusa_grace_tries_its_key"
 
 _INTENTS: Final = "/v1/payment_intents"
-_STATES: Final = {
-    "requires_capture": IntentState.HELD,
-    "succeeded": IntentState.CAPTURED,
-    "canceled": IntentState.CANCELED,
-    "processing": IntentState.PROCESSING,
-}
 
 _IN_WORDS: Final[Mapping[str, str]] = {
     "APIConnectionError": "Stripe did not answer",
@@ -255,12 +250,13 @@ def _intent(raw: dict[str, Any]) -> Intent:
         raw = {**raw, "latest_charge": charge["id"]}
     return Intent(
         id=raw["id"],
-        state=_STATES.get(raw["status"], IntentState.OTHER),
+        state=state_of(raw["status"]),
         currency=raw["currency"],
         amount=raw["amount"],
         amount_capturable=raw.get("amount_capturable") or 0,
         amount_received=raw.get("amount_received") or 0,
         amount_refunded=refunded,
+        knows_refunds=isinstance(charge, dict),
         lapses_at=lapses_at,
         raw=raw,
     )

@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.domain.order import Order
 from app.domain.timeline import JobRow
 from app.ports import Connection, Event
 from app.store.runs import note_ended, note_taken
@@ -27,6 +28,7 @@ _QUEUE_DUE: Final = statement("queue_due")
 _TAKE: Final = statement("take_job")
 _VOID_IS_OPEN: Final = statement("void_is_open")
 _RUNNING: Final = statement("running_job")
+_RENEW: Final = statement("renew_lease")
 _FINISH: Final = statement("finish_job")
 _END_WELL: Final = statement("end_well")
 _FAIL: Final = statement("fail_job")
@@ -77,6 +79,18 @@ async def schedule_again(
             asked.get("traceparent"),
             run_at,
         )
+
+
+async def schedule_for_cancel(conn: Connection, kind: JobKind, order: Order, subject: str) -> None:
+    """As ``schedule`` for a canceled order, and a job that was over before this cancel is done once more.
+
+    An order can be canceled, opened and canceled again. What ended since is left alone: its rows tell what it found.
+    """
+    ended = [job.ended_at for job in await of_order(conn, order.id, kind) if job.subject == subject]
+    if order.canceled_at is not None and any(at is not None and at < order.canceled_at for at in ended):
+        await schedule_again(conn, kind, order.id, [subject])
+    else:
+        await schedule(conn, kind, order.id, [subject])
 
 
 async def schedule_event(conn: Connection, order_id: str, event: Event) -> None:
@@ -153,6 +167,11 @@ async def hold(conn: Connection, job: Job) -> bool:
     return await running(conn, job.ref) is not None
 
 
+async def renew(conn: Connection, job: Job) -> None:
+    """Begin the lease of this worker's job again, for another call to Stripe."""
+    await conn.execute(_RENEW, *astuple(job.ref), LEASE)
+
+
 async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *, note: str | None = None) -> None:
     """End the job: ``done``, ``removed`` or ``dead``."""
     await conn.execute(_FINISH, *astuple(job.ref), state.value, note)
@@ -221,5 +240,6 @@ def _job(row: asyncpg.Record | Mapping[str, Any]) -> Job:
         failures=row["failures"],
         failing_since=row["failing_since"],
         in_doubt=row["in_doubt"],
+        ended_at=row.get("ended_at"),
         key_number=row["key_number"],
     )

@@ -14,6 +14,8 @@ from app.domain.order import Order, OrderState, PaymentState
 from app.ports import Connection, Services
 from app.store import cursors, incidents, jobs
 from app.usecases.find_late_money import find_arrived_money, find_kept_money
+from app.usecases.find_overpaid import find_overpaid
+from app.usecases.judge_capture import raise_overpaid
 from app.usecases.one_by_one import one_by_one
 from app.usecases.settle_canceled import settle_canceled
 
@@ -29,11 +31,13 @@ async def adopt_canceled(services: Services) -> int:
 
     Medusa's own cancel only logs a void or a refund that failed, and money arrives on canceled orders by ways that are
     never announced. Waiting captures would find out when they are due; the walks over captures and orders find out
-    about everything else. An order that was opened again has its captures scheduled again.
+    about everything else. An order that was opened again has its captures scheduled again, and an open one that more
+    was received for than it owes is named.
     """
     found = await _find_canceled_captures(services)
     late = {*await find_arrived_money(services), *await find_kept_money(services)}.difference(found)
     await one_by_one(services, "adopt", [*found, *sorted(late)], partial(_adopt, services))
+    await one_by_one(services, "overpaid", await find_overpaid(services), raise_overpaid)
     return len(found)
 
 

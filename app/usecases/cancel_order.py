@@ -21,7 +21,7 @@ from app.domain.cancellation import (
     decide_cancel,
 )
 from app.domain.jobs import Job, JobKind
-from app.domain.order import Order, PaymentState, SessionState
+from app.domain.order import Order, PaymentState
 from app.domain.ownership import Ownership, ownership
 from app.domain.reasons import label_of
 from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
@@ -168,7 +168,7 @@ def _cancellation(services: Services, request: CancelRequest, left: Aftermath) -
 
 def _aftermath(policy: Policy, order: Order) -> Aftermath:
     left = [(JobKind.VOID, payment.id) for payment in order.payments if payment.state is PaymentState.HELD]
-    left += [(JobKind.VOID, session.id) for session in order.sessions if session.state is SessionState.OPEN]
+    left += [(JobKind.VOID, session.id) for session in order.sessions if session.is_open]
     left.append((JobKind.RELEASE, order.id))
     if policy.publishes_events:
         occurrence = f"{order.read_at.timestamp():.6f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -20,14 +21,17 @@ from app.domain.capture import (
 )
 from app.domain.incidents import IncidentKind
 from app.domain.intents import Standing, is_in, standing
-from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState, capture_key
+from app.domain.jobs import CALL_LIMIT, PROCESSING_TRIES, Job, JobKind, JobRef, JobState, capture_key, processing_delay
 from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, PaymentState, Provider
 from app.domain.owed import share_of, uncovered
-from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
+from app.domain.rival_sessions import CannotCompare, RetrieveSessions, WaitForSession
+from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown, Unseen
 from app.store import incidents, jobs
+from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.judge_capture import raise_lost, raise_overpaid
 from app.usecases.record_capture import Claim, close_failure, record_capture
+from app.usecases.retrieve_sessions import SessionsClaim, record_sessions, retrieve_sessions
 from app.usecases.settle_canceled import settle_canceled
 
 log = structlog.get_logger()
@@ -39,11 +43,13 @@ _WHILE_ANOTHER_IS_CAPTURED: Final = timedelta(seconds=1)
 async def capture_payment(services: Services, ref: JobRef) -> None:
     """Take what is owed of one hold, once, unless the order was canceled first. Safe to run any number of times."""
     claim = await _claim(services, ref)
+    if isinstance(claim, SessionsClaim):
+        claim = await _claim_after_sessions(services, claim)
     if claim is not None:
         await record_capture(services, claim, await _call(services, claim))
 
 
-async def _claim(services: Services, ref: JobRef) -> Claim | None:
+async def _claim(services: Services, ref: JobRef) -> Claim | SessionsClaim | None:
     """The point of no return: once this commits, a cancel is refused."""
     async with services.db.single("capture.claim") as conn:
         taken = await services.commerce.take_with_order(conn, ref)
@@ -58,8 +64,10 @@ async def _claim(services: Services, ref: JobRef) -> Claim | None:
     return await _put_aside(services, job)
 
 
-def _claimed(job: Job, order: Order, decision: CaptureDecision) -> Claim | None:
+def _claimed(job: Job, order: Order, decision: CaptureDecision) -> Claim | SessionsClaim | None:
     match decision:
+        case RetrieveSessions(sessions=sessions):
+            return SessionsClaim(job, sessions)
         case TakeMoney(payment=payment, amount=amount):
             return Claim(job, order, payment, amount)
         case Compare(payment=payment):
@@ -68,28 +76,65 @@ def _claimed(job: Job, order: Order, decision: CaptureDecision) -> Claim | None:
             return None
 
 
-async def _put_aside(services: Services, job: Job) -> Claim | None:
+async def _put_aside(services: Services, job: Job) -> Claim | SessionsClaim | None:
     """It seems not to be wanted, or not now. Say so in the rows, unless it is wanted after all."""
     async with services.db.transaction("capture.unwanted") as conn:
         order = await services.commerce.lock_order(conn, job.order_id)
         if not await jobs.hold(conn, job):
             log.warning("capture.lease_lost", job=job.id, order_id=job.order_id)
             return None
-        if order is None or order.payment(job.subject) is None:
-            await _forgotten(services, conn, job, order)
+        return await _decide_under_lock(services, conn, job, order)
+
+
+async def _claim_after_sessions(services: Services, claim: SessionsClaim) -> Claim | None:
+    """Retrieve the sessions, record what Stripe answers, and decide the capture by that, under a new lease."""
+    job = claim.job
+    intents = await retrieve_sessions(services, claim.sessions)
+    async with services.db.transaction("capture.sessions") as conn:
+        order = await services.commerce.lock_order(conn, job.order_id)
+        if not await jobs.hold(conn, job):
+            log.warning("capture.lease_lost", job=job.id, order_id=job.order_id)
             return None
-        decision = decide_capture(order, job.subject, in_doubt=job.in_doubt)
-        match decision:
-            case WaitForMedusa():
-                await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=job.in_doubt)
-            case WaitForOther():
-                await jobs.snooze(conn, job, _WHILE_ANOTHER_IS_CAPTURED, in_doubt=job.in_doubt)
-            case Skip(reason=reason):
-                log.info("capture.skipped", order_id=order.id, payment_id=job.subject, reason=reason.value)
-                await _skip(services, conn, order, job, reason)
-            case _:
-                pass
-        return _claimed(job, order, decision)
+        if isinstance(intents, Unseen):
+            now = await conn.fetchval("select now()")
+            await record_failure(conn, job, intents, kind=IncidentKind.CAPTURE_FAILED, now=now)
+            return None
+        if order is not None:
+            order = await record_sessions(services, conn, order, intents)
+        decided = await _decide_under_lock(services, conn, job, order, retrieved=intents)
+        if isinstance(decided, SessionsClaim):  # another session was opened meanwhile
+            await jobs.snooze(conn, job, _WHILE_ANOTHER_IS_CAPTURED, in_doubt=job.in_doubt)
+            return None
+        await jobs.renew(conn, job)
+        return decided
+
+
+async def _decide_under_lock(
+    services: Services, conn: Connection, job: Job, order: Order | None, retrieved: Collection[str] = ()
+) -> Claim | SessionsClaim | None:
+    if order is None or order.payment(job.subject) is None:
+        await _forgotten(services, conn, job, order)
+        return None
+    decision = decide_capture(order, job.subject, in_doubt=job.in_doubt, retrieved=retrieved)
+    match decision:
+        case WaitForMedusa():
+            await jobs.snooze(conn, job, _WHILE_MEDUSA_CAPTURES, in_doubt=job.in_doubt)
+        case WaitForOther():
+            await jobs.snooze(conn, job, _WHILE_ANOTHER_IS_CAPTURED, in_doubt=job.in_doubt)
+        case WaitForSession(session=session) if job.attempts < PROCESSING_TRIES:
+            await jobs.snooze(conn, job, processing_delay(job.attempts), in_doubt=job.in_doubt)
+            log.info("capture.session_processing", order_id=order.id, session_id=session.id)
+        case WaitForSession(session=session):
+            detail = f"{session.id} is still processed by its bank, and the hold beside it is not captured meanwhile"
+            await record_trouble(conn, job, detail, kind=IncidentKind.CAPTURE_FAILED)
+        case CannotCompare():
+            await record_trouble(conn, job, decision.detail, kind=IncidentKind.CAPTURE_FAILED)
+        case Skip(reason=reason):
+            log.info("capture.skipped", order_id=order.id, payment_id=job.subject, reason=reason.value)
+            await _skip(services, conn, order, job, reason)
+        case _:
+            pass
+    return _claimed(job, order, decision)
 
 
 async def _forgotten(services: Services, conn: Connection, job: Job, order: Order | None) -> None:

@@ -27,7 +27,7 @@ async def find_arrived_money(services: Services) -> list[str]:
     found: set[str] = set()
     async with services.db.transaction("adopt.arrived") as conn:
         now: datetime = await conn.fetchval("select now()")
-        await cursors.start(conn, ARRIVED, (await _watching_since(services, conn)).isoformat())
+        await cursors.start(conn, ARRIVED, (await watching_since(services, conn)).isoformat())
         position = await cursors.take(conn, ARRIVED)
         if position is None:
             return []
@@ -54,7 +54,7 @@ async def find_kept_money(services: Services) -> list[str]:
         position = await cursors.take(conn, WALK)
         if position is None:
             return []
-        since = await _watching_since(services, conn)
+        since = await watching_since(services, conn)
         order_ids, reached = await services.commerce.canceled_with_money(
             conn, after=position, window=WINDOW, since=since
         )
@@ -62,7 +62,7 @@ async def find_kept_money(services: Services) -> list[str]:
     return list(order_ids)
 
 
-async def _watching_since(services: Services, conn: Connection) -> datetime:
+async def watching_since(services: Services, conn: Connection) -> datetime:
     """When this sidecar began to look after the shop's payments, less an hour for slow clocks of its hosts."""
     start = await cursors.peek(conn, START)
     began = None if start is None else services.commerce.moment_at(start)

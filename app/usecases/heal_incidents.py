@@ -9,7 +9,7 @@ from typing import Final
 from app.domain.capture import refunds_settled
 from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState, Provider
-from app.domain.owed import overpaid, owes_nothing, uncovered
+from app.domain.owed import kept_money, overpaid, owes_nothing, uncovered
 from app.ports import Connection, Services
 from app.store import incidents
 from app.usecases.one_by_one import one_by_one
@@ -38,14 +38,18 @@ async def _heal(
 
 async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
     """Close the incident when nothing captured is left ungiven on the canceled order, as Stripe has just said."""
-    kept = any(payment.refunded < payment.taken for payment in order.payments)
-    if not kept and all(session.refunded >= session.taken for session in order.sessions):
+    if not kept_money(order):
         await incidents.close(conn, order.id, IncidentKind.LATE_MONEY)
 
 
 def _decided(order: Order) -> bool:
     """The order owes no more than its holds cover; or what was captured is late money now, or given back."""
     return refunds_settled(order) if order.state is OrderState.CANCELED else not (uncovered(order) or overpaid(order))
+
+
+def _is_not_late(order: Order) -> bool:
+    """All was refunded, or the order was opened again: what it owes is its own money then."""
+    return order.state is not OrderState.CANCELED or refunds_settled(order)
 
 
 def _paid_or_canceled(order: Order) -> bool:
@@ -74,7 +78,7 @@ def _served(order: Order) -> bool:
 
 
 _SETTLED: Final[Mapping[IncidentKind, Callable[[Order], bool]]] = {
-    IncidentKind.LATE_MONEY: refunds_settled,
+    IncidentKind.LATE_MONEY: _is_not_late,
     IncidentKind.PARTIAL_CAPTURE: _decided,
     IncidentKind.OVER_CAPTURED: _given_back,
     IncidentKind.CAPTURE_FAILED: _paid_by_another,

@@ -10,7 +10,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.intents import Intent, in_words, is_in, spell
 from app.domain.money import given_back, to_minor_units
 from app.domain.order import Order, OrderState, Payment
-from app.domain.owed import overpaid, share_of, uncovered
+from app.domain.owed import kept_of, overpaid, share_of, uncovered
 from app.ports import Connection, Event, Services
 from app.store import incidents
 from app.usecases.settle_canceled import raise_late_money
@@ -42,7 +42,7 @@ async def record_taken(
         after = await _record_given_back(services, conn, after, payment.id, intent)
     if order.state is OrderState.CANCELED:
         settled = after.payment(payment.id) or payment
-        if settled.refunded < settled.taken:
+        if kept_of(settled) > 0:
             await raise_late_money(services, conn, order, payment)
         return after
     await raise_overpaid(conn, after)
@@ -73,7 +73,8 @@ async def raise_overpaid(conn: Connection, order: Order) -> None:
     excess = overpaid(order)
     if excess and order.total is not None and order.state is not OrderState.CANCELED:
         paid, total, too_much = (
-            spell(to_minor_units(sum_, order.currency), order.currency) for sum_ in (order.paid, order.total, excess)
+            spell(to_minor_units(sum_, order.currency), order.currency)
+            for sum_ in (order.received, order.total, excess)
         )
         detail = f"{paid} captured, the order comes to {total}: refund {too_much}"
         await incidents.open_(conn, order.id, IncidentKind.OVER_CAPTURED, detail)

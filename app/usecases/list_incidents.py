@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from app.domain.incidents import IncidentKind
-from app.domain.order import Provider
+from app.domain.order import Payment, PaymentSession, Provider
+from app.domain.owed import kept_of
 from app.domain.risk import SeenOrder, Sort, at_risk, currency_order, lapses_at
 from app.ports import Backoffice, Connection, Services
 from app.store import incidents
@@ -89,14 +90,8 @@ def _listed(incident: Seen, order: SeenOrder | None) -> Listed:
 def _refundable(incident: Seen, order: SeenOrder) -> Decimal:
     if incident.kind is not IncidentKind.LATE_MONEY or incident.closed_at is not None or not order.canceled:
         return Decimal(0)
-    return sum(
-        (
-            max(seen.payment.taken - seen.payment.refunded, Decimal(0))
-            for seen in order.payments
-            if seen.payment.provider in _REFUNDABLE
-        ),
-        Decimal(0),
-    )
+    money: list[Payment | PaymentSession] = [*(seen.payment for seen in order.payments), *order.sessions]
+    return sum((kept_of(one) for one in money if one.provider in _REFUNDABLE), Decimal(0))
 
 
 def _sorted(listed: Sequence[Listed], sort: Sort) -> list[Listed]:

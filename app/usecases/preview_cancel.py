@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
 from app.domain.jobs import JobKind
-from app.domain.order import Order, PaymentState, Provider, SessionState
+from app.domain.order import Order, PaymentState, Provider
 from app.domain.reasons import CancelReason
 from app.ports import Services
 from app.store import jobs
@@ -58,7 +58,7 @@ async def preview_cancel(services: Services, order: Order) -> Preview:
 def _expected(order: Order) -> PaymentAction:
     """What a cancel would answer once its voids have ended; a session that is being paid may outlast the request."""
     held = {payment.provider for payment in order.payments if payment.state is PaymentState.HELD}
-    coming = {session.provider for session in order.sessions if session.state is SessionState.OPEN}
+    coming = {session.provider for session in order.sessions if session.is_open}
     if Provider.OTHER in held | coming:  # an incident asks a person to
         return PaymentAction.VOID_FAILED
     if coming:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job, JobKind, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
+from app.domain.owed import kept_money
 from app.domain.timeline import Act
 from app.ports import Services
 from app.store import jobs
@@ -39,9 +40,7 @@ async def _schedule(stage: Stage, owed: list[Payment | PaymentSession]) -> Acted
     subjects = [_subject(money, there) for money in owed]
     new = [subject for subject in subjects if subject not in there or there[subject].state not in _WAITING]
     for subject in new:
-        await jobs.schedule(stage.conn, JobKind.REFUND, order_id, [subject])
-        if subject in there:
-            await jobs.again(stage.conn, JobKind.REFUND, order_id, subject)
+        await jobs.schedule_again(stage.conn, JobKind.REFUND, order_id, [subject])
     return Acted.DONE if new else Acted.BEFORE
 
 
@@ -54,6 +53,4 @@ def _subject(money: Payment | PaymentSession, there: Mapping[str, Job]) -> str:
 def _owed(order: Order | None) -> list[Payment | PaymentSession]:
     if order is None or order.state is not OrderState.CANCELED:
         return []
-    paid: list[Payment | PaymentSession] = [payment for payment in order.payments if payment.refunded < payment.taken]
-    paid += [session for session in order.sessions if session.refunded < session.taken]
-    return [money for money in paid if money.provider is not Provider.OTHER]
+    return [money for money in kept_money(order) if money.provider is not Provider.OTHER]

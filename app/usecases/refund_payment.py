@@ -9,15 +9,16 @@ import structlog
 
 from app.domain.capture import MEDUSA_FINISHES_WITHIN
 from app.domain.incidents import IncidentKind
-from app.domain.intents import Standing, in_words, is_in, standing
+from app.domain.intents import in_words, is_in
 from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, Provider
+from app.domain.owed import kept_of
 from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure, record_trouble
-from app.usecases.refund_session import refund_session
+from app.usecases.refund_session import record_vanished, refund_session
 from app.usecases.tell_subscribers import tell_subscribers
 from app.usecases.void_session import SessionClaim, claim_session
 
@@ -50,14 +51,14 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | SessionClaim | Non
         payment = order.payment(job.subject) if order else None
         if payment is None and (of_session := claim_session(order, job)) is not None:
             return of_session
+        if order is not None and order.state is not OrderState.CANCELED:
+            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
+            return None
         if order is None or payment is None:
             gone = f"{job.subject} vanished from the shop before it was refunded; look for its money at Stripe"
             await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
             return None
-        if order.state is not OrderState.CANCELED:
-            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
-            return None
-        if payment.taken <= payment.refunded and payment.provider is not Provider.STRIPE:
+        if kept_of(payment) == 0 and payment.provider is not Provider.STRIPE:
             await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded by somebody else")
             await close_late_money_if_settled(conn, order)
             return None
@@ -99,16 +100,16 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
             return
         payment = order.payment(job.subject) if order else None
         if order is None or payment is None:
-            await _record_vanished(conn, job, outcome)
+            await record_vanished(conn, job, outcome)
             return
         if outcome is not None and not isinstance(outcome, Answered):
             await record_failure(conn, job, outcome, kind=IncidentKind.REFUND_FAILED, now=order.read_at)
             log.warning("refund.failed", order_id=order.id, payment_id=payment.id, attempt=job.attempts)
             return
         refunded = (
-            payment.captured
+            payment.taken
             if outcome is None
-            else given_back(outcome.intent.amount_refunded, payment.captured, payment.currency)
+            else given_back(outcome.intent.amount_refunded, payment.taken, payment.currency)
         )
         if refund_id := await services.commerce.record_refund(conn, order, payment, refunded):
             await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id, refund_id))
@@ -119,19 +120,6 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
         if after is not None:
             await close_late_money_if_settled(conn, after)
         log.info("payment.refunded", order_id=order.id, payment_id=payment.id)
-
-
-async def _record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
-    """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
-    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
-    gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
-    if intent is not None:
-        settled = standing(intent) in {Standing.TAKEN, Standing.RELEASED}
-        if settled and intent.amount_refunded >= intent.amount_received:
-            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
-            return
-        gone += f". {in_words(intent)}"
-    await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
 
 
 async def _look_again(conn: Connection, order: Order, payment: Payment) -> None:

@@ -8,10 +8,10 @@ from datetime import timedelta
 import structlog
 
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import CALL_LIMIT
-from app.domain.money import given_back
+from app.domain.intents import Standing, in_words, spell, standing
+from app.domain.jobs import CALL_LIMIT, Job
 from app.domain.order import Provider
-from app.ports import Answered, Declined, Outcome, Services, Unknown
+from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure, record_trouble
@@ -54,16 +54,28 @@ async def _record(services: Services, claim: SessionClaim, outcome: Outcome) -> 
             # The shop made a payment of it meanwhile: the next attempt retrieves the intent and records it there.
             await jobs.snooze(conn, job, timedelta(0), in_doubt=True)
         elif order is None or session is None:
-            gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
-            await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)
+            await record_vanished(conn, job, outcome)
         elif isinstance(outcome, Answered):
             await services.commerce.record_session(conn, session, outcome.intent)
             await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
             after = await services.commerce.read_order(conn, order.id)
             if after is not None:
                 await close_late_money_if_settled(conn, after)
-            refunded = given_back(outcome.intent.amount_refunded, session.amount, session.currency)
-            log.info("session.refunded", order_id=order.id, session_id=session.id, refunded=str(refunded))
+            refunded = spell(outcome.intent.amount_refunded, outcome.intent.currency)
+            log.info("session.refunded", order_id=order.id, session_id=session.id, refunded=refunded)
         else:
             await record_failure(conn, job, outcome, kind=IncidentKind.REFUND_FAILED, now=order.read_at)
             log.warning("refund.failed", order_id=order.id, session_id=session.id, attempt=job.attempts)
+
+
+async def record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
+    """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
+    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
+    gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
+    if intent is not None:
+        settled = standing(intent) in {Standing.TAKEN, Standing.RELEASED}
+        if settled and intent.amount_refunded >= intent.amount_received:
+            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
+            return
+        gone += f". {in_words(intent)}"
+    await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)

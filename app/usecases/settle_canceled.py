@@ -6,6 +6,7 @@ from app.domain.capture import left_behind
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Order, Payment, PaymentState
+from app.domain.owed import kept_of
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
 from app.usecases.settle_sessions import reopen_refund, settle_sessions, void_subject
@@ -27,13 +28,13 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
                 if payment.state is PaymentState.HELD:
                     await jobs.schedule_again(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
                 else:
-                    await jobs.schedule(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
+                    await jobs.schedule_for_cancel(conn, JobKind.VOID, order, await void_subject(conn, order, payment))
             case PaymentState.PARTIALLY_CAPTURED:
                 # Medusa's Stripe provider captures in full whatever was asked for: the void finds out.
-                await jobs.schedule(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
-                if payment.refunded < payment.captured:
+                await jobs.schedule_for_cancel(conn, JobKind.VOID, order, await void_subject(conn, order, payment))
+                if kept_of(payment) > 0:
                     await raise_late_money(services, conn, order, payment)
-            case PaymentState.CAPTURED if payment.refunded < payment.taken:
+            case PaymentState.CAPTURED if kept_of(payment) > 0:
                 await raise_late_money(services, conn, order, payment)
             case _:
                 pass
@@ -47,4 +48,4 @@ async def raise_late_money(services: Services, conn: Connection, order: Order, p
     detail = f"{payment.id} is captured although the order is canceled"
     await incidents.open_(conn, order.id, IncidentKind.LATE_MONEY, detail)
     if services.policy.late_money is LateMoney.REFUND:
-        await jobs.schedule(conn, JobKind.REFUND, order.id, [payment.id])
+        await jobs.schedule_for_cancel(conn, JobKind.REFUND, order, payment.id)

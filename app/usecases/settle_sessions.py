@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from app.domain.incidents import IncidentKind
+from app.domain.intents import spell
 from app.domain.jobs import JobKind, JobState
-from app.domain.order import Order, Payment, PaymentSession, SessionState
+from app.domain.money import to_minor_units
+from app.domain.order import Order, Payment, PaymentSession
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
 
@@ -12,22 +14,28 @@ from app.store import incidents, jobs
 async def settle_sessions(services: Services, conn: Connection, order: Order) -> None:
     """Void sessions that can still be paid, and raise those that were paid and not refunded. Safe to repeat."""
     for session in order.sessions:
-        match session.state:
-            case SessionState.OPEN:
-                await jobs.schedule(conn, JobKind.VOID, order.id, [session.id])
-                await jobs.again(conn, JobKind.VOID, order.id, session.id)
-            case SessionState.TAKEN if session.refunded < session.taken:
-                await raise_late_session(services, conn, order, session)
-            case _:
-                pass
+        if session.is_open:
+            await _schedule(conn, JobKind.VOID, order, session)
+        if session.kept > 0:
+            await _raise_late_session(services, conn, order, session)
 
 
-async def raise_late_session(services: Services, conn: Connection, order: Order, session: PaymentSession) -> None:
-    """A session was paid on a canceled order: an incident, and by ``LATE_MONEY=refund`` one refund."""
-    detail = f"{session.id} is paid although the order is canceled, and the shop has no payment for it yet"
+async def _raise_late_session(services: Services, conn: Connection, order: Order, session: PaymentSession) -> None:
+    """Open the incident of a session that is paid; schedule its refund by ``LATE_MONEY=refund``."""
+    kept = spell(to_minor_units(session.kept, session.currency), session.currency)
+    detail = (
+        f"{session.id} is paid although the order is canceled, and the shop has no payment for it yet: {kept} received "
+        "and not refunded"
+    )
     await incidents.open_(conn, order.id, IncidentKind.LATE_MONEY, detail)
     if services.policy.late_money is LateMoney.REFUND:
-        await jobs.schedule(conn, JobKind.REFUND, order.id, [session.id])
+        await _schedule(conn, JobKind.REFUND, order, session)
+
+
+async def _schedule(conn: Connection, kind: JobKind, order: Order, session: PaymentSession) -> None:
+    """Schedule the session's job. One that is done is done again: the session tells what Stripe answered it."""
+    await jobs.schedule_for_cancel(conn, kind, order, session.id)
+    await jobs.again(conn, kind, order.id, session.id)
 
 
 async def void_subject(conn: Connection, order: Order, payment: Payment) -> str:

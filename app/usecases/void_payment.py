@@ -14,6 +14,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.intents import Intent, Standing, in_words, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
+from app.domain.owed import kept_of
 from app.domain.void import is_not_owed, is_to_be_voided
 from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import incidents, jobs
@@ -71,6 +72,10 @@ async def _put_aside(services: Services, job: Job) -> _Claim | None:
             log.warning("void.lease_lost", job=job.id, order_id=job.order_id)
             return None
         payment = order.payment(job.subject) if order else None
+        if order is not None and payment is None and order.session(job.subject) is not None:
+            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
+            await _close_failure(conn, job)
+            return None
         if order is None or payment is None:
             detail = f"{job.subject} is not a payment of the order any more; its hold is left alone"
             await record_trouble(conn, job, detail, kind=IncidentKind.VOID_FAILED)
@@ -80,7 +85,7 @@ async def _put_aside(services: Services, job: Job) -> _Claim | None:
         partly = payment.state is PaymentState.PARTIALLY_CAPTURED and payment.provider is not Provider.STRIPE
         if payment.state is PaymentState.CAPTURED or partly:
             await _end_without_hold(conn, job)
-            if payment.refunded < payment.taken:
+            if kept_of(payment) > 0:
                 await raise_late_money(services, conn, order, payment)
             return None
         match payment.provider:

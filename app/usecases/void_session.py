@@ -9,12 +9,13 @@ import msgspec
 import structlog
 
 from app.domain.incidents import IncidentKind
+from app.domain.intents import Intent, IntentState, Standing, in_words, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobState, poll_delay
 from app.domain.order import Order, OrderState, PaymentSession, Provider
-from app.ports import Answered, Connection, Declined, Intent, IntentState, Outcome, Services, Unknown
+from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_trouble
-from app.usecases.settle_sessions import raise_late_session
+from app.usecases.settle_sessions import settle_sessions
 
 log = structlog.get_logger()
 
@@ -56,7 +57,8 @@ async def _call(services: Services, claim: SessionClaim) -> Outcome | None:
 
 def _can_be_canceled(intent: Intent) -> bool:
     """Whether a cancel is worth a call: what a bank processes (SEPA, a transfer) is canceled in rare cases only."""
-    return intent.state not in {IntentState.CANCELED, IntentState.CAPTURED, IntentState.PROCESSING}
+    over = standing(intent) in {Standing.RELEASED, Standing.TAKEN}
+    return not over and intent.state is not IntentState.PROCESSING
 
 
 async def _record(services: Services, claim: SessionClaim, outcome: Outcome | None) -> None:
@@ -75,7 +77,7 @@ async def _record(services: Services, claim: SessionClaim, outcome: Outcome | No
             await _record_vanished(conn, job, intent)
         elif outcome is None:
             await _record_unsupported(conn, session, job)
-        elif intent is not None and intent.state in {IntentState.CANCELED, IntentState.CAPTURED}:
+        elif intent is not None and standing(intent) in {Standing.RELEASED, Standing.TAKEN}:
             await _record_end(services, conn, order, session, job, intent)
         elif intent is not None and intent.state is IntentState.PROCESSING:
             delay = poll_delay(job.attempts)
@@ -90,12 +92,13 @@ async def _record_end(
     services: Services, conn: Connection, order: Order, session: PaymentSession, job: Job, intent: Intent
 ) -> None:
     await services.commerce.record_session(conn, session, intent)
-    received = intent.amount_received > 0 or intent.state is IntentState.CAPTURED
+    received = standing(intent) is Standing.TAKEN
     note = "paid before it could be canceled" if received else None
     await jobs.end_well(conn, job, IncidentKind.VOID_FAILED, note=note)
     log.info("session.paid" if received else "session.voided", order_id=order.id, session_id=session.id)
-    if received and (intent.amount_refunded == 0 or intent.amount_refunded < intent.amount_received):
-        await raise_late_session(services, conn, order, session)
+    after = await services.commerce.read_order(conn, order.id) or order
+    if after.state is OrderState.CANCELED:
+        await settle_sessions(services, conn, after)
 
 
 async def _record_unsupported(conn: Connection, session: PaymentSession, job: Job) -> None:
@@ -106,8 +109,10 @@ async def _record_unsupported(conn: Connection, session: PaymentSession, job: Jo
 
 async def _record_vanished(conn: Connection, job: Job, intent: Intent | None) -> None:
     """The shop has deleted the session; its intent can still be paid, unless Stripe says that it is canceled."""
-    if intent is not None and intent.state is IntentState.CANCELED and intent.amount_received == 0:
+    if intent is not None and standing(intent) is Standing.RELEASED:
         await jobs.end_well(conn, job, IncidentKind.VOID_FAILED, note="voided, and gone from the shop")
         return
     gone = f"{job.subject} vanished from the shop while it was voided; look for its intent at Stripe"
+    if intent is not None:
+        gone += f". {in_words(intent)}"
     await record_trouble(conn, job, gone, kind=IncidentKind.VOID_FAILED)

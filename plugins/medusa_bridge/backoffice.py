@@ -9,13 +9,15 @@ from typing import Final
 import asyncpg
 from msgspec import structs
 
+from app.domain.order import PaymentSession
 from app.domain.risk import SeenOrder, SeenPayment
 from app.ports import Connection
-from plugins.medusa_bridge.orders import payment_of
+from plugins.medusa_bridge.orders import payment_of, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 
 _MONEY: Final = statement("order_money")
+_SESSIONS: Final = statement("sessions_of_orders")
 _SEARCH: Final = statement("search_orders")
 _LARGEST_NUMBER: Final = 2**31 - 1
 
@@ -43,7 +45,13 @@ class Backoffice:
         rows: dict[str, list[asyncpg.Record]] = {}
         for row in await conn.fetch(_MONEY, list(order_ids)):
             rows.setdefault(row["order_id"], []).append(row)
-        return {order_id: self._as_served_seen(_order(of_order)) for order_id, of_order in rows.items()}
+        sessions: dict[str, list[PaymentSession]] = {}
+        for row in await conn.fetch(_SESSIONS, list(order_ids)):
+            sessions.setdefault(row["order_id"], []).append(self._served.session(session_of(dict(row))))
+        return {
+            order_id: self._as_served_seen(_order(of_order, sessions.get(order_id, ())))
+            for order_id, of_order in rows.items()
+        }
 
     def _as_served_seen(self, order: SeenOrder) -> SeenOrder:
         payments = [structs.replace(one, payment=self._served.payment(one.payment)) for one in order.payments]
@@ -59,8 +67,9 @@ class Backoffice:
         return list(dict.fromkeys(row["id"] for row in rows))
 
 
-def _order(rows: Sequence[asyncpg.Record]) -> SeenOrder:
+def _order(rows: Sequence[asyncpg.Record], sessions: Sequence[PaymentSession]) -> SeenOrder:
     first = rows[0]
+    booked = {row["intent_id"] for row in rows}
     return SeenOrder(
         id=first["order_id"],
         display_id=first["display_id"],
@@ -69,6 +78,7 @@ def _order(rows: Sequence[asyncpg.Record]) -> SeenOrder:
         canceled=bool(first["order_canceled"]),
         canceled_at=first["order_canceled_at"],
         payments=tuple(_payment(row) for row in rows if row["id"] is not None),
+        sessions=tuple(session for session in sessions if session.intent_id not in booked),
     )
 
 

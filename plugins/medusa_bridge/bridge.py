@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 
 from app.domain.cancellation import NewCancellation
 from app.domain.jobs import Job, JobRef
+from app.domain.money import to_minor_units
 from app.domain.order import Order, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderSheet
 from app.ports import (
@@ -50,10 +51,12 @@ _NEW_MONEY_OF_CANCELED: Final = statement("new_money_of_canceled")
 _NEWEST_PAYMENT: Final = statement("newest_payment")
 _CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
 _CANCELED_WITH_MONEY: Final = statement("canceled_with_money")
+_OVERPAID_ORDERS: Final = statement("overpaid_orders")
 _MONEY_AT_RISK: Final = statement("money_at_risk")
 _ORDER_EXISTS: Final = statement("order_exists")
 _ORDER_WINDOW: Final = statement("order_window")
 _ORDERS_WITHOUT_CART: Final = statement("orders_without_cart")
+_SESSIONS_AT_RISK: Final = statement("sessions_at_risk")
 _PAYMENT_OF_SESSION: Final = statement("payment_of_session")
 _TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
 _REDIS_PATIENCE: Final = 2.0
@@ -262,6 +265,15 @@ class MedusaBridge(Examiner, Backoffice):
         assert row is not None
         return row["order_ids"], row["reached"] if row["looked_at"] == window else ""
 
+    async def overpaid_orders(
+        self, conn: Connection, *, after: str, window: int, since: datetime
+    ) -> tuple[Sequence[str], str]:
+        row = await conn.fetchrow(_OVERPAID_ORDERS, after, window, since)
+        assert row is not None
+        candidates = zip(row["order_ids"], row["received"], row["totals"], row["currencies"], strict=True)
+        found = [order_id for order_id, received, total, currency in candidates if _is_more(received, total, currency)]
+        return found, row["reached"] if row["looked_at"] == window else ""
+
     async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
         return [row["id"] for row in await conn.fetch(_TOUCHED_AFTER_CANCEL, order_ids)]
 
@@ -271,7 +283,14 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
         rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
-        return {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
+        sums = {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
+        for row in await conn.fetch(_SESSIONS_AT_RISK, overdue_after):
+            session = orders.session_of(dict(row))
+            for reason, amount in (("kept_on_canceled", session.kept), ("held_on_canceled", session.coming)):
+                if amount > 0:
+                    key = session.currency, reason
+                    sums[key] = sums.get(key, Decimal(0)) + amount
+        return sums
 
     def _as_served(self, order: Order | None) -> Order | None:
         return None if order is None else self._served.order(order)
@@ -288,6 +307,11 @@ class MedusaBridge(Examiner, Backoffice):
             message = "MEDUSA_REDIS_URL is not set, so there is no event bus to publish on"
             raise Unavailable(message)
         await self._events.publish(event)
+
+
+def _is_more(received: Decimal, total: Decimal, currency: str) -> bool:
+    """Whether more was received than rounding explains."""
+    return to_minor_units(received, currency) > to_minor_units(total, currency)
 
 
 def _redis(url: str) -> Redis:

@@ -55,7 +55,7 @@ READ: Final[Mapping[str, tuple[str, ...]]] = {
     "order_line_item": ("id", "title", "subtitle", "deleted_at"),
     "order_line_item_tax_line": ("item_id", "created_at", "deleted_at"),
     "order_payment_collection": ("order_id", "payment_collection_id", "deleted_at"),
-    "order_summary": ("id", "order_id", "version", "totals", "updated_at", "deleted_at"),
+    "order_summary": ("id", "order_id", "version", "totals", "created_at", "updated_at", "deleted_at"),
     "order_transaction": (
         "id",
         "order_id",

@@ -11,6 +11,8 @@ import asyncpg
 import msgspec
 from msgspec import structs
 
+from app.domain.intents import IntentState, state_of
+from app.domain.money import unrounded
 from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderLine, OrderSheet
 from app.ports import Connection
@@ -52,6 +54,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         currency=row["order_currency"],
         version=row["version"],
         placed_at=row["placed_at"],
+        canceled_at=row["order_canceled_at"],
         read_at=row["read_at"],
         customer_id=row["customer_id"],
         total=None if row["payment_shared"] else row["total"],  # of a shared hold it is only a part
@@ -147,17 +150,31 @@ def _unbooked_sessions(facts: Sequence[Mapping[str, Any]], payments: Sequence[Pa
 
 def session_of(facts: Mapping[str, Any]) -> PaymentSession:
     """A payment session; sums come as text, so that none becomes a float."""
+    currency = (facts["intent_currency"] or facts["currency_code"]).lower()
+    amount = Decimal(facts["amount"])
     return PaymentSession(
         id=facts["id"],
         collection_id=facts["payment_collection_id"],
         provider=provider_of(facts["provider_id"]),
         provider_id=facts["provider_id"],
-        currency=facts["currency_code"],
-        amount=Decimal(facts["amount"]),
+        currency=currency,
+        amount=amount,
         intent_id=facts["intent_id"],
         intent_status=facts["intent_status"],
+        received=_received(facts, amount, currency),
         refunded=Decimal(facts["refunded"] or 0),
     )
+
+
+def _received(facts: Mapping[str, Any], amount: Decimal, currency: str) -> Decimal | None:
+    """What Stripe received, by the row, which has it in the smallest unit; ``None`` where the row has no sum, or one
+    that is behind its status. Where it is the rounded amount, the unrounded one is meant."""
+    received: str | None = facts["received"]
+    if received is None or not received.isdecimal():
+        return None
+    if int(received) == 0 and state_of(facts["intent_status"]) is IntentState.CAPTURED:
+        return None
+    return unrounded(int(received), amount, currency)
 
 
 def provider_of(provider_id: str) -> Provider:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units
+from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units, unrounded
 from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
 from app.domain.owed import share_of
 from app.ports import Connection, Intent
@@ -80,9 +80,10 @@ async def record_void(conn: Connection, payment: Payment, intent: Intent) -> Non
 
 async def record_session(conn: Connection, session: PaymentSession, intent: Intent) -> None:
     """``payment_session.data`` is Stripe's answer; a refund is noted in ``metadata``, which Medusa leaves to others."""
-    refunded = given_back(intent.amount_refunded, session.amount, session.currency)
     await conn.execute(_RECORD_SESSION, session.id, intent.raw)
-    if refunded > 0:
+    if intent.knows_refunds and (intent.amount_refunded > 0 or session.refunded > 0):  # a refund that failed later, too
+        received = unrounded(intent.amount_received, session.amount, intent.currency)
+        refunded = given_back(intent.amount_refunded, received, intent.currency)
         await conn.execute(_NOTE_SESSION_REFUND, session.id, refunded)
 
 
@@ -180,9 +181,9 @@ def _taken(payment: Payment, intent: Intent | None, share: Decimal) -> Decimal:
     payment, or of the ``share`` that the order owes, the unrounded one is booked, as Medusa books it."""
     if intent is None:
         return max(share, payment.captured)
-    for unrounded in (payment.amount, share):
-        if intent.amount_received == to_minor_units(unrounded, payment.currency):
-            return unrounded
+    for whole in (payment.amount, share):
+        if intent.amount_received == to_minor_units(whole, payment.currency):
+            return whole
     return from_minor_units(intent.amount_received, payment.currency)
 
 

@@ -20,7 +20,7 @@ from app.embedded.shop import Line, PlacedOrder, create_publishable_key
 from app.embedded.shop_acts import capture_by_medusa, open_order_change, refund_by_medusa
 from app.embedded.shop_drafts import convert_draft
 from app.embedded.shop_parcels import fulfill
-from app.embedded.shop_rows import add_transaction
+from app.embedded.shop_rows import add_transaction, next_version, now_ms
 from app.embedded.shop_sessions import book_session, open_session, share_collection
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 from app.embedded.stripe_sandbox.client import Sandbox
@@ -172,6 +172,7 @@ async def _focus(clinic: Clinic) -> list[str]:
     orders += [await _refund_failed(clinic), await _void_waits(clinic)]
     orders.append(await clinic.place(amounts=("20", "9.7381"), same_collection=False))
     orders += await _with_sessions(clinic)
+    orders += await _paid_twice(clinic)
     for order in orders[1:3]:
         await fulfill(clinic.conn, order)
         await open_order_change(clinic.conn, order)
@@ -202,8 +203,30 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     shared = await clinic.place(amounts=("90",), total=Decimal(30))
     await share_collection(clinic.conn, await clinic.place(payments=(), total=Decimal(60)), shared)
     orders.append(shared)
+    waiting = await clinic.place(payments=())
+    session = await open_session(clinic.conn, waiting, {**intent, "id": "pi_of_a_void"}, amount=Decimal(9))
+    await clinic.mark_canceled(waiting)
+    await clinic.job(waiting, "void", session.id, "scheduled")
+    orders.append(waiting)
     gone = [*alone.session_ids, *orders[4].session_ids]
     await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)
+    return orders
+
+
+async def _paid_twice(clinic: Clinic) -> list[PlacedOrder]:
+    """By two payments; by two of which one is refunded; by a session beside a payment; and by two that are owed."""
+    totals = [Decimal(30)] * 3 + [Decimal(20), Decimal(30)]
+    orders = [await clinic.place(amounts=("30",), payments=SYSTEM, total=total) for total in totals]
+    await next_version(clinic.conn, orders[4].id, now_ms(), credit=Decimal(-30))
+    paid = {"object": "payment_intent", "status": "succeeded", "currency": "eur", "amount_received": 3000}
+    for number, order in enumerate(orders):
+        await capture_by_medusa(clinic.conn, order, order.payment_ids[0])
+        intent = {**paid, "id": f"pi_of_two_{number}"}
+        session = await open_session(clinic.conn, order, intent, amount=Decimal(30))
+        if number != 2:
+            booked = await book_session(clinic.conn, order, session, intent, captured=True)
+            if number == 1:
+                await refund_by_medusa(clinic.conn, booked, booked.payment_ids[1])
     return orders
 
 

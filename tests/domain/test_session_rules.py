@@ -8,8 +8,9 @@ import pytest
 
 from app.domain.cancellation import PaymentAction, payment_action
 from app.domain.capture import MEDUSA_FINISHES_WITHIN, refunds_settled
+from app.domain.intents import Standing
 from app.domain.jobs import Job, JobKind, JobState, poll_delay, processing_delay
-from app.domain.order import OrderState, PaymentSession, SessionState
+from app.domain.order import OrderState, PaymentSession
 from tests.domain import builders as a
 
 VOIDED, PENDING, FAILED, NONE = (
@@ -33,12 +34,28 @@ OPEN_WORDS = (
 @pytest.mark.parametrize("status", OPEN_WORDS)
 def test_what_is_not_over_is_open(status: str | None) -> None:
     session = a.session(status)
-    assert (session.state, session.taken) == (SessionState.OPEN, Decimal(0))
+    assert (session.is_open, session.taken, session.coming) == (True, Decimal(0), a.TEN)
 
 
 def test_what_is_over() -> None:
-    assert (a.session("canceled").state, a.session("canceled").taken) == (SessionState.CANCELED, Decimal(0))
-    assert (a.session("succeeded").state, a.session("succeeded").taken) == (SessionState.TAKEN, a.TEN)
+    released, taken = a.session("canceled"), a.session("succeeded")
+    assert (released.standing, released.is_open, released.taken) == (Standing.RELEASED, False, Decimal(0))
+    assert (taken.standing, taken.is_open, taken.taken) == (Standing.TAKEN, False, a.TEN)
+
+
+@pytest.mark.parametrize("status", [*OPEN_WORDS, "canceled", "succeeded"])
+def test_money_received_outranks_every_status(status: str | None) -> None:
+    part = a.session(status, received=Decimal(4), refunded=Decimal(1))
+    more = status == "requires_capture"
+    assert part.standing is (Standing.PARTLY_TAKEN if more else Standing.TAKEN)
+    assert (part.is_open, part.taken, part.kept) == (more, Decimal(4), Decimal(3))
+    assert part.coming == (6 if more else 0)
+    assert part.is_paid is not more
+
+
+def test_a_status_that_its_sum_contradicts() -> None:
+    empty = a.session("succeeded", received=Decimal(0))
+    assert (empty.standing, empty.is_open, empty.is_paid) == (Standing.UNSETTLED, True, True)
 
 
 def test_a_payment_is_found_by_its_own_id_and_by_its_sessions() -> None:

@@ -49,6 +49,11 @@ def answering(hand: Hand, **answers: Answered) -> Hand:
 
 def intent_of(order: PlacedOrder, status: str, received: int = 0, **given: Any) -> Answered:
     """The order's first intent, of 30.00 EUR unless said otherwise, as Stripe spells it."""
+    return answer_of(order.intent_ids[0], status, received, **given)
+
+
+def answer_of(intent_id: str, status: str, received: int = 0, **given: Any) -> Answered:
+    """An intent of 30.00 EUR unless said otherwise, as Stripe spells it."""
     refunded = given.pop("refunded", None)
     if refunded is not None:
         given["latest_charge"] = {
@@ -58,5 +63,5 @@ def intent_of(order: PlacedOrder, status: str, received: int = 0, **given: Any) 
             "amount_captured": received,
             "amount_refunded": refunded,
         }
-    raw = {"id": order.intent_ids[0], "object": "payment_intent", "status": status, "currency": "eur", "amount": 3000}
+    raw = {"id": intent_id, "object": "payment_intent", "status": status, "currency": "eur", "amount": 3000}
     return Answered(parse({**raw, "amount_received": received, **given}))

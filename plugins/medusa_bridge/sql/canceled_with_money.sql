@@ -49,7 +49,7 @@ left join lateral (
         union all
         select s.id
         from (
-            select s.id, {session_intent}(s.id) as intent
+            select s.id, s.amount, {session_intent}(s.id) as intent
             from payment_session as s
             where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null and s.created_at >= $3
                 and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
@@ -60,8 +60,9 @@ left join lateral (
                 )
             offset 0
         ) as s
-        where s.intent ->> 'id' is not null and s.intent ->> 'status' is distinct from 'canceled'
-            and s.intent ->> 'refunded' is null
+        where s.intent ->> 'id' is not null
+            and (s.intent ->> 'status' is distinct from 'canceled' or s.intent ->> 'amount_received' <> '0')
+            and coalesce((s.intent ->> 'refunded')::numeric, 0) < s.amount
         offset 0
     ) as p
     where w.is_canceled and l.order_id = w.id and (l.deleted_at is null) is true

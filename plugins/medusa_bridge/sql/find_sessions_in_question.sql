@@ -1,8 +1,9 @@
 -- $1 intent ids that Stripe was asked about
 -- Payment sessions at Stripe that no payment was made of: of canceled orders where the shop's last word does not say that
--- they are canceled, and those that Stripe was asked about, with what watches over each.
+-- they are canceled and that nothing was received, and those that Stripe was asked about, with what watches over each.
 select s.order_id, s.order_canceled, s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount::text as amount,
-    s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'refunded' as refunded,
+    s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
+    s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded,
     s.touched_at, j.at_work, now() as read_at,
     coalesce((select array_agg(i.kind) from grace.incidents as i
         where i.order_id = s.order_id and i.closed_at is null), '{}') as incidents
@@ -24,7 +25,11 @@ cross join lateral (
 ) as j
 where s.intent ->> 'id' is not null
     and (
-        s.intent ->> 'id' = any($1::text[]) or (s.order_canceled and s.intent ->> 'status' is distinct from 'canceled')
+        s.intent ->> 'id' = any($1::text[])
+        or (
+            s.order_canceled
+            and (s.intent ->> 'status' is distinct from 'canceled' or s.intent ->> 'amount_received' <> '0')
+        )
     )
     and not exists (
         select

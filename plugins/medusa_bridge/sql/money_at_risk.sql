@@ -2,21 +2,7 @@
 -- Begins with what waits and what is open (partial indexes), never with all orders, so that the cost is that of the
 -- trouble and not of the shop's age. A hold counts until its void is done; late money until it is given back.
 with troubled as materialized (
-    select order_id from grace.jobs where state = 'scheduled' and kind in ('void', 'refund')
-    union
-    select order_id from grace.jobs where state = 'queued' and kind in ('void', 'refund')
-    union
-    select order_id from grace.jobs where state = 'running' and kind in ('void', 'refund')
-    union
-    select order_id from grace.jobs where state = 'scheduled' and kind = 'capture' and run_at < now() - $1::interval
-    union
-    select order_id from grace.jobs where state = 'queued' and kind = 'capture' and run_at < now() - $1::interval
-    union
-    select order_id from grace.jobs where state = 'running' and kind = 'capture' and run_at < now() - $1::interval
-    union
-    select order_id from grace.incidents
-    where closed_at is null
-        and kind in ('void_failed', 'late_money', 'refund_failed', 'capture_failed', 'unsupported_provider')
+    {troubled_orders}
 ),
 money as (
     select p.currency_code, p.amount, c.captured, r.refunded, p.captured_at, p.canceled_at,
@@ -24,7 +10,8 @@ money as (
         exists (
             select
             from grace.jobs as j
-            where j.order_id = t.order_id and j.kind = 'void' and j.subject = p.id and j.state not in ('done', 'removed')
+            where j.order_id = t.order_id and j.kind = 'void' and j.subject in (p.id, p.payment_session_id)
+                and j.state not in ('done', 'removed')
         ) as is_void_open,
         exists (
             select

@@ -85,7 +85,8 @@ from (
                     jsonb_build_object(
                         'id', s.id, 'payment_collection_id', l.payment_collection_id, 'provider_id', s.provider_id,
                         'currency_code', s.currency_code, 'amount', s.amount::text, 'intent_id', s.intent ->> 'id',
-                        'intent_status', s.intent ->> 'status', 'refunded', s.intent ->> 'refunded'
+                        'intent_status', s.intent ->> 'status', 'intent_currency', s.intent ->> 'currency',
+                        'received', s.intent ->> 'amount_received', 'refunded', s.intent ->> 'refunded'
                     )
                     order by s.id
                 ),
@@ -185,7 +186,10 @@ from (
                                 )
                             offset 0
                         ) as s
-                        where s.intent ->> 'id' is not null and s.intent ->> 'status' is distinct from 'canceled'
+                        where s.intent ->> 'id' is not null
+                            and (
+                                s.intent ->> 'status' is distinct from 'canceled' or s.intent ->> 'amount_received' <> '0'
+                            )
                     )
                 )
         ) as money_in_cart

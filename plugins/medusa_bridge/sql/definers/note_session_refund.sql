@@ -10,6 +10,7 @@ as $function$
 begin
     update {shop}.payment_session as s
     set metadata = coalesce(s.metadata, '{}') || jsonb_build_object('grace_refunded', the_refunded::text)
-    where s.id = the_session and s.deleted_at is null and the_refunded > 0;
+    where s.id = the_session and s.deleted_at is null
+        and (the_refunded > 0 or s.metadata ->> 'grace_refunded' is not null);
 end
 $function$

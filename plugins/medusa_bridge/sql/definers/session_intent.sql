@@ -12,7 +12,8 @@ as $function$
 begin
     return (
         select jsonb_build_object(
-            'id', s.data ->> 'id', 'status', s.data ->> 'status', 'refunded', s.metadata ->> 'grace_refunded'
+            'id', s.data ->> 'id', 'status', s.data ->> 'status', 'currency', s.data ->> 'currency',
+            'amount_received', s.data ->> 'amount_received', 'refunded', s.metadata ->> 'grace_refunded'
         )
         from {shop}.payment_session as s
         where s.id = the_session

@@ -1,0 +1,27 @@
+-- $1 how long after its time a capture is overdue
+-- Payment sessions at Stripe that no payment was made of, of canceled orders: their sums are judged where currencies are
+-- known. Begins with what waits and what is open, as money_at_risk.
+with troubled as materialized (
+    {troubled_orders}
+)
+select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount::text as amount,
+    s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
+    s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded
+from (
+    select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount, {session_intent}(s.id) as intent
+    from troubled as t
+    join "order" as o on o.id = t.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
+    join order_payment_collection as l on l.order_id = t.order_id and l.deleted_at is null
+    join payment_session as s on s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
+    where (o.status = 'canceled' or o.canceled_at is not null) and s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_'
+        and not exists (select from payment as q where q.payment_session_id = s.id and q.deleted_at is null)
+    offset 0
+) as s
+where s.intent ->> 'id' is not null
+    and not exists (
+        select
+        from payment as q
+        where q.payment_collection_id = s.payment_collection_id and q.deleted_at is null
+            and {payment_intent}(q.id) ->> 'id' = s.intent ->> 'id'
+    )
+order by s.id
