@@ -110,8 +110,8 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
         "full whatever was asked for",
     ),
     IncidentKind.OVER_CAPTURED: Words(
-        "more was captured than the order comes to: its total was lowered while the capture was under way, or somebody "
-        "captured the whole hold by hand",
+        "more was captured than the order comes to: its total was lowered while the capture was under way, the whole "
+        "hold was captured by hand, or the shopper paid a second time",
         "refund the difference in Medusa's admin; the detail names it",
     ),
     IncidentKind.FULFILLED: Words(
