@@ -284,7 +284,7 @@ class MedusaBridge(Examiner, Backoffice):
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
         rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
         sums = {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
-        for row in await conn.fetch(_SESSIONS_AT_RISK, overdue_after):
+        for row in await conn.fetch(_SESSIONS_AT_RISK):
             session = orders.session_of(dict(row))
             for reason, amount in (("kept_on_canceled", session.kept), ("held_on_canceled", session.coming)):
                 if amount > 0:

@@ -2,7 +2,21 @@
 -- Begins with what waits and what is open (partial indexes), never with all orders, so that the cost is that of the
 -- trouble and not of the shop's age. A hold counts until its void is done; late money until it is given back.
 with troubled as materialized (
-    {troubled_orders}
+    select order_id from grace.jobs where state = 'scheduled' and kind in ('void', 'refund')
+    union
+    select order_id from grace.jobs where state = 'queued' and kind in ('void', 'refund')
+    union
+    select order_id from grace.jobs where state = 'running' and kind in ('void', 'refund')
+    union
+    select order_id from grace.jobs where state = 'scheduled' and kind = 'capture' and run_at < now() - $1::interval
+    union
+    select order_id from grace.jobs where state = 'queued' and kind = 'capture' and run_at < now() - $1::interval
+    union
+    select order_id from grace.jobs where state = 'running' and kind = 'capture' and run_at < now() - $1::interval
+    union
+    select order_id from grace.incidents
+    where closed_at is null
+        and kind in ('void_failed', 'late_money', 'refund_failed', 'capture_failed', 'unsupported_provider')
 ),
 money as (
     select p.currency_code, p.amount, c.captured, r.refunded, p.captured_at, p.canceled_at,

@@ -1,8 +1,14 @@
--- $1 how long after its time a capture is overdue
 -- Payment sessions at Stripe that no payment was made of, of canceled orders: their sums are judged where currencies are
 -- known. Begins with what waits and what is open, as money_at_risk.
 with troubled as materialized (
-    {troubled_orders}
+    select order_id from grace.jobs where state = 'scheduled' and kind in ('void', 'refund')
+    union
+    select order_id from grace.jobs where state = 'queued' and kind in ('void', 'refund')
+    union
+    select order_id from grace.jobs where state = 'running' and kind in ('void', 'refund')
+    union
+    select order_id from grace.incidents
+    where closed_at is null and kind in ('void_failed', 'late_money', 'refund_failed', 'unsupported_provider')
 )
 select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount::text as amount,
     s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
