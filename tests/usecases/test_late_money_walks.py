@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
+from app.embedded.shop_acts import capture_by_medusa, refund_by_medusa
 from app.embedded.shop_rows import now_ms
+from app.embedded.shop_sessions import open_session
 from app.store import cursors
 from app.usecases import find_late_money
+from app.usecases.cancel_order import Canceled
 from app.usecases.find_late_money import find_arrived_money, find_kept_money
 from app.usecases.track_payments import OVERLAP, start_tracking
 from plugins.medusa_bridge.ids import payment_id_at
@@ -117,3 +121,76 @@ async def test_another_workers_turn_is_left_to_it(hand: Hand, shop: Shop) -> Non
             assert await cursors.take(shop.conn, name) is not None
             assert await search(hand.services) == []
         assert await search(hand.services) == [order.id]
+
+
+SESSIONS: dict[str, tuple[str, bool]] = {
+    "may be paid": ("select", True),
+    "paid": ("update payment_session set data = jsonb_set(data, '{status}', '\"succeeded\"')", True),
+    "paid and given back": ('update payment_session set metadata = \'{"grace_refunded": "5"}\'', False),
+    "canceled": ("update payment_session set data = jsonb_set(data, '{status}', '\"canceled\"')", False),
+    "of another gateway": ("update payment_session set provider_id = 'pp_paypal_paypal'", False),
+    "of a method of Stripe's": ("update payment_session set provider_id = 'pp_stripe-ideal_stripe'", True),
+    "without an intent": ("update payment_session set data = '{}'", False),
+    "deleted": ("update payment_session set deleted_at = now()", False),
+    "of another link": ("update order_payment_collection set deleted_at = now()", False),
+    "of an open order": ("update \"order\" set status = 'pending', canceled_at = null", False),
+    "of an order that was archived": ("update \"order\" set status = 'archived'", True),
+}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+async def test_sessions_that_the_walk_stops_at(hand: Hand, shop: Shop, name: str) -> None:
+    change, found = SESSIONS[name]
+    order = await shop.place(payments=())
+    await open_session(shop.conn, order, {"id": "pi_1", "status": "processing"}, amount=Decimal(5))
+    assert isinstance(await hand.cancel(order), Canceled)
+    await shop.conn.execute(change)
+    assert await find_kept_money(hand.services) == ([order.id] if found else [])
+
+
+PAYMENTS: dict[str, tuple[str, bool]] = {
+    "closed by the cancel": ("select", False),
+    "held": ("update payment set canceled_at = null", True),
+    "held, of nothing": ("update payment set canceled_at = null, amount = 0", False),
+    "deleted, which leaves its session": ("update payment set deleted_at = now()", True),
+    "deleted, with its session": (
+        "update payment set canceled_at = null, deleted_at = now(); update payment_session set deleted_at = now()",
+        False,
+    ),
+    "held, and its capture waits": (
+        "update payment set canceled_at = null; update grace.jobs set state = 'scheduled' where kind = 'capture'",
+        False,
+    ),
+    "held, and its capture is queued": (
+        "update payment set canceled_at = null; update grace.jobs set state = 'queued' where kind = 'capture'",
+        False,
+    ),
+    "held, and its capture was given up": (
+        "update payment set canceled_at = null; update grace.jobs set state = 'dead' where kind = 'capture'",
+        True,
+    ),
+    "captured, without a row that says how much": ("update payment set captured_at = now()", True),
+}
+
+
+@pytest.mark.parametrize("name", PAYMENTS)
+async def test_payments_that_the_walk_stops_at(hand: Hand, shop: Shop, name: str) -> None:
+    change, found = PAYMENTS[name]
+    order = await shop.place()
+    await hand.schedule(order, JobKind.CAPTURE)
+    await hand.cancel(order)
+    await shop.conn.execute(change)
+    assert await find_kept_money(hand.services) == ([order.id] if found else [])
+
+
+@pytest.mark.parametrize(("refunded", "found"), [(None, True), ("29", True), ("29.7381", False)])
+async def test_what_was_captured_and_not_given_back_is_found(
+    hand: Hand, shop: Shop, refunded: str | None, found: bool
+) -> None:
+    order = await shop.place(amounts=("29.7381",))
+    await hand.cancel(order)
+    await shop.conn.execute("update payment set canceled_at = null")
+    await capture_by_medusa(shop.conn, order, order.payment_ids[0])
+    if refunded is not None:
+        await refund_by_medusa(shop.conn, order, order.payment_ids[0], Decimal(refunded))
+    assert await find_kept_money(hand.services) == ([order.id] if found else [])
