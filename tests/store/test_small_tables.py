@@ -577,3 +577,15 @@ async def test_the_incident_of_a_job_closes_with_the_last_that_failed(conn: asyn
         row["kind"] for row in await conn.fetch("select kind from grace.events where order_id = 'order_1' order by id")
     ]
     assert told[-3:] == ["job_done", "job_done", "incident_closed"]
+
+
+async def test_what_is_postponed_again_has_waited_since_the_first_time(conn: asyncpg.Connection) -> None:
+    await jobs.schedule(conn, JobKind.VOID, "order_1", ["pay_1"])
+    ((_, ref),) = await jobs.queue_due(conn, at_once=1)
+    assert await jobs.postpone(conn, ref, timedelta(0)) is True
+    first = await conn.fetchval(
+        "update grace.jobs set postponed_since = postponed_since - interval '7 seconds' returning postponed_since"
+    )
+    ((_, ref),) = await jobs.queue_due(conn, at_once=1)
+    assert await jobs.postpone(conn, ref, timedelta(0)) is True
+    assert await conn.fetchval("select postponed_since from grace.jobs") == first
