@@ -365,7 +365,8 @@ async def test_processes_of_the_version_before_keep_what_they_read_until_they_ar
     done = await grant_role(database, role, password=None, revoke=True)
     assert done[:2] == [f'revoke select on "public"."{t}" from {quoted(role)}' for t in ("api_key", "order")]
     assert await grant_role(database, role, password=None) == []
-    assert await conn.fetchval("select has_column_privilege($1, 'api_key', 'token', 'select')", role)
+    assert await conn.fetchval("select has_column_privilege($1, quote_ident('order'), 'id', 'select')", role)
+    assert not await conn.fetchval("select has_any_column_privilege($1, 'api_key', 'select')", role)
 
 
 async def test_columns_that_an_older_medusa_lacks_are_not_granted(
