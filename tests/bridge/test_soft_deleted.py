@@ -62,6 +62,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
     ("live_reservations", "order_item"): "the line of an edit that was undone keeps its reservation",
     ("lock_levels", "reservation_item"): "locks more rather than less; release_reservations decides",
     ("order_window", "order"): "walks past them",
+    ("overpaid_orders", "order"): "walks past them",
     ("recount_collection", "payment_collection"): "by the id of a collection that lock_order has just read",
     ("release_hold", "payment"): "by the id of a payment that lock_order has just read",
     ("release_hold", "payment_collection"): "by the id of a collection that lock_order has just read",
