@@ -11,13 +11,15 @@ from plugins.medusa_bridge.payments import BOOK_CAPTURE
 from plugins.medusa_bridge.sqlfile import definer
 from plugins.medusa_bridge.stock import FINISH_RELEASE
 
-_PAYMENT_INTENT, _SESSION_INTENT = definer("payment_intent"), definer("session_intent")
+_PAYMENT_INTENT, _PAYMENT_INTENT_ID = definer("payment_intent"), definer("payment_intent_id")
+_SESSION_INTENT = definer("session_intent")
 _PAYMENTS_OF_INTENTS, _ORDERS_OF_EMAIL = definer("payments_of_intents"), definer("orders_of_email")
 _EMAIL_CHANGED, _IS_PUBLISHABLE_KEY = definer("email_changed"), definer("is_publishable_key")
 _NOTE_SESSION_REFUND = definer("note_session_refund")
 
 FUNCTIONS: Final[tuple[Function, ...]] = (
     _PAYMENT_INTENT,
+    _PAYMENT_INTENT_ID,
     _SESSION_INTENT,
     _PAYMENTS_OF_INTENTS,
     _ORDERS_OF_EMAIL,
@@ -35,6 +37,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
 
 READING_TRIALS: Final = {
     _PAYMENT_INTENT: f"select {_PAYMENT_INTENT.name}('')",
+    _PAYMENT_INTENT_ID: f"select {_PAYMENT_INTENT_ID.name}('')",
     _SESSION_INTENT: f"select {_SESSION_INTENT.name}('')",
     _PAYMENTS_OF_INTENTS: f"select {_PAYMENTS_OF_INTENTS.name}('{{}}')",
     _ORDERS_OF_EMAIL: f"select {_ORDERS_OF_EMAIL.name}('', 0)",

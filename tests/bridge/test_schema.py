@@ -32,7 +32,11 @@ COLUMNS = [
     ('"order"', "display_id", ["order_sheet"]),
     ("order_line_item", "title", ["order_lines"]),
     ("payment", "canceled_at", ["cancel_order", "cancel_payment", "mark_payment_captured", "record_void"]),
-    ("payment", "data", ["record_intent", "record_void", *_names("payment_intent", "payments_of_intents")]),
+    (
+        "payment",
+        "data",
+        ["record_intent", "record_void", *_names("payment_intent", "payment_intent_id", "payments_of_intents")],
+    ),
     ("payment_session", "data", ["record_session", *_names("session_intent")]),
     ("order_change_action", "details", _names("email_changed")),
     ('"order"', "email", _names("orders_of_email")),
@@ -86,7 +90,7 @@ async def test_a_medusa_of_the_first_kind_is_refused(conn: asyncpg.Connection) -
 
 async def test_a_column_of_another_type_is_named(conn: asyncpg.Connection) -> None:
     await conn.execute("alter table payment alter column data type text; alter table capture alter amount type text")
-    assert {"order_facts", *_names("payment_intent")} <= set(await _complaints(conn))
+    assert {"order_facts", *_names("payment_intent_id")} <= set(await _complaints(conn))
 
 
 async def test_everything_that_is_wrong_is_said_at_once(conn: asyncpg.Connection) -> None:

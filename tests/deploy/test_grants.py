@@ -425,6 +425,7 @@ where c.relkind in ('r', 'p', 'v', 'm') and has_column_privilege(c.oid, a.attnum
 """
 _CALLS: Final = {
     "payment_intent": "select {name}(t.id)::text from payment as t",
+    "payment_intent_id": "select {name}(t.id)::text from payment as t",
     "session_intent": "select {name}(t.id)::text from payment_session as t",
     "email_changed": "select {name}(t.id)::text from order_change_action as t",
     "payments_of_intents": "select f::text from {name}(array['pi_of_session', 'pi_of_payment']) as f",

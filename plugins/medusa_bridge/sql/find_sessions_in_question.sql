@@ -35,6 +35,6 @@ where s.intent ->> 'id' is not null
         select
         from payment as q
         where q.payment_collection_id = s.payment_collection_id and q.deleted_at is null
-            and {payment_intent}(q.id) ->> 'id' = s.intent ->> 'id'
+            and {payment_intent_id}(q.id) = s.intent ->> 'id'
     )
 order by s.id

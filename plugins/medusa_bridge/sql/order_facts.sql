@@ -204,7 +204,7 @@ from (
     ) as t
     left join lateral (
         select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,
-            q.captured_at, q.canceled_at, {payment_intent}(q.id) ->> 'id' as intent_id
+            q.captured_at, q.canceled_at, {payment_intent_id}(q.id) as intent_id
         from order_payment_collection as l
         cross join lateral (
             select q.id, q.payment_collection_id, q.payment_session_id, q.provider_id, q.currency_code, q.amount,

@@ -5,7 +5,7 @@ select p.id as subject, l.order_id
 from payment as p
 join order_payment_collection as l
     on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
-where p.payment_session_id = $1 and p.deleted_at is null and {payment_intent}(p.id) ->> 'id' = $2
+where p.payment_session_id = $1 and p.deleted_at is null and {payment_intent_id}(p.id) = $2
 union all
 select s.id, l.order_id
 from payment_session as s

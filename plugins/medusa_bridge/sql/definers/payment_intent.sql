@@ -15,8 +15,13 @@ begin
             'amount_received', p.data ->> 'amount_received',
             'capture_before', p.data #>> '{latest_charge,payment_method_details,card,capture_before}'
         )
-        from {shop}.payment as p
-        where p.id = the_payment
+        from (
+            -- "||" returns the object decompressed: once, and not for each of its keys.
+            select p.data::jsonb || '{}' as data
+            from {shop}.payment as p
+            where p.id = the_payment
+            offset 0
+        ) as p
     );
 end
 $function$

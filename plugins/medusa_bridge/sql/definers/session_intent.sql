@@ -15,8 +15,13 @@ begin
             'id', s.data ->> 'id', 'status', s.data ->> 'status', 'currency', s.data ->> 'currency',
             'amount_received', s.data ->> 'amount_received', 'refunded', s.metadata ->> 'grace_refunded'
         )
-        from {shop}.payment_session as s
-        where s.id = the_session
+        from (
+            -- "||" returns the object decompressed: once, and not for each of its keys.
+            select s.data::jsonb || '{}' as data, s.metadata
+            from {shop}.payment_session as s
+            where s.id = the_session
+            offset 0
+        ) as s
     );
 end
 $function$
