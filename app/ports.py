@@ -188,6 +188,8 @@ class NewAuthorization(msgspec.Struct, frozen=True):
     placed_at: datetime
     unsupported: str | None = None
     """The provider, where this sidecar can neither capture nor void for it."""
+    is_canceled: bool = False
+    """The order is canceled; another that shares the hold may not be."""
 
 
 class Conversions(msgspec.Struct, frozen=True):
@@ -346,7 +348,8 @@ class Commerce(Protocol):
     async def find_new_authorizations(
         self, conn: Connection, *, after: str, overlap: timedelta, limit: int
     ) -> tuple[Sequence[NewAuthorization], str]:
-        """Holds made after the cursor ``after`` (less ``overlap``) without a capture job, and the new cursor."""
+        """Holds made after the cursor ``after`` (less ``overlap``) without a capture job, and the new cursor. One that
+        orders share is found once for each of them."""
         ...
 
     async def find_conversions(self, conn: Connection, *, after: str, window: int) -> Conversions:

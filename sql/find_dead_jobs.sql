@@ -10,7 +10,8 @@ where j.state = 'dead'
                 i.kind = j.kind || '_failed'
                 or (
                     j.kind in ('capture', 'void', 'refund', 'look')
-                    and i.kind in ('authorization_lost', 'unsupported_provider', 'late_money', 'partial_capture', 'over_captured')
+                    and i.kind in ('authorization_lost', 'unsupported_provider', 'late_money', 'partial_capture', 'over_captured',
+                        'payment_shared')
                 )
             )
     )

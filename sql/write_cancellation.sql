@@ -39,6 +39,6 @@ from (
     from unnest($6::text[], $7::text[]) as u (kind, subject)
 ) as n
 on conflict on constraint jobs_one_per_subject do update
-set state = 'scheduled', run_at = now(), key_number = j.key_number + 1, request_id = excluded.request_id,
+set order_id = excluded.order_id, state = 'scheduled', run_at = now(), key_number = j.key_number + 1, request_id = excluded.request_id,
     traceparent = excluded.traceparent, updated_at = now()
 where j.kind in ('void', 'release') and j.state in ('done', 'removed', 'dead')

@@ -12,6 +12,7 @@ from app.domain.intents import Standing
 from app.domain.jobs import Job, JobKind, JobState
 from app.domain.money import covers, to_minor_units
 from app.domain.order import Order, OrderState, PaymentSession, PaymentState
+from app.domain.shared import own_owed
 
 
 class Refusal(StrEnum):
@@ -89,10 +90,14 @@ def decide_cancel(
         return AlreadyCanceled()
     if order.state is OrderState.COMPLETED:
         return Refused(Refusal.COMPLETED)
-    states = {payment.state for payment in order.payments}
-    paid = any(session.is_paid for session in order.sessions)
+    payments, sessions = (
+        (order.payments, order.sessions) if order.has_part else (order.own_payments, order.own_sessions)
+    )
+    others = {payment.id for payment in order.payments}.difference(payment.id for payment in payments)
+    states = {payment.state for payment in payments}
+    paid = any(session.is_paid for session in sessions)
     taken = paid or states & {PaymentState.CAPTURED, PaymentState.PARTIALLY_CAPTURED}
-    partly = any(session.standing is Standing.PARTLY_TAKEN for session in order.sessions)
+    partly = any(session.standing is Standing.PARTLY_TAKEN for session in sessions)
     in_part = partly or PaymentState.PARTIALLY_CAPTURED in states
     if in_part or (taken and states & {PaymentState.HELD}):
         return Refused(Refusal.PARTIAL_CAPTURE)
@@ -100,7 +105,7 @@ def decide_cancel(
         return Refused(Refusal.CAPTURED)
     if order.live_fulfillments:
         return Refused(Refusal.FULFILLED)
-    if PaymentState.CAPTURE_IN_FLIGHT in states or any(in_flight(job) for job in captures):
+    if PaymentState.CAPTURE_IN_FLIGHT in states or any(in_flight(job) for job in captures if job.subject not in others):
         return Refused(Refusal.CAPTURE_IN_FLIGHT)
     if received_at >= cancelable_until(order, grace_period):
         return Refused(Refusal.GRACE_PERIOD_OVER)
@@ -115,14 +120,17 @@ def _is_payment_unknown(order: Order) -> bool:
     """Whether the order owes money and its own links do not lead to who pays it.
 
     Marketplaces split a cart's order into several that are linked to no payment collection. A hold that lapsed or was
-    canceled is known: the order can be canceled. A hold that several orders share is not: its void would leave the
-    others unpaid.
+    canceled is known: the order can be canceled. A hold that a live order shares is not: its void would leave that one
+    unpaid.
     """
-    if order.payment_shared:
-        return order.live > 0
-    if to_minor_units(order.owed, order.currency) <= 0:
+    owed = own_owed(order) if order.linked else order.owed
+    if owed is not None and to_minor_units(owed, order.currency) <= 0:
         return False
-    return not order.payment_known or (order.money_in_cart and not covers(order.live, order.owed, order.currency))
+    shared = any(order.sharing(payment) and payment.state is PaymentState.HELD for payment in order.payments)
+    shared |= any(order.sharing(session) and session.is_open for session in order.sessions)
+    if shared or not order.payment_known:
+        return True
+    return order.money_in_cart and not covers(order.live, order.owed if owed is None else owed, order.currency)
 
 
 def in_flight(capture: Job) -> bool:
@@ -137,16 +145,16 @@ def payment_action(order: Order, voids: Iterable[Job], *, trouble: bool) -> Paym
 
     ``voids`` are the order's void jobs, ``trouble`` says that an incident about its money is open.
     Payments without a void job were canceled by Medusa, and are judged by their rows. The job of a session stands for
-    the payment that was made of it since.
+    the payment that was made of it since. What live orders share is theirs, and not this order's any more.
     """
     by_subject = {job.subject: job for job in voids}
     if trouble or any(job.state is JobState.DEAD for job in by_subject.values()):
         return PaymentAction.VOID_FAILED
     states = [
         _void_state(payment.state, by_subject.get(payment.id) or by_subject.get(payment.session_id or ""))
-        for payment in order.payments
+        for payment in order.own_payments
     ]
-    states += [_session_state(session, by_subject.get(session.id)) for session in order.sessions]
+    states += [_session_state(session, by_subject.get(session.id)) for session in order.own_sessions]
     for worst in (PaymentAction.VOID_FAILED, PaymentAction.VOID_PENDING, PaymentAction.VOIDED):
         if worst in states:
             return worst

@@ -138,10 +138,13 @@ def _reaches(paid: Decimal, goal: Decimal, currency: str) -> bool:
 
 
 def refunds_settled(order: Order) -> bool:
-    """Whether all that was captured was given back, by refund rows old enough not to be in flight any more."""
+    """Whether all that was captured was given back, by refund rows old enough not to be in flight any more.
+
+    What live orders share with a canceled one is not to be given back.
+    """
     return not kept_money(order) and all(
         payment.last_refunded_at is None or order.read_at - payment.last_refunded_at > MEDUSA_FINISHES_WITHIN
-        for payment in order.payments
+        for payment in order.own_payments
     )
 
 

@@ -69,6 +69,10 @@ class ExaminedPayment(msgspec.Struct, frozen=True, kw_only=True):
     """The order has another payment that is held or captured."""
     uncovered: Decimal | None = None
     """What the order owes beyond all its holds; ``None`` where no total is known."""
+    is_left_to_others: bool = False
+    """The order is canceled, and live orders share the payment."""
+    has_part_of_shared: bool = False
+    """Something of what is left to them is, or was, for the canceled order."""
     watched: bool
     """Made since this sidecar looks after payments."""
     capture_job: JobState | None
@@ -120,10 +124,20 @@ def judge(examined: ExaminedPayment, facts: IntentFacts | None, *, at_rest: bool
 def _suspicions(examined: ExaminedPayment, facts: IntentFacts | None, *, at_rest: bool) -> Iterator[_Suspicion]:
     if facts is not None:
         yield from _twice(facts, examined.refunds)
-    if examined.order_canceled:
+    if examined.is_left_to_others:
+        if examined.has_part_of_shared:
+            yield _left_to_others(examined.payment.amount)
+    elif examined.order_canceled:
         yield from _of_canceled_order(examined, facts)
     else:
         yield from _of_open_order(examined, facts, at_rest=at_rest)
+
+
+def _left_to_others(amount: Decimal) -> _Suspicion:
+    detail = "an order that is not canceled shares it: nothing of it is voided or refunded"
+    return _Suspicion(
+        Defect.SHARED_PAYMENT, detail, amount, frozenset({IncidentKind.PAYMENT_SHARED}), _WORK, in_passing=True
+    )
 
 
 def _twice(facts: IntentFacts, refund_rows: int) -> Iterator[_Suspicion]:
@@ -139,6 +153,8 @@ class ExaminedSession(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     order_canceled: bool
     session: PaymentSession
+    is_left_to_others: bool = False
+    has_part_of_shared: bool = False
     touched_at: datetime
     """When the session or its order last changed."""
     at_work: frozenset[JobKind]
@@ -172,7 +188,10 @@ def _session_suspicions(examined: ExaminedSession, facts: IntentFacts | None) ->
     if facts is not None:
         yield from _twice(facts, 1)
         kept = from_minor_units(facts.received - facts.refunded, facts.currency or session.currency)
-    if not examined.order_canceled:
+    if examined.is_left_to_others:
+        if examined.has_part_of_shared:
+            yield _left_to_others(session.amount)
+    elif not examined.order_canceled:
         if facts is not None and kept > 0:
             detail = f"Stripe took {kept}, and the shop has made no payment of it"
             yield _Suspicion(Defect.CAPTURED_WITHOUT_ROWS, detail, kept, _COMPARING | _TAKING, _WORK)

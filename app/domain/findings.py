@@ -29,6 +29,8 @@ class Defect(StrEnum):
     """Stripe let go of the hold of an open order, and the rows still count on it."""
     LIVE_SESSION = "live_session_on_canceled_order"
     """The order is canceled, a payment session of it can still be paid, and nothing cancels it."""
+    SHARED_PAYMENT = "payment_of_canceled_order_shared"
+    """The order is canceled, and orders that are not canceled share its payment, so that nothing of it is voided."""
     ORDER_WITHOUT_PAYMENT = "order_without_payment"
     """An open order owes money, and no payment and no payment session is linked to it."""
     HOLD_WITHOUT_ORDER = "hold_without_order"

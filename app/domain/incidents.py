@@ -19,6 +19,7 @@ class IncidentKind(StrEnum):
     LATE_MONEY = "late_money"
     PARTIAL_CAPTURE = "partial_capture"
     OVER_CAPTURED = "over_captured"
+    PAYMENT_SHARED = "payment_shared"
     FULFILLED = "fulfilled"
     UNSUPPORTED_PROVIDER = "unsupported_provider"
     REFUND_FAILED = "refund_failed"
@@ -49,6 +50,8 @@ def alert(kind: IncidentKind, order_id: str) -> str:
             return f"Order {order_id} Partially Captured. Decide About the Rest by Hand."
         case IncidentKind.OVER_CAPTURED:
             return f"Order {order_id} Captured beyond Its Total. Refund the Difference."
+        case IncidentKind.PAYMENT_SHARED:
+            return f"Order {order_id} Canceled but Its Payment Is Shared with Open Orders. Nothing Voided or Refunded."
         case IncidentKind.FULFILLED:
             return f"Order {order_id} Canceled but Being Fulfilled. Do Not Ship."
         case IncidentKind.REFUND_FAILED:
@@ -76,6 +79,7 @@ TITLES: Final[Mapping[IncidentKind, str]] = {
     IncidentKind.AUTHORIZATION_LOST: "Hold lost before capture",
     IncidentKind.PARTIAL_CAPTURE: "Captured in part",
     IncidentKind.OVER_CAPTURED: "Captured too much",
+    IncidentKind.PAYMENT_SHARED: "Payment shared with an open order",
     IncidentKind.FULFILLED: "Canceled but being sent",
     IncidentKind.UNSUPPORTED_PROVIDER: "Unsupported payment provider",
     IncidentKind.RELEASE_FAILED: "Stock not released",
@@ -113,6 +117,12 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
         "more was captured than the order comes to: its total was lowered while the capture was under way, the whole "
         "hold was captured by hand, or the shopper paid a second time",
         "refund the difference in Medusa's admin; the detail names it",
+    ),
+    IncidentKind.PAYMENT_SHARED: Words(
+        "the order is canceled, and orders that are not canceled need its payment: none of it is voided or refunded",
+        "while the payment is held, nothing: the capture takes what the other orders owe, Stripe releases the rest. "
+        "Once it is captured, refund the sum that the detail names in Medusa's admin. When the last of the orders is "
+        "canceled, the payment is voided as usual",
     ),
     IncidentKind.FULFILLED: Words(
         "the order was canceled while somebody packed it: Medusa's fulfillment takes no lock",

@@ -150,8 +150,39 @@ class PaymentSession(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_open and state_of(self.intent_status) is IntentState.PROCESSING
 
 
+class LinkedOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Another order that is linked to a payment collection of this one. Drafts and deleted orders are none."""
+
+    id: str
+    collection_ids: frozenset[str]
+    """The payment collections that both orders are linked to."""
+    state: OrderState
+    version: int
+    total: Decimal | None = None
+    booked: Decimal = Decimal(0)
+    """The sum of its order transactions."""
+    taken_elsewhere: Decimal = Decimal(0)
+    """What its other payments brought, less what was refunded of them."""
+    held_elsewhere: Decimal = Decimal(0)
+    """What its other payments hold."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is not canceled: then it needs what it shares."""
+        return self.state is not OrderState.CANCELED
+
+    @property
+    def owed(self) -> Decimal | None:
+        """What it still owes by its own rows; ``None`` where its total is not known."""
+        return None if self.total is None else max(self.total - self.booked, Decimal(0))
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """An order and its payments. Drafts and deleted orders are nobody's: they are never read as an order."""
+    """An order and its payments. Drafts and deleted orders are nobody's: they are never read as an order.
+
+    A payment collection can be linked to several orders (``linked``). ``total`` and ``paid`` are then those of all
+    orders among them that are not canceled, since one hold is for all of them.
+    """
 
     id: str
     state: OrderState
@@ -163,18 +194,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The database's clock at the time of reading: the one clock that every deadline is measured by."""
     customer_id: str | None = None
     total: Decimal | None = None
-    """What the order's current version comes to, credit lines subtracted, in major units and not rounded; ``None``
+    """What the orders' current versions come to, credit lines subtracted, in major units and not rounded; ``None``
     where no row of the shop's says."""
     paid: Decimal = Decimal(0)
-    """What was captured of payments for the order less what was refunded, captures in flight included."""
+    """What was captured of payments for them less what was refunded, captures in flight included."""
     payments: tuple[Payment, ...] = ()
     sessions: tuple[PaymentSession, ...] = ()
     """Sessions at Stripe that no payment was made of."""
     payment_known: bool = True
     """A payment or a payment session of any provider, in any state, is linked to the order."""
-    payment_shared: bool = False
-    """Another order that is not canceled is linked to the same payment collection: then ``total`` is ``None``, since
-    each order's total is only a part of what the holds are for."""
+    own_total: Decimal | None = None
+    """What this order alone comes to."""
+    booked: Decimal = Decimal(0)
+    """The sum of this order's own order transactions."""
+    linked: tuple[LinkedOrder, ...] = ()
+    """Other orders that payment collections of this order are linked to, canceled ones included."""
     money_in_cart: bool = False
     """Money that is held or taken, or a session that may be paid, is reached through the order's cart alone."""
     live_fulfillments: int = 0
@@ -193,7 +227,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def received(self) -> Decimal:
         """What payments and sessions brought, refunds subtracted. Money of another currency is not counted."""
-        sessions = (session.kept for session in self.sessions if session.currency.lower() == self.currency.lower())
+        alone = self.state is OrderState.CANCELED and self.live_linked
+        counted = [session for session in self.sessions if not alone or self.sharing(session)]
+        sessions = (session.kept for session in counted if session.currency.lower() == self.currency.lower())
         return self.paid + sum(sessions, Decimal(0))
 
     @property
@@ -210,6 +246,34 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def session(self, session_id: str) -> PaymentSession | None:
         """The session of that id, while no payment was made of it."""
         return next((session for session in self.sessions if session.id == session_id), None)
+
+    def sharing(self, money: Payment | PaymentSession) -> tuple[LinkedOrder, ...]:
+        """Live orders beside this one that need the payment or session too."""
+        return tuple(other for other in self.linked if other.is_live and money.collection_id in other.collection_ids)
+
+    def is_linked_elsewhere(self, money: Payment | PaymentSession) -> bool:
+        """Whether another order, live or canceled, is linked to the payment's or session's collection."""
+        return any(money.collection_id in other.collection_ids for other in self.linked)
+
+    @property
+    def own_payments(self) -> tuple[Payment, ...]:
+        """The payments that no live order beside this one needs."""
+        return tuple(payment for payment in self.payments if not self.sharing(payment))
+
+    @property
+    def own_sessions(self) -> tuple[PaymentSession, ...]:
+        """The sessions that no live order beside this one needs."""
+        return tuple(session for session in self.sessions if not self.sharing(session))
+
+    @property
+    def live_linked(self) -> tuple[LinkedOrder, ...]:
+        """Live orders that share any payment collection with this one."""
+        return tuple(other for other in self.linked if other.is_live)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether something of a shared hold is, or was, for this order."""
+        return self.own_total is None or self.own_total > 0 or self.booked > 0
 
     @property
     def live(self) -> Decimal:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from app.domain.money import from_minor_units, smallest_step, to_minor_units
-from app.domain.order import Order, Payment, PaymentSession, PaymentState
+from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
 
 _NOTHING: Final = Decimal(0)
 _LIVE: Final = frozenset({PaymentState.HELD, PaymentState.CAPTURE_IN_FLIGHT})
@@ -27,8 +27,8 @@ def kept_of(money: Payment | PaymentSession) -> Decimal:
 
 
 def kept_money(order: Order) -> list[Payment | PaymentSession]:
-    """Return the payments and sessions of which something was taken and not refunded."""
-    return [money for money in order.money if kept_of(money) > 0]
+    """Return the payments and sessions of which something was taken and not refunded, and that no live order shares."""
+    return [money for money in order.money if kept_of(money) > 0 and not order.sharing(money)]
 
 
 def share_of(order: Order, payment: Payment) -> Decimal:
@@ -55,12 +55,19 @@ def overpaid(order: Order) -> Decimal:
 
 
 def uncovered(order: Order) -> Decimal:
-    """What the order owes beyond its live holds and the sessions that are being paid: nothing will bring it."""
+    """What the order owes beyond its live holds and the sessions that are being paid: nothing will bring it.
+
+    Of a canceled order, what the live orders owe that share payments with it.
+    """
+    others_alone = order.state is OrderState.CANCELED and order.live_linked
+    covering = [payment for payment in order.payments if not others_alone or order.sharing(payment)]
+    sessions = [session for session in order.sessions if not others_alone or order.sharing(session)]
     if order.total is None:
-        lost = [payment for payment in order.payments if payment.state is PaymentState.CANCELED]
-        alone = len(lost) == len(order.payments)
+        lost = [payment for payment in covering if payment.state is PaymentState.CANCELED]
+        alone = len(lost) == len(covering)
         return sum((payment.amount for payment in lost), _NOTHING) if alone else _NOTHING
-    held = [payment.amount - payment.taken for payment in order.payments if payment.state in _LIVE]
-    coming = [session.coming for session in order.sessions if session.intent_status in _UNDER_WAY]
+    held = [payment.amount - payment.taken for payment in covering if payment.state in _LIVE]
+    held += [other.held_elsewhere for other in order.live_linked]
+    coming = [session.coming for session in sessions if session.intent_status in _UNDER_WAY]
     rest = max(order.owed - sum(held + coming, _NOTHING), _NOTHING)
     return rest if to_minor_units(rest, order.currency) > 0 else _NOTHING

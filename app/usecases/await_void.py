@@ -17,6 +17,7 @@ _MONEY = {
     IncidentKind.VOID_FAILED,
     IncidentKind.UNSUPPORTED_PROVIDER,
     IncidentKind.LATE_MONEY,
+    IncidentKind.PAYMENT_SHARED,
     IncidentKind.REFUND_FAILED,
 }
 
@@ -67,5 +68,9 @@ async def read_payment_action(services: Services, conn: Connection, order_id: st
     if order is None:
         return PaymentAction.NONE
     voids = await jobs.of_order(conn, order_id, JobKind.VOID)
+    shared = {payment.id for payment in order.payments if order.is_linked_elsewhere(payment)}
+    shared |= {session.id for session in order.sessions if order.is_linked_elsewhere(session)}
+    for other in order.linked:  # a payment has one void job, whichever of its orders that is of
+        voids += [job for job in await jobs.of_order(conn, other.id, JobKind.VOID) if job.subject in shared]
     trouble = bool(await incidents.open_of(conn, order_id) & _MONEY)
     return payment_action(order, voids, trouble=trouble)

@@ -28,6 +28,7 @@ from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
 from app.store import cancellations, jobs
 from app.usecases.await_void import await_void
 from app.usecases.crowds import Crowds
+from app.usecases.settle_shared import hand_over_captures
 
 log = structlog.get_logger()
 
@@ -111,9 +112,9 @@ async def _read(services: Services, request: CancelRequest) -> Order | None:
 async def _write_as_seen(services: Services, request: CancelRequest, order: Order) -> tuple[Cancel, Aftermath] | None:
     """The usual cancel: decided from a look without a lock, and written if the order still is as it was seen.
 
-    ``None``, and nothing is written, when it takes more than that.
+    ``None``, and nothing is written, when it takes more than that: captures that other orders need are left to them.
     """
-    if not isinstance(_decide(services, request, order, ()), Cancel):
+    if order.live_linked or not isinstance(_decide(services, request, order, ()), Cancel):
         return None
     left = _aftermath(services.policy, order)
     async with services.db.single("cancel") as conn:
@@ -135,6 +136,7 @@ async def _decide_and_write(
         left = _aftermath(services.policy, order)
         await services.commerce.cancel_order(conn, order)
         await cancellations.write(conn, order.id, _cancellation(services, request, left))
+        await hand_over_captures(services, conn, order)
         return decision, left
 
 
@@ -167,8 +169,8 @@ def _cancellation(services: Services, request: CancelRequest, left: Aftermath) -
 
 
 def _aftermath(policy: Policy, order: Order) -> Aftermath:
-    left = [(JobKind.VOID, payment.id) for payment in order.payments if payment.state is PaymentState.HELD]
-    left += [(JobKind.VOID, session.id) for session in order.sessions if session.is_open]
+    left = [(JobKind.VOID, payment.id) for payment in order.own_payments if payment.state is PaymentState.HELD]
+    left += [(JobKind.VOID, session.id) for session in order.own_sessions if session.is_open]
     left.append((JobKind.RELEASE, order.id))
     if policy.publishes_events:
         occurrence = f"{order.read_at.timestamp():.6f}"

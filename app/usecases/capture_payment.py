@@ -29,10 +29,11 @@ from app.domain.rival_sessions import CannotCompare, RetrieveSessions, WaitForSe
 from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown, Unseen
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_trouble
-from app.usecases.judge_capture import raise_lost, raise_overpaid
+from app.usecases.judge_capture import raise_overpaid
 from app.usecases.record_capture import Claim, close_failure, record_capture
 from app.usecases.retrieve_sessions import SessionsClaim, record_sessions, retrieve_sessions
 from app.usecases.settle_canceled import settle_canceled
+from app.usecases.settle_shared import hand_over_captures, raise_lost
 
 log = structlog.get_logger()
 
@@ -163,6 +164,7 @@ async def _skip(services: Services, conn: Connection, order: Order, job: Job, re
             await raise_overpaid(conn, order)
         case NotWanted.ORDER_CANCELED:
             await jobs.finish(conn, job, JobState.REMOVED, note=reason.value)
+            await hand_over_captures(services, conn, order)
         case NotWanted.PARTIALLY_CAPTURED:
             payment = order.payment(job.subject)
             detail = f"{job.subject}: {payment and payment.captured} of {payment and payment.amount} {order.currency}"

@@ -10,6 +10,7 @@ from app.domain.capture import refunds_settled
 from app.domain.incidents import IncidentKind
 from app.domain.order import Order, OrderState, PaymentState, Provider
 from app.domain.owed import kept_money, overpaid, owes_nothing, uncovered
+from app.domain.shared import left_alone
 from app.ports import Connection, Services
 from app.store import incidents
 from app.usecases.one_by_one import one_by_one
@@ -42,6 +43,15 @@ async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
         await incidents.close(conn, order.id, IncidentKind.LATE_MONEY)
 
 
+async def close_refunded(services: Services, conn: Connection, order_id: str) -> None:
+    """Close the late money of an order after a refund, and that of canceled orders that share its payments."""
+    order = await services.commerce.read_order(conn, order_id)
+    shared = () if order is None else (other.id for other in order.linked if not other.is_live)
+    for canceled in (order, *[await services.commerce.read_order(conn, other_id) for other_id in shared]):
+        if canceled is not None:
+            await close_late_money_if_settled(conn, canceled)
+
+
 def _decided(order: Order) -> bool:
     """The order owes no more than its holds cover; or what was captured is late money now, or given back."""
     return refunds_settled(order) if order.state is OrderState.CANCELED else not (uncovered(order) or overpaid(order))
@@ -67,6 +77,11 @@ def _paid_by_another(order: Order) -> bool:
     return order.state is OrderState.CANCELED or owes_nothing(order)
 
 
+def _divided(order: Order) -> bool:
+    """No live order needs what the canceled one shares any more, or nothing of it is left to be decided."""
+    return left_alone(order) is None
+
+
 def _unpacked(order: Order) -> bool:
     return order.live_fulfillments == 0
 
@@ -83,6 +98,7 @@ _SETTLED: Final[Mapping[IncidentKind, Callable[[Order], bool]]] = {
     IncidentKind.OVER_CAPTURED: _given_back,
     IncidentKind.CAPTURE_FAILED: _paid_by_another,
     IncidentKind.AUTHORIZATION_LOST: _paid_or_canceled,
+    IncidentKind.PAYMENT_SHARED: _divided,
     IncidentKind.FULFILLED: _unpacked,
     IncidentKind.UNSUPPORTED_PROVIDER: _served,
 }

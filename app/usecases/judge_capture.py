@@ -43,7 +43,7 @@ async def record_taken(
     if order.state is OrderState.CANCELED:
         settled = after.payment(payment.id) or payment
         if kept_of(settled) > 0:
-            await raise_late_money(services, conn, order, payment)
+            await raise_late_money(services, conn, after, settled)
         return after
     await raise_overpaid(conn, after)
     if intent is not None and (rest := uncovered(after)) and _is_short(after, payment.id):
@@ -71,6 +71,8 @@ def _is_short(order: Order, payment_id: str) -> bool:
 async def raise_overpaid(conn: Connection, order: Order) -> None:
     """Open the incident of an open order from which more was captured than it owes."""
     excess = overpaid(order)
+    if any(not other.is_live for other in order.linked):  # it has an incident of its own (``left_alone``)
+        return
     if excess and order.total is not None and order.state is not OrderState.CANCELED:
         paid, total, too_much = (
             spell(to_minor_units(sum_, order.currency), order.currency)
@@ -104,24 +106,3 @@ async def record_given_back(
     if refund_id := await services.commerce.record_refund(conn, order, payment, refunded):
         await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id, refund_id))
     return refunded
-
-
-async def raise_lost(conn: Connection, order: Order, payment_id: str, detail: str) -> bool:
-    """Open the incident of a hold that is gone, where the order owes more than its other holds cover. Whether it does.
-
-    A hold that Medusa voided with a confirmed edit is replaced by a new payment collection: the detail says so.
-    """
-    rest = uncovered(order)
-    if not rest:
-        log.info("payment.hold_gone", order_id=order.id, payment_id=payment_id)
-        return False
-    payment = order.payment(payment_id)
-    owed = spell(to_minor_units(rest, order.currency), order.currency)
-    detail += f". No payment covers {owed} of what it owes"
-    if payment is not None and payment.collection_canceled and order.version > 1:
-        detail += (
-            ". Medusa voided the hold when an edit of the order was confirmed: ask the shopper to pay the order's new "
-            "payment collection (Medusa's admin copies its link), or cancel the order"
-        )
-    await incidents.open_(conn, order.id, IncidentKind.AUTHORIZATION_LOST, detail)
-    return True

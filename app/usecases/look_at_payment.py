@@ -17,9 +17,10 @@ from app.ports import Answered, Connection, Services, Unseen
 from app.store import incidents, jobs
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure
-from app.usecases.judge_capture import raise_lost, record_taken
+from app.usecases.judge_capture import record_taken
 from app.usecases.look_at_session import act_on_session
 from app.usecases.settle_canceled import settle_canceled
+from app.usecases.settle_shared import raise_lost
 
 log = structlog.get_logger()
 
@@ -105,6 +106,8 @@ async def _act_on(services: Services, conn: Connection, order: Order, payment: P
         if refunded < captured.refunded and is_in(intent, captured.currency):
             detail = f"{payment.id}: Stripe gave back {refunded}, Medusa's rows say {captured.refunded}"
             await incidents.open_(conn, order.id, IncidentKind.REFUND_FAILED, detail)
+    elif standing(intent) is Standing.RELEASED and payment.state is PaymentState.HELD and order.sharing(payment):
+        await services.commerce.record_void(conn, payment, intent)
     after = await _again(services, conn, order)
     await settle_canceled(services, conn, after)
     await close_late_money_if_settled(conn, after)

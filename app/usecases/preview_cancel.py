@@ -57,8 +57,8 @@ async def preview_cancel(services: Services, order: Order) -> Preview:
 
 def _expected(order: Order) -> PaymentAction:
     """What a cancel would answer once its voids have ended; a session that is being paid may outlast the request."""
-    held = {payment.provider for payment in order.payments if payment.state is PaymentState.HELD}
-    coming = {session.provider for session in order.sessions if session.is_open}
+    held = {payment.provider for payment in order.own_payments if payment.state is PaymentState.HELD}
+    coming = {session.provider for session in order.own_sessions if session.is_open}
     if Provider.OTHER in held | coming:  # an incident asks a person to
         return PaymentAction.VOID_FAILED
     if coming:

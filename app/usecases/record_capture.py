@@ -18,7 +18,8 @@ from app.domain.order import Order, OrderState, Payment, PaymentState
 from app.ports import Answered, Connection, Declined, Event, Outcome, Services
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure
-from app.usecases.judge_capture import raise_lost, raise_overpaid, record_taken
+from app.usecases.judge_capture import raise_overpaid, record_taken
+from app.usecases.settle_shared import raise_lost
 
 log = structlog.get_logger()
 
@@ -54,6 +55,8 @@ async def _record_as_claimed(services: Services, claim: Claim, outcome: Outcome 
     """The usual record: all went well, and the order still is as it was. ``False`` when there is more to it."""
     job, order, payment = claim.job, claim.order, claim.payment
     intent = outcome.intent if isinstance(outcome, Answered) else None
+    if order.is_linked_elsewhere(payment):  # booked on several orders
+        return False
     if claim.compare or payment.state is not PaymentState.HELD or not (outcome is None or _is_taken(intent, claim)):
         return False
     news = Event("payment.captured", payment.id) if services.policy.publishes_events else None
@@ -154,7 +157,7 @@ async def _record_lost(
 ) -> None:
     await services.commerce.record_void(conn, payment, intent)
     await close_failure(conn, job)
-    if order.state is OrderState.CANCELED:
+    if order.state is OrderState.CANCELED and not order.sharing(payment):
         await jobs.finish(conn, job, JobState.REMOVED, note="canceled meanwhile, and voided")
         return
     detail = f"{job.subject}: the authorization is canceled or lapsed at Stripe, the order is not canceled"

@@ -14,11 +14,13 @@ from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, Provider
 from app.domain.owed import kept_of
+from app.domain.void import is_left_to_others
 from app.ports import Answered, Connection, Declined, Event, Outcome, Services, Unknown, Unseen
 from app.store import incidents, jobs
-from app.usecases.heal_incidents import close_late_money_if_settled
+from app.usecases.heal_incidents import close_late_money_if_settled, close_refunded
 from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.refund_session import record_vanished, refund_session
+from app.usecases.settle_shared import settle_shared
 from app.usecases.tell_subscribers import tell_subscribers
 from app.usecases.void_session import SessionClaim, claim_session
 
@@ -47,6 +49,10 @@ async def _claim(services: Services, ref: JobRef) -> _Claim | SessionClaim | Non
         order = await services.commerce.lock_order(conn, ref.order_id)
         job = await jobs.take(conn, ref)
         if job is None:
+            return None
+        if order is not None and is_left_to_others(order, job.subject):
+            await jobs.finish(conn, job, JobState.REMOVED, note="an order that is not canceled shares it")
+            await settle_shared(services, conn, order)
             return None
         payment = order.payment(job.subject) if order else None
         if payment is None and (of_session := claim_session(order, job)) is not None:
@@ -116,9 +122,7 @@ async def _record(services: Services, claim: _Claim, outcome: Outcome | None) ->
         elif outcome is not None:
             await _look_again(conn, order, payment)
         await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
-        after = await services.commerce.read_order(conn, order.id)
-        if after is not None:
-            await close_late_money_if_settled(conn, after)
+        await close_refunded(services, conn, order.id)
         log.info("payment.refunded", order_id=order.id, payment_id=payment.id)
 
 

@@ -13,7 +13,7 @@ from app.domain.jobs import CALL_LIMIT, Job
 from app.domain.order import Provider
 from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import jobs
-from app.usecases.heal_incidents import close_late_money_if_settled
+from app.usecases.heal_incidents import close_refunded
 from app.usecases.job_failures import record_failure, record_trouble
 from app.usecases.void_session import SessionClaim
 
@@ -58,9 +58,7 @@ async def _record(services: Services, claim: SessionClaim, outcome: Outcome) -> 
         elif isinstance(outcome, Answered):
             await services.commerce.record_session(conn, session, outcome.intent)
             await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
-            after = await services.commerce.read_order(conn, order.id)
-            if after is not None:
-                await close_late_money_if_settled(conn, after)
+            await close_refunded(services, conn, order.id)
             refunded = spell(outcome.intent.amount_refunded, outcome.intent.currency)
             log.info("session.refunded", order_id=order.id, session_id=session.id, refunded=refunded)
         else:

@@ -26,6 +26,7 @@ LOOKED_AT: Final = frozenset(
         IncidentKind.LATE_MONEY,
         IncidentKind.PARTIAL_CAPTURE,
         IncidentKind.OVER_CAPTURED,
+        IncidentKind.PAYMENT_SHARED,
         IncidentKind.AUTHORIZATION_LOST,
     }
 )

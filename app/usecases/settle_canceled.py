@@ -10,6 +10,7 @@ from app.domain.owed import kept_of
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
 from app.usecases.settle_sessions import reopen_refund, settle_sessions, void_subject
+from app.usecases.settle_shared import settle_shared
 
 
 async def settle_canceled(services: Services, conn: Connection, order: Order) -> None:
@@ -17,11 +18,14 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
 
     ``order`` is canceled and its rows are locked. Medusa's own cancel swallows a failed void and a failed
     refund; this is where both come to light. A capture row that a crash left behind is voided too: Stripe
-    tells which of the two it was. Rows around a captured payment are put right. Safe to repeat.
+    tells which of the two it was. Rows around a captured payment are put right. What live orders share with it is
+    left alone. Safe to repeat.
     """
     for payment in order.payments:
         if payment.state is PaymentState.CAPTURED:
             await services.commerce.mend_capture(conn, order, payment, abandoned=left_behind(order, payment))
+        if order.sharing(payment):
+            continue
         match payment.state:
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
                 await services.commerce.cancel_payment(conn, payment)
@@ -39,10 +43,17 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
             case _:
                 pass
     await settle_sessions(services, conn, order)
+    await settle_shared(services, conn, order)
 
 
 async def raise_late_money(services: Services, conn: Connection, order: Order, payment: Payment) -> None:
-    """A payment turned out captured on a canceled order: an incident, and by ``LATE_MONEY=refund`` one refund."""
+    """A payment turned out captured on a canceled order: an incident, and by ``LATE_MONEY=refund`` one refund.
+
+    Unless live orders share it: then it is for a person to say what is to be refunded.
+    """
+    if order.sharing(payment):
+        await settle_shared(services, conn, order)
+        return
     if await reopen_refund(conn, order, payment):
         return
     detail = f"{payment.id} is captured although the order is canceled"

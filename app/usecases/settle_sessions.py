@@ -12,8 +12,11 @@ from app.store import incidents, jobs
 
 
 async def settle_sessions(services: Services, conn: Connection, order: Order) -> None:
-    """Void sessions that can still be paid, and raise those that were paid and not refunded. Safe to repeat."""
-    for session in order.sessions:
+    """Void sessions that can still be paid, and raise those that were paid and not refunded. Safe to repeat.
+
+    What live orders share is left alone.
+    """
+    for session in order.own_sessions:
         if session.is_open:
             await _schedule(conn, JobKind.VOID, order, session)
         if session.kept > 0:

@@ -15,12 +15,13 @@ from app.domain.intents import Intent, Standing, in_words, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobKind, JobRef, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
 from app.domain.owed import kept_of
-from app.domain.void import is_not_owed, is_to_be_voided
+from app.domain.void import is_left_to_others, is_not_owed, is_to_be_voided
 from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_trouble
-from app.usecases.judge_capture import raise_lost, raise_overpaid, record_taken
+from app.usecases.judge_capture import raise_overpaid, record_taken
 from app.usecases.settle_canceled import raise_late_money
+from app.usecases.settle_shared import raise_lost, settle_shared
 from app.usecases.void_session import SessionClaim, claim_session, void_session
 
 log = structlog.get_logger()
@@ -72,6 +73,11 @@ async def _put_aside(services: Services, job: Job) -> _Claim | None:
             log.warning("void.lease_lost", job=job.id, order_id=job.order_id)
             return None
         payment = order.payment(job.subject) if order else None
+        if order is not None and is_left_to_others(order, job.subject):
+            await jobs.finish(conn, job, JobState.REMOVED, note="an order that is not canceled shares it")
+            await _close_failure(conn, job)
+            await settle_shared(services, conn, order)
+            return None
         if order is not None and payment is None and order.session(job.subject) is not None:
             await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled any more")
             await _close_failure(conn, job)
@@ -203,7 +209,7 @@ async def _record_released(
         await services.commerce.record_release(conn, payment, intent)
     await jobs.end_well(conn, job, IncidentKind.VOID_FAILED)
     log.info("payment.voided", order_id=order.id, payment_id=payment.id)
-    if order.state is not OrderState.CANCELED:
+    if order.state is not OrderState.CANCELED or order.sharing(payment):
         after = await services.commerce.read_order(conn, order.id) or order
         await raise_lost(conn, after, payment.id, f"{payment.id}: its hold was voided")
 

@@ -12,6 +12,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.intents import Intent, IntentState, Standing, in_words, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobState, poll_delay
 from app.domain.order import Order, OrderState, PaymentSession, Provider
+from app.domain.void import is_left_to_others
 from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure, record_trouble
@@ -28,9 +29,11 @@ class SessionClaim(msgspec.Struct, frozen=True):
 
 
 def claim_session(order: Order | None, job: Job) -> SessionClaim | None:
-    """The job's session, if it is one of a canceled order."""
+    """The job's session, if it is one of a canceled order and no live order needs it."""
     session = order.session(job.subject) if order is not None and order.state is OrderState.CANCELED else None
-    return None if session is None else SessionClaim(job, session)
+    if session is None or order is None or is_left_to_others(order, job.subject):
+        return None
+    return SessionClaim(job, session)
 
 
 async def void_session(services: Services, claim: SessionClaim) -> None:

@@ -90,7 +90,7 @@ CANCEL_AS_SEEN: Final = Function.of(
     {
         "lock_order": orders.LOCK_ORDER.name,
         "begun_capture": named(jobs.BEGUN_CAPTURE, "the_order"),
-        "cancel_order": named(statement("cancel_order"), "the_order", "the_held"),
+        "cancel_order": named(statement("cancel_order"), "the_order", "the_held", "'{}'"),
         "write_cancellation": named(
             of_store("write_cancellation"),
             "the_order",

@@ -297,7 +297,8 @@ class MedusaBridge(Examiner, Backoffice):
 
     def _new_authorization(self, row: asyncpg.Record) -> NewAuthorization:
         unsupported = self._unsupported(row["provider_id"])
-        return NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"], unsupported)
+        is_canceled = row.get("is_canceled", False)  # conversions are of open orders
+        return NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"], unsupported, is_canceled)
 
     def _unsupported(self, provider_id: str) -> str | None:
         return provider_id if self._served.of(provider_id) is Provider.OTHER else None

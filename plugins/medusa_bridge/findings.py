@@ -14,12 +14,15 @@ from app.domain.findings import Defect, Finding
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
 from app.domain.money import covers, to_minor_units
-from app.domain.order import Provider
+from app.domain.order import Order, Provider
+from app.domain.owed import uncovered
+from app.domain.shared import left_alone
+from app.domain.void import is_left_to_others
 from app.ports import Connection
 from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
 from plugins.medusa_bridge.functions import FUNCTIONS, READING_TRIALS
 from plugins.medusa_bridge.grants import as_arguments, find_public_grants
-from plugins.medusa_bridge.orders import payment_of, provider_of, session_of
+from plugins.medusa_bridge.orders import payment_of, provider_of, read, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.schema import unusable_functions
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
@@ -59,11 +62,17 @@ class Examiner:
 
     async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
         """See ``app.ports.Examination``."""
-        return [self._examined(row) for row in await conn.fetch(_PAYMENTS, intent_ids)]
+        rows = await conn.fetch(_PAYMENTS, intent_ids)
+        shared = {row["order_id"] for row in rows if row["is_shared"]}
+        orders = {order_id: await read(conn, order_id, lock=False) for order_id in sorted(shared)}
+        return [self._examined(row, orders.get(row["order_id"])) for row in rows]
 
     async def sessions_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedSession]:
         """See ``app.ports.Examination``."""
-        found = [_examined_session(row) for row in await conn.fetch(_SESSIONS, intent_ids)]
+        rows = await conn.fetch(_SESSIONS, intent_ids)
+        shared = {row["order_id"] for row in rows if row["is_shared"] and row["order_canceled"]}
+        orders = {order_id: await read(conn, order_id, lock=False) for order_id in sorted(shared)}
+        found = [_examined_session(row, orders.get(row["order_id"])) for row in rows]
         return [structs.replace(one, session=self._served.session(one.session)) for one in found]
 
     async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
@@ -105,23 +114,27 @@ class Examiner:
         ours = (row for row in rows if self._served.of(row["provider_id"]) is Provider.STRIPE)
         return {row["intent_id"]: row["order_id"] for row in ours}
 
-    def _examined(self, row: asyncpg.Record) -> ExaminedPayment:
-        examined = _examined(row)
+    def _examined(self, row: asyncpg.Record, shared: Order | None) -> ExaminedPayment:
+        examined = _examined(row, shared)
         return structs.replace(examined, payment=self._served.payment(examined.payment))
 
 
-def _examined(row: asyncpg.Record) -> ExaminedPayment:
+def _examined(row: asyncpg.Record, shared: Order | None) -> ExaminedPayment:
+    """``shared`` is the order, where it shares the payment with another."""
     status: str | None = row["intent_status"]
+    payment = payment_of(row)
     return ExaminedPayment(
         order_id=row["order_id"],
         order_canceled=row["order_canceled"],
-        payment=payment_of(row),
+        payment=payment,
         authorized_at=row["created_at"],
         touched_at=row["touched_at"],
         let_go=None if status is None else status != "requires_capture",
         refunds=row["refunds"],
         paid_otherwise=row["paid_otherwise"],
-        uncovered=row["uncovered"],
+        uncovered=row["uncovered"] if shared is None else uncovered(shared),
+        is_left_to_others=shared is not None and is_left_to_others(shared, payment.id),
+        has_part_of_shared=shared is not None and left_alone(shared) is not None,
         watched=row["watched"],
         capture_job=None if row["capture_job"] is None else JobState(row["capture_job"]),
         at_work=frozenset(JobKind(kind) for kind in row["at_work"]),
@@ -130,11 +143,13 @@ def _examined(row: asyncpg.Record) -> ExaminedPayment:
     )
 
 
-def _examined_session(row: asyncpg.Record) -> ExaminedSession:
+def _examined_session(row: asyncpg.Record, shared: Order | None) -> ExaminedSession:
     return ExaminedSession(
         order_id=row["order_id"],
         order_canceled=row["order_canceled"],
         session=session_of(dict(row)),
+        is_left_to_others=shared is not None and is_left_to_others(shared, row["id"]),
+        has_part_of_shared=shared is not None and left_alone(shared) is not None,
         touched_at=row["touched_at"],
         at_work=frozenset(JobKind(kind) for kind in row["at_work"]),
         incidents=frozenset(IncidentKind(kind) for kind in row["incidents"]),

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from app.domain.intents import IntentState, state_of
 from app.domain.money import unrounded
-from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
+from app.domain.order import LinkedOrder, Order, OrderState, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderLine, OrderSheet
+from app.domain.shared import shared_sums
 from app.ports import Connection
 from app.store.functions import Function
 from plugins.medusa_bridge.sqlfile import statement
@@ -48,7 +49,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         return None
     row = rows[0]
     payments = tuple(_payment_of_order(row) for row in rows if row["id"] is not None)
-    return Order(
+    order = Order(
         id=row["order_id"],
         state=_state(row["status"], row["order_canceled_at"]),
         currency=row["order_currency"],
@@ -57,17 +58,43 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         canceled_at=row["order_canceled_at"],
         read_at=row["read_at"],
         customer_id=row["customer_id"],
-        total=None if row["payment_shared"] else row["total"],  # of a shared hold it is only a part
+        total=row["total"],
         paid=_paid(row["booked"], payments),
         payments=payments,
         sessions=_unbooked_sessions(msgspec.json.decode(row["sessions"]), payments),
         payment_known=row["payment_known"],
-        payment_shared=row["payment_shared"],
+        own_total=row["total"],
+        booked=row["booked"],
+        linked=_linked(msgspec.json.decode(row["linked"])),
         money_in_cart=row["money_in_cart"],
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
         handed_over_at=row["handed_over_at"],
         mark=row["mark"],
+    )
+    if not order.linked or (order.state is OrderState.CANCELED and not order.live_linked):
+        return order
+    total, paid = shared_sums(order)
+    return structs.replace(order, total=total, paid=paid)
+
+
+def _linked(pairs: Sequence[Mapping[str, Any]]) -> tuple[LinkedOrder, ...]:
+    """The orders of these pairs of an order and a collection; sums come as text, so that none becomes a float."""
+    collections: dict[str, set[str]] = {}
+    for pair in pairs:
+        collections.setdefault(pair["id"], set()).add(pair["collection_id"])
+    return tuple(
+        LinkedOrder(
+            id=pair["id"],
+            collection_ids=frozenset(collections[pair["id"]]),
+            state=OrderState.CANCELED if pair["is_canceled"] else _state(pair["status"], None),
+            version=pair["version"],
+            total=None if pair["total"] is None else Decimal(pair["total"]),
+            booked=Decimal(pair["booked"]),
+            taken_elsewhere=Decimal(pair["taken_elsewhere"]),
+            held_elsewhere=Decimal(pair["held_elsewhere"]),
+        )
+        for pair in {pair["id"]: pair for pair in pairs}.values()
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units, unrounded
 from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
 from app.domain.owed import share_of
+from app.domain.shared import Part, parts_of_capture, parts_of_refund
 from app.ports import Connection, Intent
 from app.store.functions import Function, named
 from plugins.medusa_bridge.ids import new_id
@@ -36,7 +37,7 @@ BOOK_CAPTURE: Final = Function.of(
         "insert_capture": named(statement("insert_capture"), "the_capture", "the_missing", "the_payment"),
         "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_last"),
         "record_intent": named(statement("record_intent"), "the_payment", "the_intent"),
-        "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_order", "the_payment"),
+        "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_payment"),
         "insert_order_transaction": named(
             _INSERT_TRANSACTION,
             "the_transaction",
@@ -59,12 +60,17 @@ _NOTHING: Final = Decimal(0)
 
 async def cancel_order(conn: Connection, order: Order) -> None:
     """Order, held payments and payment collections, in one statement. ``order.version`` stays."""
-    await conn.execute(_CANCEL_ORDER, order.id, held(order))
+    await conn.execute(_CANCEL_ORDER, order.id, held(order), shared_collections(order))
 
 
 def held(order: Order) -> list[str]:
     """The ids of the payments that a cancel closes."""
-    return [payment.id for payment in order.payments if payment.state is PaymentState.HELD]
+    return [payment.id for payment in order.own_payments if payment.state is PaymentState.HELD]
+
+
+def shared_collections(order: Order) -> list[str]:
+    """The ids of the payment collections that live orders share, and that a cancel leaves alone."""
+    return sorted({collection_id for other in order.live_linked for collection_id in other.collection_ids})
 
 
 async def cancel_payment(conn: Connection, payment: Payment) -> None:
@@ -103,14 +109,38 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
 
     ``captured_at`` is set when no more is owed of the payment: what Stripe released with the capture, nobody can
     capture any more. Nothing is written when it is set already: then Medusa, its webhook or an earlier run of ours
-    wrote all of it.
+    wrote all of it. A capture that orders share is one capture row for each of them, of its part.
     """
     if payment.captured_at is not None:
         return None
+    if order.is_linked_elsewhere(payment):
+        return await _record_shared_capture(conn, order, payment, intent)
     arguments = capture_arguments(order, payment, intent)
     await conn.execute(_BOOK_CAPTURE, *arguments)
     capture_id: str = arguments[5]
     return capture_id
+
+
+async def _record_shared_capture(conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> str | None:
+    goal = share_of(order, payment) if order.state is not OrderState.CANCELED or order.sharing(payment) else _NOTHING
+    taken = _taken(payment, intent, goal)
+    parts = parts_of_capture(order, payment, taken - payment.captured) or [Part(order.id, order.version, _NOTHING)]
+    is_last = covers(max(taken, payment.captured), goal, payment.currency)
+    capture_ids = [new_id("capt") for _ in parts]
+    for part, capture_id in zip(parts, capture_ids, strict=True):
+        await conn.execute(
+            _BOOK_CAPTURE,
+            part.order_id,
+            part.version,
+            payment.id,
+            payment.collection_id,
+            decimal_digits(payment.currency),
+            capture_id,
+            part.amount,
+            intent and intent.raw,
+            is_last and part is parts[-1],
+        )
+    return capture_ids[0]
 
 
 def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
@@ -133,25 +163,34 @@ def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> 
 async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
     """Refund row, order_transaction, order_summary and payment_collection for what the rows do not say yet.
 
-    The refund's id, or ``None`` where the rows say all of it.
+    One of each for every order that the payment's captures are booked on. The first refund's id, or ``None`` where the
+    rows say all of it.
     """
     missing = refunded - payment.refunded
     if missing <= 0:
         return None
+    parts = [Part(order.id, order.version, missing)]
+    if order.is_linked_elsewhere(payment):
+        parts = parts_of_refund(order, payment, missing)
+    refund_ids = [await _book_refund(conn, payment, part) for part in parts]
+    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    return refund_ids[0]
+
+
+async def _book_refund(conn: Connection, payment: Payment, part: Part) -> str:
     refund_id = new_id("ref")
-    await conn.execute(_INSERT_REFUND, refund_id, missing, payment.id, "captured after the order was canceled")
+    await conn.execute(_INSERT_REFUND, refund_id, part.amount, payment.id, "captured after the order was canceled")
     await conn.execute(
         _INSERT_TRANSACTION,
         new_id("ordtrx"),
-        order.id,
-        order.version,
-        -missing,
+        part.order_id,
+        part.version,
+        -part.amount,
         payment.currency,
         "refund",
         refund_id,
     )
-    await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, _NOTHING, missing)
-    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    await conn.execute(_ADD_TO_SUMMARY, part.order_id, part.version, _NOTHING, part.amount)
     return refund_id
 
 
@@ -189,7 +228,7 @@ def _taken(payment: Payment, intent: Intent | None, share: Decimal) -> Decimal:
 
 async def _book_captures(conn: Connection, order: Order, payment: Payment) -> None:
     booked = _NOTHING
-    for row in await conn.fetch(_UNBOOKED_CAPTURES, order.id, payment.id):
+    for row in await conn.fetch(_UNBOOKED_CAPTURES, payment.id):
         await conn.execute(
             _INSERT_TRANSACTION,
             new_id("ordtrx"),

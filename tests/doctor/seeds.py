@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from app.domain.findings import Defect
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
-from app.embedded.shop_sessions import book_session, open_session
+from app.embedded.shop_sessions import book_session, open_session, share_collection
 from tests.doctor.ground import SYSTEM, Clinic
 
 Expected = set[tuple[str, str | None]]
@@ -88,6 +89,25 @@ async def session_paid_on_a_canceled_order(clinic: Clinic) -> Expected:
     await open_session(clinic.conn, order, {**intent, "status": "processing"}, amount=order.total)
     await clinic.mark_canceled(order)
     return _of(Defect.CAPTURED_AT_STRIPE, order)
+
+
+async def shared_with_an_open_order(clinic: Clinic) -> Expected:
+    order = await clinic.place(amounts=("90",), total=Decimal(30))
+    await share_collection(clinic.conn, await clinic.place(payments=(), total=Decimal(60)), order)
+    await clinic.mark_canceled(order)
+    return _of(Defect.SHARED_PAYMENT, order)
+
+
+async def session_shared_with_an_open_order(clinic: Clinic) -> Expected:
+    order = await clinic.place(payments=())
+    card = "pm_card_authenticationRequired"
+    intent = await clinic.shop.sandbox.authorize(2974, "eur", "automatic", payment_method=card)
+    session = await open_session(clinic.conn, order, intent, amount=order.total)
+    await share_collection(
+        clinic.conn, await clinic.place(payments=()), replace(order, collection_ids=(session.collection_id,))
+    )
+    await clinic.mark_canceled(order)
+    return _of(Defect.SHARED_PAYMENT, order)
 
 
 async def order_whose_payment_is_unknown(clinic: Clinic) -> Expected:

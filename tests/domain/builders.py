@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.domain.jobs import Job, JobKind, JobState
-from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
+from app.domain.order import LinkedOrder, Order, OrderState, Payment, PaymentSession, Provider
 
 PLACED_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GRACE_PERIOD = timedelta(hours=1)
@@ -29,6 +29,18 @@ def order(*payments: Payment, **facts: Any) -> Order:
         "read_at": PLACED_AT + timedelta(minutes=1),
     }
     return Order(**{**defaults, **facts}, payments=payments)
+
+
+def linked(**facts: Any) -> LinkedOrder:
+    """An open order of 10.00 EUR that shares the payment collection of ``payment``."""
+    defaults: dict[str, Any] = {
+        "id": "order_2",
+        "collection_ids": frozenset({"pay_col_1"}),
+        "state": OrderState.OPEN,
+        "version": 1,
+        "total": TEN,
+    }
+    return LinkedOrder(**{**defaults, **facts})
 
 
 def payment(**facts: Any) -> Payment:

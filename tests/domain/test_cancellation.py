@@ -51,7 +51,14 @@ CANCELABLE = {
     "a hold that lapsed, and nothing in the cart": a.order(a.canceled(), total=a.TEN),
     "a hold, and more in the cart": a.order(a.held(), total=a.TEN, money_in_cart=True),
     "a session, and more in the cart": a.order(sessions=(a.session(),), total=a.TEN, money_in_cart=True),
-    "a shared hold that lapsed": a.order(a.canceled(), payment_shared=True),
+    "a shared hold that lapsed": a.order(a.canceled(), linked=(a.linked(),), own_total=a.TEN),
+    "nothing owed of a shared hold": a.order(a.held(), linked=(a.linked(),), own_total=Decimal(0)),
+    "nothing owed of a shared hold that was captured": a.order(
+        a.captured(), linked=(a.linked(),), own_total=Decimal(0)
+    ),
+    "a hold that a canceled order shares": a.order(
+        a.held(), linked=(a.linked(state=OrderState.CANCELED),), own_total=a.TEN
+    ),
     "nothing owed, and money in the cart": a.order(a.canceled(), money_in_cart=True),
     "rounded, the hold is enough": a.order(a.held(), total=Decimal("10.004"), money_in_cart=True),
 }
@@ -87,9 +94,17 @@ REFUSED = {
     "owed, and nothing linked": (a.order(payment_known=False, total=a.TEN), Refusal.PAYMENT_UNKNOWN),
     "a cent owed": (a.order(payment_known=False, total=Decimal("0.01")), Refusal.PAYMENT_UNKNOWN),
     "a yen owed": (a.order(payment_known=False, total=Decimal("0.5"), currency="jpy"), Refusal.PAYMENT_UNKNOWN),
-    "a hold that another order shares": (a.order(a.held(), payment_shared=True), Refusal.PAYMENT_UNKNOWN),
+    "a hold that another order shares": (
+        a.order(a.held(), linked=(a.linked(),), own_total=a.TEN),
+        Refusal.PAYMENT_UNKNOWN,
+    ),
+    "a shared hold, and no total known": (a.order(a.held(), linked=(a.linked(),)), Refusal.PAYMENT_UNKNOWN),
+    "a shared hold that was captured": (
+        a.order(a.captured(), linked=(a.linked(),), own_total=a.TEN, booked=a.TEN),
+        Refusal.CAPTURED,
+    ),
     "a session that another order shares": (
-        a.order(sessions=(a.session(),), payment_shared=True),
+        a.order(sessions=(a.session(),), linked=(a.linked(),), own_total=a.TEN),
         Refusal.PAYMENT_UNKNOWN,
     ),
     "a hold of too little, and more in the cart": (

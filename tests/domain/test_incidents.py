@@ -15,6 +15,9 @@ LINES = {
     "late_money": "Order order_1 Canceled but Payment Captured. Refund Required.",
     "partial_capture": "Order order_1 Partially Captured. Decide About the Rest by Hand.",
     "over_captured": "Order order_1 Captured beyond Its Total. Refund the Difference.",
+    "payment_shared": (
+        "Order order_1 Canceled but Its Payment Is Shared with Open Orders. Nothing Voided or Refunded."
+    ),
     "fulfilled": "Order order_1 Canceled but Being Fulfilled. Do Not Ship.",
     "unsupported_provider": (
         "Order order_1 has a Payment of an Unsupported Provider. Manual Void or Capture Required."

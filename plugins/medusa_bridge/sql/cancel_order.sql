@@ -1,4 +1,4 @@
--- $1 order_id, $2 ids of the payments that are held
+-- $1 order_id, $2 ids of the payments that are held, $3 ids of the payment collections that live orders share
 -- A requested transfer is declined as its owner would at Medusa's POST /store/orders/:id/transfer/decline.
 -- canceled_at on the payments shuts Medusa's own Capture button in the same commit. A collection something
 -- was captured from keeps its status: canceled with a captured amount would read "partially captured".
@@ -22,6 +22,7 @@ declined_transfers as (
 update payment_collection as c
 set status = 'canceled', updated_at = date_trunc('milliseconds', now())
 where (c.deleted_at is null and c.status <> 'canceled' and coalesce(c.captured_amount, 0) = 0) is true
+    and c.id <> all($3::text[])
     and c.id = any(
         array(
             select l.payment_collection_id

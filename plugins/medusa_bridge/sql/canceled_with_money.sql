@@ -1,7 +1,8 @@
 -- $1 last order looked at, $2 window, $3 since when money counts
 -- Canceled orders among the next ones, by id, that something is held or kept for, or that a session may still be paid
 -- for: rows may change long after the cancel, and no index of Medusa's leads to them. Money that is older than $3 was
--- there before this sidecar, and is left to the shop; a hold whose capture waits is left to that job.
+-- there before this sidecar, and is left to the shop; a hold whose capture waits is left to that job, unless it is of
+-- another order that shares the hold: that one learns so that it is unpaid where Medusa voided the hold.
 with looked_at as materialized (
     select o.id, (o.deleted_at is null and (o.status = 'canceled' or o.canceled_at is not null)) is true as is_canceled
     from "order" as o
@@ -21,14 +22,17 @@ left join lateral (
         where p.payment_collection_id = l.payment_collection_id and p.deleted_at is null and p.amount > 0
             and (
                 (
-                    p.captured_at is null and p.canceled_at is null and p.created_at >= $3
-                    and (
-                        select j.id
-                        from grace.jobs as j
-                        where j.kind = 'capture' and j.subject = p.id
-                            and (j.state in ('scheduled', 'queued', 'running')) is true
-                        limit 1
-                    ) is null
+                    p.captured_at is null and p.created_at >= $3
+                    and coalesce(
+                        (
+                            select j.order_id <> l.order_id
+                            from grace.jobs as j
+                            where j.kind = 'capture' and j.subject = p.id
+                                and (j.state in ('scheduled', 'queued', 'running')) is true
+                            limit 1
+                        ),
+                        p.canceled_at is null
+                    )
                 )
                 or (
                     greatest(

@@ -25,6 +25,11 @@ select a.order_id, a.order_canceled, a.id, a.payment_collection_id, a.payment_se
     coalesce(a.id > (select s.position from grace.cursors as s where s.name = 'payments.start'), false) as watched,
     exists (
         select
+        from order_payment_collection as b
+        where b.payment_collection_id = a.payment_collection_id and b.deleted_at is null and b.order_id <> a.order_id
+    ) as is_shared,
+    exists (
+        select
         from order_payment_collection as l
         join payment as p on p.payment_collection_id = l.payment_collection_id and p.deleted_at is null
         where l.order_id = a.order_id and l.deleted_at is null and p.id <> a.id
@@ -69,7 +74,14 @@ cross join lateral (
                 or (j.state = 'scheduled' and (a.order_canceled or j.attempts > 0 or j.run_at <= now()))
         ), '{}') as at_work
     from grace.jobs as j
-    where j.order_id = a.order_id and j.kind in ('capture', 'void', 'refund', 'look')
+    where j.kind in ('capture', 'void', 'refund', 'look')
+        and j.order_id = any(
+            array(
+                select b.order_id
+                from order_payment_collection as b
+                where b.payment_collection_id = a.payment_collection_id and b.deleted_at is null
+            )
+        )
         and split_part(j.subject, ':', 1) in (a.id, a.payment_session_id)
 ) as j
 where a.is_known or not a.order_canceled or a.canceled_at is null or c.captured <> r.refunded

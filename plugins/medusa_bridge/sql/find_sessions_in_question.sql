@@ -5,6 +5,11 @@ select s.order_id, s.order_canceled, s.id, s.payment_collection_id, s.provider_i
     s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
     s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded,
     s.touched_at, j.at_work, now() as read_at,
+    exists (
+        select
+        from order_payment_collection as b
+        where b.payment_collection_id = s.payment_collection_id and b.deleted_at is null and b.order_id <> s.order_id
+    ) as is_shared,
     coalesce((select array_agg(i.kind) from grace.incidents as i
         where i.order_id = s.order_id and i.closed_at is null), '{}') as incidents
 from (

@@ -1,20 +1,35 @@
 -- $1 whether everything should be at rest
 -- Captures are booked one by one. Refunds are compared by number and sum, since Medusa's own cancel books them under
--- the payment's id and not the refund's. A capture in flight need not be booked yet.
-with moved as (
-    select l.order_id, 'capture' as reference, c.id, c.amount, c.updated_at as touched_at, p.captured_at is null
-        and sum(c.amount) over (partition by p.id) >= round(p.amount, 3) as in_flight
+-- the payment's id and not the refund's. A capture in flight need not be booked yet. What orders share may be booked on
+-- any of them: they are compared together, as the first of them.
+with collections as (
+    select l.payment_collection_id, min(l.order_id) as order_id
+    from order_payment_collection as l
+    join "order" as o on o.id = l.order_id and o.deleted_at is null
+    where l.deleted_at is null
+    group by l.payment_collection_id
+),
+owners as (
+    select l.order_id, min(c.order_id) as owner_id
+    from collections as c
+    join order_payment_collection as l
+        on l.payment_collection_id = c.payment_collection_id and l.deleted_at is null
+    group by l.order_id
+),
+moved as (
+    select n.owner_id as order_id, 'capture' as reference, c.id, c.amount, c.updated_at as touched_at,
+        p.captured_at is null and sum(c.amount) over (partition by p.id) >= round(p.amount, 3) as in_flight
     from capture as c
     join payment as p on p.id = c.payment_id and p.deleted_at is null
-    join order_payment_collection as l
-        on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
+    join collections as l on l.payment_collection_id = p.payment_collection_id
+    join owners as n on n.order_id = l.order_id
     where c.deleted_at is null
     union all
-    select l.order_id, 'refund', r.id, r.amount, r.updated_at, false
+    select n.owner_id, 'refund', r.id, r.amount, r.updated_at, false
     from refund as r
     join payment as p on p.id = r.payment_id and p.deleted_at is null
-    join order_payment_collection as l
-        on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
+    join collections as l on l.payment_collection_id = p.payment_collection_id
+    join owners as n on n.order_id = l.order_id
     where r.deleted_at is null
 ),
 rows as (
@@ -24,11 +39,13 @@ rows as (
     group by 1, 2, 3
 ),
 booked as (
-    select order_id, reference, case when reference = 'capture' then reference_id end as id,
-        sum(case when reference = 'capture' then amount else -amount end) as amount, count(*) as number,
-        max(updated_at) as touched_at
-    from order_transaction
-    where deleted_at is null and reference in ('capture', 'refund')
+    select coalesce(n.owner_id, t.order_id) as order_id, t.reference,
+        case when t.reference = 'capture' then t.reference_id end as id,
+        sum(case when t.reference = 'capture' then t.amount else -t.amount end) as amount, count(*) as number,
+        max(t.updated_at) as touched_at
+    from order_transaction as t
+    left join owners as n on n.order_id = t.order_id
+    where t.deleted_at is null and t.reference in ('capture', 'refund')
     group by 1, 2, 3
 )
 select order_id,

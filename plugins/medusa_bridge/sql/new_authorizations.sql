@@ -15,7 +15,8 @@ with unscheduled as materialized (
     from grace.jobs as j
     where j.kind = 'capture' and j.subject > $1 and j.subject <= $3
 )
-select p.id as payment_id, p.provider_id, o.id as order_id, {placed_at} as placed_at
+select p.id as payment_id, p.provider_id, o.id as order_id, {placed_at} as placed_at,
+    o.status = 'canceled' or o.canceled_at is not null as is_canceled
 from unscheduled as u
 cross join lateral (
     select q.id, q.provider_id, q.payment_collection_id from payment as q where q.id = u.id offset 0
@@ -27,10 +28,10 @@ cross join lateral (
     offset 0
 ) as l
 cross join lateral (
-    select q.id, q.created_at, q.updated_at, q.version
+    select q.id, q.created_at, q.updated_at, q.version, q.status, q.canceled_at
     from "order" as q
     where q.id = l.order_id and (q.deleted_at is null and not q.is_draft_order and q.status <> 'draft') is true
     offset 0
 ) as o
-order by p.id
+order by p.id, o.id
 limit $2

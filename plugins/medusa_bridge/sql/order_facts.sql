@@ -6,8 +6,9 @@
 -- Each table is read by a key of the one before ("offset 0" keeps the planner from turning that round), and no other
 -- condition can be met by an index of its own: right without statistics, too.
 -- "sessions": PaymentIntents of Stripe's that no payment was made of. A payment that is deleted leaves its session alone.
--- "payment_shared": a payment collection of the order is that of another order too, which is not canceled. Looked for
--- where the collection is of more than the order comes to: what two orders share is.
+-- "linked": other orders that a payment collection of the order is linked to, canceled ones included, with what each comes
+-- to, what is booked on it, and what payments bring it that this order does not share. Looked for where the collection is
+-- of another sum than this order comes to: without statistics a look by the collection can read all links.
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
@@ -61,7 +62,7 @@ from (
                 and (
                     select t.id
                     from order_transaction as t
-                    where t.order_id = $1 and t.reference = 'capture' and t.reference_id = c.id and t.deleted_at is null
+                    where t.reference = 'capture' and t.reference_id = c.id and t.deleted_at is null
                     limit 1
                 ) is null
         ) as unbooked,
@@ -122,33 +123,86 @@ from (
             ) as s
             where l.order_id = $1 and (l.deleted_at is null) is true
         ) as payment_known,
-        exists (
-            select
+        (
+            select coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'id', x.id, 'collection_id', b.payment_collection_id, 'status', x.status,
+                        'is_canceled', x.is_canceled, 'version', x.version, 'total', x.total, 'booked', x.booked,
+                        'taken_elsewhere', m.taken::text, 'held_elsewhere', m.held::text
+                    )
+                    order by x.id, b.payment_collection_id
+                ),
+                '[]'
+            )::text
             from order_payment_collection as l
             cross join lateral (
                 select c.id
                 from payment_collection as c
-                where c.id = l.payment_collection_id and (c.deleted_at is null and c.amount > t.total) is true
+                where c.id = l.payment_collection_id
+                    and (c.deleted_at is null and c.amount is distinct from t.total) is true
                 offset 0
             ) as c
             cross join lateral (
-                select b.order_id
+                select b.order_id, b.payment_collection_id
                 from order_payment_collection as b
                 where b.payment_collection_id = l.payment_collection_id and b.deleted_at is null and (b.order_id <> $1) is true
                 offset 0
             ) as b
             cross join lateral (
-                select x.id
-                from "order" as x
-                where x.id = b.order_id
-                    and (
-                        x.deleted_at is null and not x.is_draft_order and x.status not in ('draft', 'canceled')
-                        and x.canceled_at is null
-                    ) is true
+                select o.id, o.status::text as status, o.status = 'canceled' or o.canceled_at is not null as is_canceled,
+                    o.version,
+                    (
+                        select min(coalesce(
+                            (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
+                            (s.totals ->> 'current_order_total')::numeric
+                        ))::text
+                        from order_summary as s
+                        where s.order_id = o.id and s.version = o.version and s.deleted_at is null
+                    ) as total,
+                    (
+                        select coalesce(sum(t.amount), 0)::text
+                        from order_transaction as t
+                        where t.order_id = o.id and t.deleted_at is null
+                    ) as booked
+                from "order" as o
+                where o.id = b.order_id and (o.deleted_at is null and not o.is_draft_order and o.status <> 'draft') is true
                 offset 0
             ) as x
+            cross join lateral (
+                select coalesce(sum(case when q.taken > 0 then q.taken - q.refunded end), 0) as taken,
+                    coalesce(sum(case when q.taken = 0 and q.canceled_at is null then q.amount end), 0) as held
+                from order_payment_collection as e
+                cross join lateral (
+                    select p.amount, p.canceled_at,
+                        case
+                            when c.captured = 0 and p.captured_at is not null then p.amount
+                            else c.captured
+                        end as taken,
+                        (
+                            select coalesce(sum(r.amount), 0)
+                            from refund as r
+                            where r.payment_id = p.id and r.deleted_at is null
+                        ) as refunded
+                    from payment as p
+                    cross join lateral (
+                        select coalesce(sum(c.amount), 0) as captured
+                        from capture as c
+                        where c.payment_id = p.id and c.deleted_at is null
+                    ) as c
+                    where p.payment_collection_id = e.payment_collection_id and p.deleted_at is null
+                    offset 0
+                ) as q
+                where e.order_id = x.id and (e.deleted_at is null) is true
+                    and not exists (
+                        select
+                        from order_payment_collection as w
+                        where w.order_id = $1 and w.payment_collection_id = e.payment_collection_id
+                            and (w.deleted_at is null) is true
+                    )
+            ) as m
             where l.order_id = $1 and (l.deleted_at is null) is true
-        ) as payment_shared,
+        ) as linked,
         exists (
             select
             from order_cart as k

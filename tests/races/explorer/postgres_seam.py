@@ -287,7 +287,7 @@ class WiredConnection:
         async with self.transaction():
             if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
                 return False
-            await self.execute(payments._CANCEL_ORDER, order_id, held)
+            await self.execute(payments._CANCEL_ORDER, order_id, held, [])
             await self.execute(cancellations._WRITE, order_id, *args)
             return True
 

@@ -9,7 +9,7 @@ returns table (
     id text, payment_collection_id text, payment_session_id text, provider_id text, currency_code text, amount numeric,
     captured_at timestamptz, canceled_at timestamptz, intent_id text,
     captured numeric, unbooked numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
-    is_capturing boolean, collection_canceled boolean, sessions text, payment_known boolean, payment_shared boolean,
+    is_capturing boolean, collection_canceled boolean, sessions text, payment_known boolean, linked text,
     money_in_cart boolean,
     mark text
 )

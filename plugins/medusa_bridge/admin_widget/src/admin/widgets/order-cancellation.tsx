@@ -19,6 +19,7 @@ const KINDS: Record<string, string> = {
   authorization_lost: "The hold is gone",
   partial_capture: "Captured in part",
   over_captured: "Captured too much",
+  payment_shared: "Its payment is shared with an open order",
   fulfilled: "Canceled while it was packed",
   unsupported_provider: "A payment provider that medusa-grace does not know",
   release_failed: "Stock is still reserved",

@@ -1,0 +1,134 @@
+"""Sums of orders that share a payment, and whose part is whose."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from app.domain.order import Order, OrderState, Payment
+from app.domain.shared import left_alone, parts_of_capture, parts_of_refund, shared_sums, unpaid_orders
+from app.domain.void import is_left_to_others, is_to_be_voided
+from tests.domain import builders as a
+
+CANCELED = OrderState.CANCELED
+
+
+def sharing(*payments: Payment, **facts: Any) -> Order:
+    """An order of 30.00 EUR that shares with one of 60.00 EUR."""
+    defaults: dict[str, Any] = {"own_total": Decimal(30), "linked": (a.linked(total=Decimal(60)),)}
+    order = a.order(*payments, **{**defaults, **facts})
+    total, paid = shared_sums(order)
+    return a.order(*payments, **{**defaults, **facts, "total": total, "paid": paid})
+
+
+def sums(*payments: Payment, **facts: Any) -> tuple[float | None, float]:
+    """What the orders come to, and what was paid."""
+    total, paid = shared_sums(sharing(*payments, **facts))
+    return None if total is None else float(total), float(paid)
+
+
+def test_the_sums_are_those_of_all_live_orders() -> None:
+    hold = a.held(amount=Decimal(90))
+    assert sums(hold) == (90, 0)
+    assert sums(hold, state=CANCELED) == (60, 0)
+    assert sums(hold, linked=(a.linked(state=CANCELED),)) == (30, 0)
+    assert sums(hold, own_total=None) == (None, 0)
+    assert sums(hold, linked=(a.linked(total=None),)) == (None, 0)
+
+
+def test_paid_is_what_is_booked_or_taken() -> None:
+    taken = a.captured(amount=Decimal(90), captured=Decimal(90), refunded=Decimal(5))
+    other = a.linked(total=Decimal(60), booked=Decimal(60), taken_elsewhere=Decimal(7))
+    assert sums(taken, linked=(other,)) == (90, 92)
+    assert sums(taken, linked=(other,), booked=Decimal(40)) == (90, 100)
+    unbooked = a.captured(amount=Decimal(90), captured=Decimal(90), unbooked=Decimal(90))
+    assert sums(unbooked, linked=(a.linked(booked=Decimal(4)),)) == (40, 94)
+
+
+def test_what_is_booked_on_one_does_not_pay_for_another_once_one_is_canceled() -> None:
+    """Medusa's cancel of the one refunds all, and books it there."""
+    refunded = a.captured(amount=Decimal(90), captured=Decimal(90), refunded=Decimal(90))
+    canceled = a.linked(state=CANCELED, booked=Decimal(-60))
+    assert sums(refunded, linked=(canceled,), booked=Decimal(30)) == (30, 0)
+
+
+def test_a_canceled_orders_own_payments_pay_for_no_other() -> None:
+    own = a.captured(collection_id="pay_col_2")
+    assert sums(own, a.held(), state=CANCELED) == (60, 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "amount", "parts"),
+    [
+        ({}, 90, {"order_1": 30, "order_2": 60}),
+        ({}, 50, {"order_1": 30, "order_2": 20}),
+        ({}, 95, {"order_1": 30, "order_2": 65}),
+        ({"booked": Decimal(30)}, 60, {"order_2": 60}),
+        ({"state": CANCELED}, 60, {"order_2": 60}),
+        ({"state": CANCELED}, 90, {"order_1": 30, "order_2": 60}),
+        ({"linked": (a.linked(state=CANCELED),)}, 30, {"order_1": 30}),
+        ({"linked": (a.linked(state=CANCELED),)}, 40, {"order_1": 30, "order_2": 10}),
+        (
+            {"state": CANCELED, "linked": (a.linked(state=CANCELED, total=Decimal(60)),)},
+            90,
+            {"order_1": 30, "order_2": 60},
+        ),
+        ({"own_total": None}, 90, {"order_1": 90}),
+        ({"linked": (a.linked(collection_ids=frozenset({"pay_col_9"})),)}, 90, {"order_1": 90}),
+    ],
+)
+def test_a_capture_is_divided_by_what_each_owes(facts: dict[str, Any], amount: int, parts: dict[str, int]) -> None:
+    hold = a.held(amount=Decimal(90))
+    divided = parts_of_capture(sharing(hold, **facts), hold, Decimal(amount))
+    assert {part.order_id: part.amount for part in divided} == parts
+
+
+@pytest.mark.parametrize(
+    ("facts", "amount", "parts"),
+    [
+        ({}, 20, {"order_1": 20}),
+        ({}, 90, {"order_1": 30, "order_2": 60}),
+        ({"state": CANCELED}, 40, {"order_1": 30, "order_2": 10}),
+        ({"linked": (a.linked(state=CANCELED, booked=Decimal(60)),)}, 70, {"order_1": 10, "order_2": 60}),
+        ({}, 95, {"order_1": 35, "order_2": 60}),
+    ],
+)
+def test_a_refund_is_divided_by_what_is_booked(facts: dict[str, Any], amount: int, parts: dict[str, int]) -> None:
+    taken = a.captured(amount=Decimal(90), captured=Decimal(90))
+    booked: dict[str, Any] = {"booked": Decimal(30), "linked": (a.linked(booked=Decimal(60)),)}
+    divided = parts_of_refund(sharing(taken, **{**booked, **facts}), taken, Decimal(amount))
+    assert {part.order_id: part.amount for part in divided} == parts
+
+
+def test_a_canceled_order_leaves_alone_what_a_live_one_shares() -> None:
+    hold = a.held(amount=Decimal(90))
+    order = sharing(hold, state=CANCELED)
+    assert is_left_to_others(order, hold.id)
+    assert not is_to_be_voided(order, hold)
+    assert "order_2" in (left_alone(order) or "")
+    assert left_alone(sharing(hold)) is None
+    assert left_alone(sharing(hold, state=CANCELED, own_total=Decimal(0))) is None
+    alone = sharing(hold, state=CANCELED, linked=(a.linked(state=CANCELED),))
+    assert left_alone(alone) is None
+    assert is_to_be_voided(alone, hold)
+    assert not is_left_to_others(alone, hold.id)
+
+
+def test_what_was_taken_beyond_what_live_orders_owe_is_named() -> None:
+    taken = a.captured(amount=Decimal(90), captured=Decimal(90))
+    assert "refund 30.00 EUR" in (left_alone(sharing(taken, state=CANCELED)) or "")
+    enough = a.captured(amount=Decimal(90), captured=Decimal(60))
+    assert left_alone(sharing(enough, state=CANCELED)) is None
+
+
+def test_who_is_unpaid_when_the_hold_is_gone() -> None:
+    gone = a.canceled(amount=Decimal(90))
+    third = a.linked(id="order_3", total=Decimal(0))
+    assert unpaid_orders(sharing(gone, linked=(a.linked(), third)), gone) == ["order_1", "order_2"]
+    assert unpaid_orders(sharing(gone, booked=Decimal(30)), gone) == ["order_2"]
+    assert unpaid_orders(sharing(gone, state=CANCELED), gone) == ["order_2"]
+    assert unpaid_orders(sharing(gone, linked=(a.linked(total=None),)), gone) == ["order_1", "order_2"]
+    booked_elsewhere = a.linked(state=CANCELED)
+    assert unpaid_orders(sharing(gone, booked=Decimal(30), linked=(booked_elsewhere,)), gone) == ["order_1"]
