@@ -15,7 +15,7 @@ _PAYMENT_INTENT, _PAYMENT_INTENT_ID = definer("payment_intent"), definer("paymen
 _SESSION_INTENT = definer("session_intent")
 _PAYMENTS_OF_INTENTS, _ORDERS_OF_EMAIL = definer("payments_of_intents"), definer("orders_of_email")
 _EMAIL_CHANGED, _IS_PUBLISHABLE_KEY = definer("email_changed"), definer("is_publishable_key")
-_NOTE_SESSION_REFUND = definer("note_session_refund")
+_NOTE_SESSION_REFUND, _LINKED_ORDERS = definer("note_session_refund"), definer("linked_orders")
 
 FUNCTIONS: Final[tuple[Function, ...]] = (
     _PAYMENT_INTENT,
@@ -26,6 +26,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     _EMAIL_CHANGED,
     _IS_PUBLISHABLE_KEY,
     _NOTE_SESSION_REFUND,
+    _LINKED_ORDERS,
     LOCK_ORDER,
     BOOK_CAPTURE,
     TAKE_WITH_ORDER,
@@ -42,6 +43,7 @@ READING_TRIALS: Final = {
     _PAYMENTS_OF_INTENTS: f"select {_PAYMENTS_OF_INTENTS.name}('{{}}')",
     _ORDERS_OF_EMAIL: f"select {_ORDERS_OF_EMAIL.name}('', 0)",
     _EMAIL_CHANGED: f"select {_EMAIL_CHANGED.name}('')",
+    _LINKED_ORDERS: f"select {_LINKED_ORDERS.name}('')",
     _IS_PUBLISHABLE_KEY: f"select {_IS_PUBLISHABLE_KEY.name}('')",
 }
 """A call of each definer that writes nothing, for no row."""

@@ -123,6 +123,7 @@ OF_DEFINERS: Final[Mapping[str, tuple[str, ...]]] = {
     "api_key": ("token", "type", "revoked_at"),
     "order": ("id", "email"),
     "order_change_action": ("id", "details"),
+    "order_payment_collection": ("order_id", "payment_collection_id", "deleted_at"),
     "payment": ("id", "data"),
     "payment_session": ("id", "data", "metadata", "deleted_at"),
 }

@@ -431,6 +431,7 @@ _CALLS: Final = {
     "payments_of_intents": "select f::text from {name}(array['pi_of_session', 'pi_of_payment']) as f",
     "orders_of_email": "select f::text from {name}('old@shoppers.test', 100) as f",
     "is_publishable_key": "select {name}('SECRET of an admin')::text",
+    "linked_orders": 'select {name}(t.id)::text from "order" as t',
     "note_session_refund": "select {name}(t.id, 1)::text from payment_session as t",
 }
 

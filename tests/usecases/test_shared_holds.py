@@ -338,6 +338,14 @@ class TestCapture:
         assert await intent(shop, one) == ("succeeded", 8000)
         assert (await paid(shop, one))[0] + (await paid(shop, other))[0] == 80
 
+    async def test_two_orders_of_equal_totals(self, hand: Hand, shop: Shop) -> None:
+        """The hold is as large as either comes to: links tell that it is shared, and not its amount."""
+        one, other = await pair(shop, "90", "90", hold="90")
+        assert await hand.cancel(one) == await hand.cancel(other) == Refused(Refusal.PAYMENT_UNKNOWN)
+        await cancel_rows(shop, other)
+        await settle(hand)
+        assert (await shop.incidents(one), await shop.incidents(other)) == ([], ["payment_shared"])
+
     async def test_medusas_own_capture_of_all_is_no_trouble(self, hand: Hand, shop: Shop) -> None:
         one, other = await pair(shop)
         await hand.schedule(one, JobKind.CAPTURE)
@@ -404,6 +412,10 @@ class TestAnOrderThatOwesNothing:
         await settle(hand)
         assert await shop.incidents(free, open_only=False) == await shop.incidents(other, open_only=False) == []
         assert await findings(shop) == []
+
+    async def test_the_other_one_is_refused(self, hand: Hand, shop: Shop) -> None:
+        one, _ = await pair(shop, "90", "0")
+        assert await hand.cancel(one) == Refused(Refusal.PAYMENT_UNKNOWN)
 
 
 class TestWhoShares:

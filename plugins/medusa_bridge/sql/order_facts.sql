@@ -7,8 +7,7 @@
 -- condition can be met by an index of its own: right without statistics, too.
 -- "sessions": PaymentIntents of Stripe's that no payment was made of. A payment that is deleted leaves its session alone.
 -- "linked": other orders that a payment collection of the order is linked to, canceled ones included, with what each comes
--- to, what is booked on it, and what payments bring it that this order does not share. Looked for where the collection is
--- of another sum than this order comes to: without statistics a look by the collection can read all links.
+-- to, what is booked on it, and what payments bring it that this order does not share.
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
@@ -135,20 +134,7 @@ from (
                 ),
                 '[]'
             )::text
-            from order_payment_collection as l
-            cross join lateral (
-                select c.id
-                from payment_collection as c
-                where c.id = l.payment_collection_id
-                    and (c.deleted_at is null and c.amount is distinct from t.total) is true
-                offset 0
-            ) as c
-            cross join lateral (
-                select b.order_id, b.payment_collection_id
-                from order_payment_collection as b
-                where b.payment_collection_id = l.payment_collection_id and b.deleted_at is null and (b.order_id <> $1) is true
-                offset 0
-            ) as b
+            from {linked_orders}($1) as b
             cross join lateral (
                 select o.id, o.status::text as status, o.status = 'canceled' or o.canceled_at is not null as is_canceled,
                     o.version,
@@ -201,7 +187,6 @@ from (
                             and (w.deleted_at is null) is true
                     )
             ) as m
-            where l.order_id = $1 and (l.deleted_at is null) is true
         ) as linked,
         exists (
             select
