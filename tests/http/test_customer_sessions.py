@@ -143,10 +143,15 @@ async def test_a_post_of_another_page(
     assert medusa.asked == []
 
 
-async def test_two_origins(shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder) -> None:
+@pytest.mark.parametrize(
+    "origins", [(STOREFRONT, "https://evil.test"), ("https://evil.test", STOREFRONT), 2 * (STOREFRONT,)]
+)
+async def test_two_origins(
+    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, origins: tuple[str, str]
+) -> None:
     before = await everything(shop.conn)
     headers = [("x-publishable-api-key", api.key), ("cookie", f"connect.sid={SID}")]
-    headers += [("origin", STOREFRONT), ("origin", "https://evil.test")]
+    headers += [("origin", origin) for origin in origins]
     answer = await api.client.post(f"/store/orders/{order.id}/cancel", headers=headers)
     assert_answer(answer, 401, REQUIRED)
     assert (await everything(shop.conn), medusa.asked) == (before, [])

@@ -10,8 +10,10 @@ from typing import cast
 import pytest
 
 from app.domain.cancellation import PaymentAction
+from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.gateways.redis_void_news import RedisVoidNews
+from app.store import incidents
 from app.usecases import await_void as waiting
 from app.usecases.await_void import await_void
 from tests.usecases.ground import Hand
@@ -60,3 +62,40 @@ async def test_without_news_a_look_now_and_then_has_to_do(hand: Hand, shop: Shop
     await asyncio.sleep(0.05)
     await hand.run(order, JobKind.VOID)
     assert await asyncio.wait_for(wait, 10) is PaymentAction.VOIDED
+
+
+MONEY = {
+    IncidentKind.VOID_FAILED,
+    IncidentKind.UNSUPPORTED_PROVIDER,
+    IncidentKind.LATE_MONEY,
+    IncidentKind.REFUND_FAILED,
+}
+
+
+@pytest.mark.parametrize("kind", IncidentKind)
+async def test_a_shopper_is_told_of_trouble_with_the_money_and_of_no_other(
+    hand: Hand, shop: Shop, kind: IncidentKind
+) -> None:
+    order = await shop.place()
+    await hand.cancel(order)
+    await hand.run(order, JobKind.VOID)
+    await incidents.open_(shop.conn, order.id, kind, "x")
+    told = PaymentAction.VOID_FAILED if kind in MONEY else PaymentAction.VOIDED
+    assert await hand.payment_action(order) is told
+    await incidents.close(shop.conn, order.id, kind)
+    assert await hand.payment_action(order) is PaymentAction.VOIDED
+
+
+@pytest.mark.usefixtures("_ear")
+async def test_one_that_waits_no_longer_takes_the_news_from_no_other(hand: Hand) -> None:
+    news = hand.services.void_news
+    with news.awaited("order_1") as first:
+        with news.awaited("order_1"), news.awaited("order_2") as other:
+            pass
+        for _ in range(50):
+            await news.tell("order_1")
+            await asyncio.sleep(0.05)
+            if first.is_set():
+                break
+        assert first.is_set()
+        assert not other.is_set()
