@@ -87,7 +87,7 @@ def _linked(pairs: Sequence[Mapping[str, Any]]) -> tuple[LinkedOrder, ...]:
         LinkedOrder(
             id=pair["id"],
             collection_ids=frozenset(collections[pair["id"]]),
-            state=OrderState.CANCELED if pair["is_canceled"] else _state(pair["status"], None),
+            state=_state(pair["status"], None),
             version=pair["version"],
             total=None if pair["total"] is None else Decimal(pair["total"]),
             booked=Decimal(pair["booked"]),

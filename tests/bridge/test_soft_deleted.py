@@ -97,6 +97,7 @@ PARAMETERS: Final[Mapping[str, Any]] = {
     "an id of an order, payment or PaymentIntent": lambda row: row["payment_id"],
     "order_ids": lambda row: row["order_ids"],
     "ids of the payments": lambda row: row["payment_ids"],
+    "ids of the payment collections that live orders share": lambda row: [],
     "reservation_ids": lambda row: row["reservation_ids"],
     "intent ids": lambda row: row["intent_ids"],
     "whether": lambda row: True,
@@ -215,7 +216,7 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     await refund_by_medusa(clinic.conn, other, other.payment_ids[0], Decimal(4))
     await clinic.mark_canceled(waiting)
     await clinic.job(waiting, "void", waiting.payment_ids[0], "scheduled")
-    orders += [shared, waiting]
+    orders += [shared, waiting, partner]
     voided = await clinic.place(payments=())
     session = await open_session(clinic.conn, voided, {**intent, "id": "pi_of_a_void"}, amount=Decimal(9))
     await clinic.mark_canceled(voided)

@@ -126,8 +126,8 @@ from (
             select coalesce(
                 jsonb_agg(
                     jsonb_build_object(
-                        'id', x.id, 'collection_id', b.payment_collection_id, 'status', x.status,
-                        'is_canceled', x.is_canceled, 'version', x.version, 'total', x.total, 'booked', x.booked,
+                        'id', x.id, 'collection_id', b.payment_collection_id, 'status', x.status, 'version', x.version,
+                        'total', x.total, 'booked', x.booked,
                         'taken_elsewhere', m.taken::text, 'held_elsewhere', m.held::text
                     )
                     order by x.id, b.payment_collection_id
@@ -136,8 +136,8 @@ from (
             )::text
             from {linked_orders}($1) as b
             cross join lateral (
-                select o.id, o.status::text as status, o.status = 'canceled' or o.canceled_at is not null as is_canceled,
-                    o.version,
+                select o.id, o.version,
+                    case when o.canceled_at is not null then 'canceled' else o.status::text end as status,
                     (
                         select min(coalesce(
                             (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
