@@ -73,7 +73,6 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
 """Tables whose softly deleted rows a statement reads as well, and why."""
 
 REDUNDANT: Final[Mapping[tuple[str, int], str]] = {
-    ("find_payments_in_question", 13): "leads to Medusa's partial index; no order of a removed link has a job here",
     ("find_unbooked_money", 2): "rows and transactions are compared as the same order's with and without it",
     ("order_facts", 31): "the link that leads to the other order, save where orders share two collections",
     ("lock_payment_rows", 0): "asked again of a row that was waited for; the rows were chosen by the same",
