@@ -148,7 +148,7 @@ def one_by_one(sent: list[Sent]) -> list[Sent]:
             ("lock_payment_rows", FOLDER, ()),
             ("order_facts", FOLDER, ()),
             ("order_jobs", SQL, ("capture",)),
-            ("cancel_order", FOLDER, (held,)),
+            ("cancel_order", FOLDER, (held, "{}")),
             ("write_cancellation", SQL, tuple(rest)),
         )
     ]
