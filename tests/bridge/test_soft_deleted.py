@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -221,6 +222,11 @@ async def _with_sessions(clinic: Clinic) -> list[PlacedOrder]:
     await clinic.mark_canceled(voided)
     await clinic.job(voided, "void", session.id, "scheduled")
     orders.append(voided)
+    needed, needing = await clinic.place(payments=()), await clinic.place(payments=(), total=Decimal(9))
+    session = await open_session(clinic.conn, needed, {**intent, "id": "pi_of_two"}, amount=Decimal(9))
+    await share_collection(clinic.conn, needing, replace(needed, collection_ids=(session.collection_id,)))
+    await clinic.mark_canceled(needed)
+    await clinic.job(needed, "void", session.id, "scheduled")
     gone = [*alone.session_ids, *orders[4].session_ids]
     await clinic.conn.execute("delete from payment_session where id = any($1::text[])", gone)
     return orders

@@ -504,3 +504,22 @@ async def test_money_at_risk_leaves_out_what_a_live_order_needs(hand: Hand, shop
     async with hand.services.db.read("test") as conn:
         sums = await hand.services.commerce.money_at_risk(conn, overdue_after=timedelta(minutes=5))
     assert sums == {}
+
+
+@pytest.mark.parametrize(("canceled", "at_risk"), [(1, {}), (2, {("eur", "held_on_canceled"): Decimal(90)})])
+async def test_a_shared_session_is_at_risk_once_and_only_when_all_are_canceled(
+    hand: Hand, shop: Shop, canceled: int, at_risk: dict[tuple[str, str], Decimal]
+) -> None:
+    one = await shop.place(payments=(), total=Decimal(30))
+    other = await shop.place(payments=(), total=Decimal(60))
+    made = await shop.sandbox.authorize(9000, "eur")
+    session = await open_session(shop.conn, one, made, amount=Decimal(90))
+    await share_collection(shop.conn, other, replace(one, collection_ids=(session.collection_id,)))
+    for order in (one, other)[:canceled]:
+        await cancel_rows(shop, order)
+        await hand.schedule(order, JobKind.VOID, [session.id])
+        await shop.conn.execute(
+            "insert into grace.incidents (order_id, kind, detail) values ($1, 'void_failed', 'a test')", order.id
+        )
+    async with hand.services.db.read("test") as conn:
+        assert await hand.services.commerce.money_at_risk(conn, overdue_after=timedelta(minutes=5)) == at_risk

@@ -1,5 +1,6 @@
 -- Payment sessions at Stripe that no payment was made of, of canceled orders: their sums are judged where currencies are
--- known. Begins with what waits and what is open, as money_at_risk.
+-- known. Begins with what waits and what is open, as money_at_risk. Each session once, also where orders share it, and none
+-- that a live order shares.
 with troubled as materialized (
     select order_id from grace.jobs where state = 'scheduled' and kind in ('void', 'refund')
     union
@@ -10,7 +11,7 @@ with troubled as materialized (
     select order_id from grace.incidents
     where closed_at is null and kind in ('void_failed', 'late_money', 'refund_failed', 'unsupported_provider')
 )
-select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount::text as amount,
+select distinct on (s.id) s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount::text as amount,
     s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
     s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded
 from (
@@ -21,6 +22,15 @@ from (
     join payment_session as s on s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
     where (o.status = 'canceled' or o.canceled_at is not null) and s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_'
         and not exists (select from payment as q where q.payment_session_id = s.id and q.deleted_at is null)
+        and (
+            select x.id
+            from order_payment_collection as b
+            join "order" as x
+                on x.id = b.order_id and x.deleted_at is null and not x.is_draft_order
+                    and x.status not in ('draft', 'canceled') and x.canceled_at is null
+            where b.payment_collection_id = l.payment_collection_id and b.deleted_at is null
+            limit 1
+        ) is null
     offset 0
 ) as s
 where s.intent ->> 'id' is not null
