@@ -589,3 +589,44 @@ async def test_what_is_postponed_again_has_waited_since_the_first_time(conn: asy
     ((_, ref),) = await jobs.queue_due(conn, at_once=1)
     assert await jobs.postpone(conn, ref, timedelta(0)) is True
     assert await conn.fetchval("select postponed_since from grace.jobs") == first
+
+
+@pytest.mark.parametrize(
+    ("kind", "incident", "closed", "named"),
+    [
+        ("void", None, None, True),
+        ("void", "void_failed", None, False),
+        ("void", "void_failed", timedelta(minutes=1), False),  # settled since
+        ("void", "void_failed", -timedelta(minutes=1), True),  # of an earlier time
+        ("void", "late_money", None, False),
+        ("void", "fulfilled", None, True),
+        ("release", "late_money", None, True),
+        ("release", "release_failed", None, False),
+        ("publish", "publish_failed", timedelta(minutes=1), False),
+        ("look", "partial_capture", None, False),
+        ("refund", "over_captured", None, False),
+        ("capture", "authorization_lost", None, False),
+        ("capture", "unsupported_provider", None, False),
+        ("capture", "void_failed", None, True),
+    ],
+)
+async def test_a_job_that_was_given_up_is_named_where_no_incident_says_so(
+    conn: asyncpg.Connection, kind: str, incident: str | None, closed: timedelta | None, named: bool
+) -> None:
+    await conn.execute(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at, updated_at, last_error) "
+        "values ($1, 'order_1', 'x', 'dead', now(), now() - interval '1 hour', 'no')",
+        kind,
+    )
+    await conn.execute(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at) values ('void', 'order_2', 'y', 'done', now())"
+    )
+    if incident is not None:
+        await conn.execute(
+            "insert into grace.incidents (order_id, kind, detail, closed_at) "
+            "values ('order_1', $1, 'x', now() - interval '1 hour' + $2::interval)",
+            incident,
+            closed,
+        )
+    found = [(one.order_id, one.detail) for one in await examine.dead_jobs(conn, lenient=False)]
+    assert found == ([("order_1", f"{kind} of x: no")] if named else [])

@@ -14,6 +14,7 @@ from app.embedded.shop_acts import add_credit_line, capture_by_medusa, soft_dele
 from app.embedded.shop_rows import next_version, now_ms
 from app.ports import Commerce
 from app.usecases.cancel_order import Canceled
+from app.usecases.recheck_canceled import recheck_canceled
 from tests.usecases.ground import Hand, nobody_is_told
 from tests.world import Shop
 
@@ -110,3 +111,19 @@ async def test_a_mistake_of_ours_leaves_a_doubt_only_where_stripe_may_have_been_
     assert (job["state"], job["failures"], job["in_doubt"]) == ("scheduled", 1, in_doubt)
     assert "ZeroDivisionError" in job["last_error"]
     assert isinstance(await hand.cancel(order), Refused if in_doubt else Canceled)
+
+
+async def test_a_hold_that_appears_on_an_order_a_moment_after_its_cancel_is_voided_by_the_next_recheck(
+    hand: Hand, shop: Shop
+) -> None:
+    """Nothing else happened to the order: its stock is released, and nothing was packed."""
+    order = await shop.place()
+    await hand.cancel(order)
+    for kind in (JobKind.VOID, JobKind.RELEASE):
+        await hand.run(order, kind)
+    assert await recheck_canceled(hand.services) == 0
+    await shop.conn.execute("update payment set canceled_at = null where id = $1", order.payment_ids[0])
+    assert await recheck_canceled(hand.services) == 1
+    assert (await hand.run(order, JobKind.VOID))["state"] == "done"
+    assert (await shop.payment(order))["canceled_at"] is not None
+    assert await recheck_canceled(hand.services) == 0
