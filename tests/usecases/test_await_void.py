@@ -68,6 +68,7 @@ MONEY = {
     IncidentKind.VOID_FAILED,
     IncidentKind.UNSUPPORTED_PROVIDER,
     IncidentKind.LATE_MONEY,
+    IncidentKind.PAYMENT_SHARED,
     IncidentKind.REFUND_FAILED,
 }
 
