@@ -11,7 +11,7 @@ from app.ports import Hint
 from app.store import stripe_events
 from app.usecases.take_hint import retry_pending_hints, take_hint
 from tests.usecases.ground import Hand
-from tests.usecases.test_sessions import AMOUNT, placed, status_of, waiting_for
+from tests.usecases.test_sessions import AMOUNT, placed, row_of, status_of, waiting_for
 from tests.world import Shop
 
 
@@ -55,16 +55,16 @@ async def test_an_event_of_a_session_that_was_canceled_is_recorded(hand: Hand, s
     assert await status_of(shop, session) == "canceled"
 
 
-async def test_an_event_about_a_session_of_an_open_order_changes_nothing(hand: Hand, shop: Shop) -> None:
+async def test_of_an_open_order_an_event_records_what_was_paid_and_nothing_else(hand: Hand, shop: Shop) -> None:
+    """Else the hold beside the session would be captured as well; the shop makes the payment."""
     order, session = await placed(shop, "processing")
     await shop.sandbox.settle(session.intent_id)
 
     await take_hint(hand.services, hint(session))
     assert (await hand.run(order, JobKind.LOOK))["state"] == "done"
 
-    assert await shop.conn.fetchval("select data ->> 'status' from payment_session where id = $1", session.id) == (
-        "processing"
-    )
+    assert (await row_of(shop, session))["intent"] == "succeeded"
+    assert await shop.conn.fetchval("select count(*) from payment where payment_session_id = $1", session.id) == 0
     assert await shop.incidents(order, open_only=False) == []
 
 

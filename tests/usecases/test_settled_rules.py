@@ -34,6 +34,16 @@ def other(payment: Payment) -> Payment:
 
 GIVEN_BACK = a.captured(refunded=a.TEN, last_refunded_at=OLD)
 PART_GIVEN_BACK = a.partly_captured(refunded=Decimal(4), last_refunded_at=OLD)
+SHARED, NOT_SHARED_ANY_MORE = (
+    a.order(
+        a.held(amount=Decimal(20)),
+        state=OrderState.CANCELED,
+        own_total=a.TEN,
+        total=a.TEN,
+        linked=(a.linked(state=state),),
+    )
+    for state in (OrderState.OPEN, OrderState.CANCELED)
+)
 
 SETTLED: list[tuple[IncidentKind, Order, bool]] = [
     (K.LATE_MONEY, canceled(a.captured()), False),
@@ -59,6 +69,8 @@ SETTLED: list[tuple[IncidentKind, Order, bool]] = [
     (K.AUTHORIZATION_LOST, open_(a.canceled(), a.held()), True),
     (K.AUTHORIZATION_LOST, open_(a.canceled(), paid="10"), True),
     (K.AUTHORIZATION_LOST, canceled(a.canceled()), True),
+    (K.PAYMENT_SHARED, SHARED, False),
+    (K.PAYMENT_SHARED, NOT_SHARED_ANY_MORE, True),
     (K.FULFILLED, canceled(a.canceled(), live_fulfillments=1), False),
     (K.FULFILLED, canceled(a.canceled()), True),
     (K.FULFILLED, open_(a.held(), live_fulfillments=2), False),
