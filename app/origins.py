@@ -42,7 +42,7 @@ class AllowedOrigins:
         self.unreadable: list[str] = []
         """Parts that look like regular expressions and cannot be compiled. Medusa takes them for plain origins."""
         self.explosive: list[str] = []
-        """Patterns that one header of some hundred characters keeps busy for seconds, or for ever."""
+        """Patterns that a header of some hundred characters keeps busy for seconds or without end."""
         self.boundless: list[str] = []
         """Patterns that allow any site."""
         for part in parts:

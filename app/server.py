@@ -141,7 +141,7 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
 
     On Linux granian opens one in each server, out of reach: this process could neither stop them listening nor set
     what their connections inherit. They still are one for each server, so that the kernel shares connections out, and
-    outlive a server that is replaced: whoever connects meanwhile waits for its successor.
+    outlive a server that is replaced: a client that connects meanwhile waits for the new one.
     """
 
     _ssp: Any

@@ -161,10 +161,10 @@ def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> 
 
 
 async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
-    """Refund row, order_transaction, order_summary and payment_collection for what the rows do not say yet.
+    """Write what the rows lack of ``refunded``: refund, order_transaction, order_summary, payment_collection.
 
-    One of each for every order that the payment's captures are booked on. The first refund's id, or ``None`` where the
-    rows say all of it.
+    An order that shares the payment gets rows of its own, for its part. Return the first refund's id, or ``None`` where
+    nothing was lacking.
     """
     missing = refunded - payment.refunded
     if missing <= 0:

@@ -455,7 +455,7 @@ async def _hide_secrets(shop: Shop) -> PlacedOrder:
 
 
 async def test_no_secret_is_in_what_the_role_can_obtain(shop: Shop, database: str) -> None:
-    """Each column that it may read, what else Postgres says of them, and each definer, called for every row."""
+    """Read each readable column, Postgres' statistics of it, and each definer for each row."""
     await _hide_secrets(shop)
     await shop.conn.execute("analyze")
     seen: dict[str, str] = {}

@@ -186,7 +186,7 @@ def test_a_stop_that_reaches_each_process(shop: Shop, settings: Settings, tmp_pa
 def test_a_stop_that_comes_while_the_database_is_awaited(
     shop: Shop, settings: Settings, tmp_path: Path, command: str, after: float
 ) -> None:
-    """It has 30 s to answer; whoever stops the process does not have them."""
+    """A start waits 30 s for its database; a stop during that wait takes a few seconds."""
     with socket.create_server((HOST, 0)) as silent:
         port = silent.getsockname()[1]
         url = f"postgres://grace:x@{HOST}:{port}/shop"

@@ -433,7 +433,7 @@ async def test_old_sessions_are_removed_a_thousand_at_a_time(conn: asyncpg.Conne
 @pytest.mark.parametrize("state", ["scheduled", "queued", "done", "removed", "dead"])
 @pytest.mark.parametrize("verb", ["finish", "fail", "snooze", "end_well"])
 async def test_only_a_running_job_comes_to_an_end(conn: asyncpg.Connection, state: str, verb: str) -> None:
-    """Each statement by itself, whoever asked before whether it still runs."""
+    """Each statement alone, without the check for a running job that comes before it."""
     await jobs.schedule(conn, JobKind.VOID, "order_1", ["pay_1"])
     ((_, ref),) = await jobs.queue_due(conn, at_once=1)
     job = await jobs.take(conn, ref)

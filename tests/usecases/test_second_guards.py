@@ -1,4 +1,4 @@
-"""Guards that stay although the rows were locked and read before: each holds by itself, whoever calls it later."""
+"""Second guards, behind locks and earlier reads: each predicate is tried without the one before it."""
 
 from __future__ import annotations
 
