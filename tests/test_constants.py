@@ -54,6 +54,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.gateways.redis_locks:_WAIT": (0.25, 1),
     "app.gateways.redis_locks:_NO_EXPIRY": (-1, -1),  # of Redis: PTTL
     "app.gateways.sentry_channel:TIMEOUT": (5, 14),
+    "app.gateways.stripe_http:_KEEP_ALIVE": (10, 60),
     "app.gateways.stripe_gateway:TIMEOUT": (4, 7.5),
     "app.gateways.stripe_gateway:_START_TIMEOUT": (2, 5),
     "app.gateways.stripe_hints:TOLERANCE": (300, 300),  # Stripe's own

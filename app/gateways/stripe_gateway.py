@@ -15,7 +15,7 @@ import structlog
 from stripe import StripeResponse
 
 from app.domain.intents import state_of
-from app.gateways.stripe_line import StripeLine
+from app.gateways.stripe_http import StripeHttpClient
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
 from app.telling import Meters, NoMeters, NoTracing, Tracing
 
@@ -59,7 +59,7 @@ class StripeGateway:
     ) -> None:
         self._meters = meters
         self._tracing = tracing
-        self._http = StripeLine(TIMEOUT)
+        self._http = StripeHttpClient(TIMEOUT)
         self._client = stripe.StripeClient(
             api_key,
             http_client=self._http,
