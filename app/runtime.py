@@ -12,9 +12,8 @@ import structlog
 from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from app.domain.fleet import Fleet
 from app.gateways.alert_webhook import AlertWebhook
-from app.gateways.prometheus_meters import PrometheusMeters, exposition
+from app.gateways.prometheus_meters import PrometheusMeters, metrics_app
 from app.gateways.redis_client import connect, try_redis
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_limits import RedisRateLimits
@@ -22,7 +21,7 @@ from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
-from app.http.metrics import Metrics, MetricsServer
+from app.http.metrics import FleetFigures, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import DatabasePooler, Settings
 from app.store import fleet, installation
@@ -219,9 +218,6 @@ def make_metrics(
     the figures of the whole fleet too. To be made on the event loop that ``services`` work on."""
     if settings.watch.metrics_listen is None:
         return None
-    shared_dir = settings.watch.metrics_dir
-
-    def render(fleet: Fleet | None, knows_fleet: bool) -> bytes:  # noqa: FBT001
-        return exposition(shared_dir=shared_dir, fleet=fleet, knows_fleet=knows_fleet)
-
-    return MetricsServer(Metrics(listen=settings.watch.metrics_listen, render=render, alive=alive), services)
+    read_fleet = None if services is None else FleetFigures(services).read
+    app = metrics_app(shared_dir=settings.watch.metrics_dir, read_fleet=read_fleet)
+    return MetricsServer(settings.watch.metrics_listen, app, alive)

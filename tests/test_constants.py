@@ -71,6 +71,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.edge:MAX_HEADERS": (50, 200),
     "app.http.metrics:FRESH": (2, 10),
     "app.http.metrics:_PATIENCE": (10, 15),
+    "app.http.metrics:CLIENT_TIMEOUT": (5, 30),
     "app.http.metrics:_BETWEEN_TRIES": (2, 10),
     "app.http.operator.acts:LONGEST_NAME": (50, 200),
     "app.http.operator.acts:LONGEST_NOTE": (1000, 1000),

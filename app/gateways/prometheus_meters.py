@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
+from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.domain.fleet import Fleet
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 _QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LATE: Final = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 86_400)
@@ -67,44 +70,36 @@ def count_across_processes() -> None:
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
-def exposition(*, shared_dir: str | None, fleet: Fleet | None, knows_fleet: bool) -> bytes:
-    """All of it as text: this process's counts, or those of ``shared_dir``, and the fleet's figures.
-
-    ``fleet`` is ``None`` when the database did not answer; without ``knows_fleet`` nothing is said about it at all.
-    """
-    text = generate_latest(_counts(shared_dir))
-    if knows_fleet:
-        figures = CollectorRegistry()
-        figures.register(_Figures(fleet))
-        text += generate_latest(figures)
-    return text
+def metrics_app(*, shared_dir: str | None, read_fleet: Callable[[], Fleet | None] | None) -> WSGIApplication:
+    """Return the application that answers with this process's counts, or those of ``shared_dir``, and with the fleet's
+    figures where ``read_fleet`` reads them. It returns ``None`` when the database does not answer."""
+    registry = CollectorRegistry(support_collectors_without_names=True)
+    if shared_dir is None:
+        registry.register(_registry)
+    else:
+        MultiProcessCollector(registry, path=shared_dir)  # type: ignore[no-untyped-call]
+    if read_fleet is not None:
+        registry.register(_Figures(read_fleet))
+    return make_wsgi_app(registry)
 
 
 def names() -> set[str]:
     """Every sample's name that can ever be scraped."""
-    families = [*_registry.collect(), *_Figures(Fleet()).collect()]
+    families = [*_registry.collect(), *_Figures(Fleet).collect()]
     ends = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
     return {family.name + end for family in families for end in ends.get(family.type, [""])}
-
-
-def _counts(shared_dir: str | None) -> CollectorRegistry:
-    if shared_dir is None:
-        return _registry
-    shared = CollectorRegistry()
-    MultiProcessCollector(shared, path=shared_dir)  # type: ignore[no-untyped-call]
-    return shared
 
 
 class _Figures:
     """What the rows say."""
 
-    def __init__(self, fleet: Fleet | None) -> None:
-        self._fleet = fleet
+    def __init__(self, read_fleet: Callable[[], Fleet | None]) -> None:
+        self._read_fleet = read_fleet
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
-        yield GaugeMetricFamily("grace_database_up", "Whether the figures could be read", value=self._fleet is not None)
-        fleet = self._fleet
+        fleet = self._read_fleet()
+        yield GaugeMetricFamily("grace_database_up", "Whether the figures could be read", value=fleet is not None)
         if fleet is None:
             return
         yield _gauge("grace_jobs", "Jobs that are not over", ["kind", "state"], fleet.jobs)

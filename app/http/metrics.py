@@ -8,12 +8,12 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from socketserver import TCPServer, ThreadingMixIn
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import msgspec
 import structlog
 from litestar import Request
 from litestar.types import Message, Scope
@@ -24,55 +24,77 @@ from app.ports import Services, Unavailable
 from app.telling import Meters
 from app.usecases.observe_fleet import observe_fleet
 
-log = structlog.get_logger()
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+log = structlog.get_logger()
 
 FRESH: Final = 5.0
 """Seconds for which figures from the database are used again, however often somebody scrapes."""
 
 _PATIENCE: Final = 12.0
+CLIENT_TIMEOUT: Final = 10.0
+"""Seconds that a client may take to send its request, or to read on."""
 _BETWEEN_TRIES: Final = 5.0
 _BEGAN: Final = "grace_began"
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What is answered, and where."""
+class FleetFigures:
+    """What the rows say of the whole fleet, for threads. To be made on the event loop that ``services`` work on."""
 
-    listen: tuple[str, int]
-    render: Callable[[Fleet | None, bool], bytes]
-    """Counts and figures as text; the second argument says whether the figures were to be read at all."""
-    alive: Callable[[], str | None] = lambda: None
-    """What keeps this process from working; ``None`` when nothing does."""
-
-
-class MetricsServer:
-    """Answers on a thread of its own, so that a slow scrape or a hung event loop does not hold the other up."""
-
-    def __init__(self, metrics: Metrics, services: Services | None) -> None:
-        self._metrics = metrics
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._loop = asyncio.get_running_loop()
-        self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._fleet: Fleet | None = None
         self._read_at = -FRESH
-        self._server: ThreadingHTTPServer | None = None
 
-    @property
-    def listen(self) -> tuple[str, int]:
-        """Host and port that it was told; port 0 is any."""
-        return self._metrics.listen
+    def read(self) -> Fleet | None:
+        """Return figures that are at most ``FRESH`` seconds old; ``None`` when the database does not answer."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= FRESH:
+                self._fleet = self._ask()
+                self._read_at = time.monotonic()
+            return self._fleet
+
+    def _ask(self) -> Fleet | None:
+        async def observe() -> Fleet:
+            return await observe_fleet(self._services)
+
+        if self._loop.is_closed():
+            return None
+        asked = asyncio.run_coroutine_threadsafe(observe(), self._loop)
+        try:
+            return asked.result(_PATIENCE)
+        except (Unavailable, FutureTimeoutError, asyncio.CancelledError) as error:
+            asked.cancel()
+            log.warning("metrics.no_figures", error=f"{type(error).__name__}: {error}")
+        except Exception:
+            log.exception("metrics.failed")
+        return None
+
+
+class MetricsServer:
+    """Serves ``metrics``, a WSGI application, and the process's liveness, on threads of its own: a slow scrape and a
+    hung event loop do not hold the other up."""
+
+    def __init__(self, listen: tuple[str, int], metrics: WSGIApplication, alive: Callable[[], str | None]) -> None:
+        """``alive`` names what keeps this process from working; ``None`` when nothing does."""
+        self.listen = listen
+        self._metrics = metrics
+        self._alive = alive
+        self._stopped = threading.Event()
+        self._server: _Server | None = None
 
     @property
     def port(self) -> int:
         """Where it listens."""
         assert self._server is not None
-        return int(self._server.server_address[1])
+        return self._server.server_port
 
     def start(self) -> None:
         """Listen. Raises ``OSError`` when the address is taken."""
-        self._server = _bind(self)
+        self._server = make_server(*self.listen, self._answer, _Server6 if ":" in self.listen[0] else _Server, _Handler)
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     def start_when_free(self) -> None:
@@ -94,74 +116,49 @@ class MetricsServer:
             self._server.shutdown()
             self._server.server_close()
 
-    def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Status, content type and body. Runs on the server's threads."""
-        match path.partition("?")[0]:
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
             case "/metrics":
-                fleet = self._read_fleet() if self._services is not None else None
-                knows_fleet = self._services is not None
-                return 200, CONTENT_TYPE, self._metrics.render(fleet, knows_fleet)
+                return self._metrics(environ, start_response)
             case "/health/live":
-                trouble = self._metrics.alive()
-                body = json.dumps({"status": "ok"} if trouble is None else {"status": "failed", "detail": trouble})
-                return 200 if trouble is None else 503, "application/json", body.encode()
+                trouble = self._alive()
+                body = {"status": "ok"} if trouble is None else {"status": "failed", "detail": trouble}
+                status = "200 OK" if trouble is None else "503 Service Unavailable"
+                start_response(status, [("content-type", "application/json")])
+                return [json.dumps(body).encode()]
             case _:
-                return 404, "text/plain", b"not found\n"
-
-    def _read_fleet(self) -> Fleet | None:
-        with self._lock:
-            if time.monotonic() - self._read_at >= FRESH:
-                self._fleet = self._ask(observe_fleet)
-                self._read_at = time.monotonic()
-            return self._fleet
-
-    def _ask(self, question: Callable[[Services], Awaitable[Fleet]]) -> Fleet | None:
-        assert self._services is not None
-
-        async def ask() -> Fleet:
-            assert self._services is not None
-            return await question(self._services)
-
-        if self._loop.is_closed():
-            return None
-        asked = asyncio.run_coroutine_threadsafe(ask(), self._loop)
-        try:
-            return asked.result(_PATIENCE)
-        except (Unavailable, FutureTimeoutError, asyncio.CancelledError) as error:
-            asked.cancel()
-            log.warning("metrics.no_figures", error=f"{type(error).__name__}: {error}")
-        except Exception:
-            log.exception("metrics.failed")
-        return None
+                start_response("404 Not Found", [("content-type", "text/plain")])
+                return [b"not found\n"]
 
 
-def _bind(server: MetricsServer) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Log no scrapes."""
 
-        def do_GET(self) -> None:
-            status, content_type, body = server.answer(self.path)
-            self.send_response(status)
-            self.send_header("content-type", content_type)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Scrapes are no news."""
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_port = False  # two processes would share the scrapes
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        address_family = socket.AF_INET6 if ":" in server.listen[0] else socket.AF_INET
+    def server_bind(self) -> None:
+        """Bind without the look-up of a host name that http.server makes."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
 
-        def server_bind(self) -> None:
-            """Without the look-up of a host name that http.server makes."""
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind(self.server_address)
-            self.server_address = self.socket.getsockname()
-            self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a client, with its time limit."""
+        client, address = super().get_request()
+        client.settimeout(CLIENT_TIMEOUT)
+        return client, address
 
-    return Server(server.listen, Handler)
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Log a client that sent no request, or did not wait for its answer."""
+        log.debug("metrics.client_lost", client=str(client_address), exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 def request_meter(meters: Callable[[], Meters | None]) -> tuple[Any, Any]:

@@ -208,6 +208,32 @@ async def test_shoppers_do_not_reach_it(api: Api, scraper: Scraper) -> None:
     assert (await scraper.get("/store/orders/x/cancel")).status_code == 404
 
 
+async def test_prometheus_may_ask_for_openmetrics_and_gzip(scraper: Scraper) -> None:
+    asked = {"accept": "application/openmetrics-text; version=1.0.0", "accept-encoding": "gzip"}
+    answer = await asyncio.to_thread(httpx.get, scraper.url + "/metrics", headers=asked, timeout=30, trust_env=False)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text.endswith("# EOF\n")
+    assert "grace_database_up 1.0" in answer.text
+
+
+async def test_clients_that_send_or_read_nothing_hold_up_no_scrape_and_are_hung_up_on(
+    scraper: Scraper, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics_module, "CLIENT_TIMEOUT", 0.5)
+    host, port = scraper.url.removeprefix("http://").split(":")
+    clients = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+    for _, writer in clients[1:]:
+        writer.write(b"GET /metrics HTTP/1.1\r\nx-half: ")
+    assert (await scraper.get("/health/live")).json() == {"status": "ok"}
+    assert (await scraper.samples())[("grace_database_up", frozenset())] == 1
+    async with asyncio.timeout(5):
+        assert [await reader.read() for reader, _ in clients] == [b""] * 20
+    for _, writer in clients:
+        writer.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
 async def test_several_processes_of_a_host_share_an_address(settings: Settings, services: Services) -> None:
     """One answers; when it is gone, the next takes over."""
     watch = msgspec.structs.replace(settings.watch, metrics_listen=("127.0.0.1", 0))
