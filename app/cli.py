@@ -30,9 +30,9 @@ from app.main import check_database
 from app.network_address import AddressError, check_host
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady, check_backend
-from app.secret_settings import MIN_SECRET, strong_secrets
 from app.server import listen
-from app.settings import Role, Settings, SettingsError, read_migration_settings, read_settings
+from app.settings import Settings, SettingsError, read_migration_settings, read_settings
+from app.settings_table import MODIFICATION_TOKEN_SECRET, Role, listed
 from app.store.functions import FunctionError
 from app.store.grants import GrantError
 from app.store.migrate import MigrationError, migrate, renew_installation
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="medusa-grace",
         description="Order cancellation during the grace period, beside an unchanged Medusa v2 shop. "
-        "Settings come from the environment; the README has the table.",
+        "Settings come from the environment; docs/configuration.md has the table.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('medusa-grace')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -106,8 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="answer POST /store/orders/{id}/cancel",
         description="Answers the store route and Stripe's webhooks. Needs DATABASE_URL, REDIS_URL and "
         "MODIFICATION_TOKEN_SECRET (or MODIFICATION_TOKEN_PUBLIC_KEY). Stops on SIGTERM when requests have ended.",
-        epilog="Each of --processes serves from one core, on DATABASE_POOL_SIZE connections (16). All settings, and "
-        "what else is answered, are in the README.",
+        epilog="Each of --processes serves from one core, on DATABASE_POOL_SIZE connections. " + listed(Role.SERVE),
     )
     serve.add_argument("--host", type=_host, default="127.0.0.1", help="address to listen on (default %(default)s)")
     serve.add_argument("--port", type=_port, default=9100, help="port to listen on (default %(default)s)")
@@ -120,8 +119,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Does what orders and cancellations have left to do. Run as many as you like, anywhere. Needs "
         "DATABASE_URL, REDIS_URL, STRIPE_API_KEY, MEDUSA_LOCKING and what that asks for. "
         "Ends its running jobs on SIGTERM.",
-        epilog="One process does WORKER_THREADS jobs at once (8), on DATABASE_POOL_SIZE connections (16). For more, "
-        "raise the first or start another worker. METRICS_LISTEN answers probes. All settings are in the README.",
+        epilog="One process does WORKER_THREADS jobs concurrently, on DATABASE_POOL_SIZE connections. For more, raise "
+        "the first or start another worker. METRICS_LISTEN answers probes. " + listed(Role.WORKER),
     )
     worker.set_defaults(run=_worker)
 
@@ -131,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         description='Creates or upgrades schema "grace", while older processes go on working. Medusa\'s own tables are '
         "not touched. Safe to repeat. Reads MIGRATION_DATABASE_URL (else DATABASE_URL): Postgres itself, not a pooler, "
         "as the owner of Medusa's tables.",
+        epilog=listed(Role.MIGRATE),
     )
     upgrade.add_argument(
         "--new-installation",
@@ -166,10 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Compares Medusa's rows, our own and (with STRIPE_API_KEY) Stripe's, and names broken promises "
         "with their orders: money held or kept on canceled orders, holds about to lapse, stock reserved for nobody, "
         "jobs that are stuck or dead, missing columns and indexes, grants that are too wide. Open incidents and late "
-        "jobs are counted, and are no findings; tables without statistics are named. Reads DATABASE_URL, "
-        "STRIPE_API_KEY, STRIPE_API_BASE, STRIPE_PROVIDERS and, "
-        "where it is set, MEDUSA_REDIS_URL with the names beside it; writes nothing at all.",
-        epilog="Exit code: 0 nothing found, 1 something found, 2 could not look.",
+        "jobs are counted, and are no findings; tables without statistics are named. Writes nothing at all.",
+        epilog="Exit code: 0 nothing found, 1 something found, 2 could not look. " + listed(Role.DOCTOR),
     )
     doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
     doctor.add_argument(
@@ -192,8 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser(
         "up",
         help="start everything, embedded, and print a curl line that cancels an order",
-        description="As demo, but stays up until Ctrl-C with an API, a worker and a few orders. Of the settings, "
-        "GRACE_PERIOD_SECONDS, CAPTURE_DELAY_SECONDS, VOID_WAIT_SECONDS, LATE_MONEY and LOG_LEVEL are read.",
+        description="As demo, but stays up until Ctrl-C with an API, a worker and a few orders.",
+        epilog=listed(Role.UP),
     )
     up.set_defaults(run=_up)
 
@@ -355,7 +353,7 @@ def _up(_: argparse.Namespace) -> int:
 def _token(options: argparse.Namespace) -> int:
     environment = Environment(os.environ)
     need = "the secret that signs modification tokens"
-    secrets = strong_secrets(environment, "MODIFICATION_TOKEN_SECRET", MIN_SECRET, need=need)
+    secrets = environment.read(MODIFICATION_TOKEN_SECRET, need=need)
     if environment.problems:
         raise CommandError("\n".join(environment.problems))
     print(mint(options.order_id, secrets[0], valid_for=timedelta(seconds=options.valid_for)))  # noqa: T201

@@ -13,13 +13,14 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
+from app import settings_table as table
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
 from app.domain.unseen_characters import visible
 from app.environment import Environment
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
-from app.secret_settings import stripe_api_key, stripe_providers
-from app.settings import MEDUSA_KEY_PREFIX, MedusaEvents, MedusaLocking
+from app.settings import read_stripe_account
+from app.settings_table import MedusaEvents, MedusaLocking
 from app.store import session
 from app.store.examine import backlog, unanalyzed
 from app.usecases.check_promises import check_promises
@@ -111,11 +112,11 @@ def run_doctor(environ: Mapping[str, str], *, ask_stripe: bool | None, as_json: 
 
 async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Report:
     environment = Environment(environ)
-    database = environment.database("DATABASE_URL", need="Medusa's database")
-    key = stripe_api_key(
+    database = environment.read(table.DATABASE_URL, need="Medusa's database")
+    key, base = read_stripe_account(
         environment, need="a secret or restricted key that may read PaymentIntents" if ask_stripe else None
     )
-    base = environment.http("STRIPE_API_BASE", only_host=True)
+    events = environment.read(table.MEDUSA_EVENTS) is not MedusaEvents.OFF
     config = _bridge_config(environment)
     if database is None or environment.problems:
         raise CannotLook("\n".join(environment.problems))
@@ -136,7 +137,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         await session.state(conn, timeouts=False)
         async with MedusaBridge.open(config) as bridge:
             await bridge.require_shop(conn)
-            unlike = await _survey(conn, bridge, events=environment.text("MEDUSA_EVENTS") != MedusaEvents.OFF)
+            unlike = await _survey(conn, bridge, events=events)
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")
                 report = _report([*unlike, *await check_promises(conn, bridge)], None)
@@ -165,18 +166,17 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
 
 
 def _bridge_config(environment: Environment) -> BridgeConfig:
-    """What is set of Medusa's own names; what is not has Medusa's defaults."""
-    names = {
-        "redis_url": environment.redis("MEDUSA_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
-        "lock_redis_url": environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
-        "lock_namespace": environment.text("MEDUSA_LOCK_NAMESPACE"),
-        "events_queue": environment.text("MEDUSA_EVENTS_QUEUE"),
-        "events_prefix": environment.text("MEDUSA_EVENTS_PREFIX"),
-    }
-    with_redis = environment.text("MEDUSA_LOCKING") == MedusaLocking.REDIS
-    given = {name: value for name, value in names.items() if value is not None}
-    config = BridgeConfig(locking=Locking.REDIS if with_redis else None, stripe_providers=stripe_providers(environment))
-    return msgspec.structs.replace(config, **given)
+    """Medusa's own names; locks are looked at where they are in Redis."""
+    with_redis = environment.read(table.MEDUSA_LOCKING) is MedusaLocking.REDIS
+    return BridgeConfig(
+        locking=Locking.REDIS if with_redis else None,
+        redis_url=environment.read(table.MEDUSA_REDIS_URL),
+        lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
+        lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),
+        events_queue=environment.read(table.MEDUSA_EVENTS_QUEUE),
+        events_prefix=environment.read(table.MEDUSA_EVENTS_PREFIX),
+        stripe_providers=environment.read(table.STRIPE_PROVIDERS),
+    )
 
 
 async def _survey(conn: Connection, bridge: MedusaBridge, *, events: bool) -> list[Finding]:

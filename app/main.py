@@ -38,7 +38,8 @@ from app.logs import configure_logs
 from app.origins import AllowedOrigins
 from app.ports import Services, Unavailable
 from app.runtime import Runtime, make_metrics, open_runtime
-from app.settings import Role, Settings, read_settings
+from app.settings import Settings, read_settings
+from app.settings_table import Role
 from plugins.medusa_bridge import (
     KEY_PROBLEMS,
     BridgeConfig,

@@ -599,12 +599,12 @@ class LateMoney(StrEnum):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The shop's choices that the use cases depend on."""
 
-    grace_period: timedelta = timedelta(hours=1)
-    capture_delay: timedelta = timedelta(seconds=30)
-    void_wait: timedelta = timedelta(seconds=3)
-    late_money: LateMoney = LateMoney.ALERT
-    publishes_events: bool = True
-    cancel_reasons: tuple[CancelReason, ...] = ()
+    grace_period: timedelta
+    capture_delay: timedelta
+    void_wait: timedelta
+    late_money: LateMoney
+    publishes_events: bool
+    cancel_reasons: tuple[CancelReason, ...]
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
 from app.ports import Commerce, Connection, Services, Unavailable
-from app.settings import DatabasePooler, Settings
+from app.settings import Settings
+from app.settings_table import DatabasePooler
 from app.store import fleet, installation
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable

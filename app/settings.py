@@ -1,57 +1,30 @@
-"""Settings, named once. All come from the environment; a missing or bad one says so by its name."""
+"""Settings as the processes take them. All come from the environment; a missing or bad one says so by its name."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
-from enum import StrEnum
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
+from app import settings_table as table
 from app.database_address import DatabaseAddress
 from app.domain.examination import HOLD_LASTS
-from app.domain.reasons import CancelReason, parse_reasons
 from app.environment import Environment
-from app.jwt_settings import MedusaJwt
-from app.ports import LateMoney, Policy
-from app.secret_settings import medusa_api_key, read_secrets, stripe_api_key, stripe_providers
+from app.jwt_settings import MedusaJwt, read_medusa_jwt
+from app.ports import Policy
+from app.setting_kinds import installed
+from app.settings_table import DatabasePooler, MedusaEvents, MedusaLocking, Role
 
-LEAST_CAPTURE_DELAY: Final = Decimal(30)
-"""Seconds. Longer than a request waits for its turn and for locks, so that a cancel that came in time is not late."""
-
-_EXTRA: Final = "install medusa-grace[observability]"
-_KEY_PREFIX: Final = "keys of this sidecar cannot be given a prefix: take it out, and use a database of its own"
-MEDUSA_KEY_PREFIX: Final = (
-    "write it in front of MEDUSA_LOCK_NAMESPACE, and take it out (Medusa's event bus works with none)"
-)
 _JOBS_A_CONNECTION: Final = 4
 """More worker threads than this for each connection wait for connections longer than they may."""
 _CAPTURED_WITHIN: Final = HOLD_LASTS - timedelta(hours=12)
-_PRIVATE: Final = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
+_OF_ITS_OWN: Final = "expected a secret of its own for each purpose"
 
 
 class SettingsError(Exception):
     """One line per setting that is missing or wrong."""
-
-
-class MedusaLocking(StrEnum):
-    """Which locking module the shop's Medusa uses."""
-
-    REDIS = "redis"
-    POSTGRES = "postgres"
-    MEMORY = "memory"
-
-
-class MedusaEvents(StrEnum):
-    """Whether the shop's Medusa has an event bus on Redis."""
-
-    REDIS = "redis"
-    OFF = "off"
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +41,6 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """Asked for, perhaps of a whole cluster, and not installed here."""
 
 
-class DatabasePooler(StrEnum):
-    """What stands between us and Postgres."""
-
-    NONE = "none"
-    TRANSACTION = "transaction"
-
-
 class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What ``migrate`` reads from the environment."""
 
@@ -83,7 +49,7 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the processes read from the environment. See the table in the README."""
+    """Everything the processes read from the environment. See ``app.settings_table``."""
 
     database_url: str
     database_pooler: DatabasePooler
@@ -105,7 +71,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     medusa_events_prefix: str
     medusa_secret_api_key: str | None
     medusa_locking: MedusaLocking | None
-    medusa_events: MedusaEvents
     store_cors: str
     admin_cors: str
     operator_session_secrets: tuple[str, ...]
@@ -122,101 +87,169 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What works and is unwise, in words for the log."""
 
 
-class Role(StrEnum):
-    """Which process reads the settings: each needs its own."""
-
-    SERVE = "serve"
-    WORKER = "worker"
-
-
 def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
     """The settings for a process of ``role``. Raises ``SettingsError`` naming all that is missing or wrong."""
     environment = Environment(environ)
     working = role is Role.WORKER
-    locking = environment.choice(
-        "MEDUSA_LOCKING",
-        MedusaLocking,
-        None,
+    locking = environment.read(
+        table.MEDUSA_LOCKING,
         need="which locking module your Medusa uses: redis, postgres or memory (memory is Medusa's own default)"
         if working
         else None,
     )
-    events = environment.choice("MEDUSA_EVENTS", MedusaEvents, MedusaEvents.REDIS) or MedusaEvents.REDIS
-    locks_elsewhere = environment.text("MEDUSA_LOCK_REDIS_URL") is not None
-    locks_there = locking is MedusaLocking.REDIS and not locks_elsewhere
-    needs_redis = working and (locks_there or events is MedusaEvents.REDIS)
+    policy = read_policy(environment)
+    locks_there = locking is MedusaLocking.REDIS and environment.text(table.MEDUSA_LOCK_REDIS_URL) is None
+    needs_redis = working and (locks_there or policy.publishes_events)
     needs_api = working and locking is MedusaLocking.MEMORY
-    policy = Policy(
-        grace_period=environment.seconds("GRACE_PERIOD_SECONDS", "3600", least=Decimal(1), most=Decimal(6 * 86400)),
-        capture_delay=environment.seconds(
-            "CAPTURE_DELAY_SECONDS", "30", least=LEAST_CAPTURE_DELAY, most=Decimal(86400)
-        ),
-        void_wait=environment.seconds("VOID_WAIT_SECONDS", "3", least=Decimal(0), most=Decimal(30)),
-        late_money=environment.choice("LATE_MONEY", LateMoney, LateMoney.ALERT) or LateMoney.ALERT,
-        publishes_events=events is MedusaEvents.REDIS,
-        cancel_reasons=_reasons(environment),
-    )
-    database = environment.database("DATABASE_URL", need="Medusa's database")
-    redis_url = environment.redis("REDIS_URL", key_prefix=_KEY_PREFIX, need="a Redis or Valkey of this sidecar")
-    stripe_key = stripe_api_key(
+    through_api = "with MEDUSA_LOCKING=memory, stock is released through Medusa's API" if needs_api else None
+    database = environment.read(table.DATABASE_URL, need="Medusa's database")
+    redis_url = environment.read(table.REDIS_URL, need="a Redis or Valkey of this sidecar")
+    stripe_key, stripe_base = read_stripe_account(
         environment, need="the secret or restricted key of your Stripe account" if working else None
     )
-    secrets = read_secrets(environment, serving=role is Role.SERVE)
+    public_key = environment.read(table.MODIFICATION_TOKEN_PUBLIC_KEY)
     settings = Settings(
         database_url=database.url if database else "",
         database_pooler=_pooler(environment, database),
         redis_url=redis_url or "",
         stripe_api_key=stripe_key,
-        stripe_api_base=environment.http("STRIPE_API_BASE", only_host=True),
-        stripe_providers=stripe_providers(environment),
-        stripe_webhook_secrets=secrets.stripe_webhook_secrets,
-        modification_token_secrets=secrets.modification_token_secrets,
-        modification_token_public_key=secrets.modification_token_public_key,
-        modification_token_audience_required=secrets.modification_token_audience_required,
-        receipt_signing_keys=secrets.receipt_signing_keys,
-        medusa_jwt=secrets.medusa_jwt,
-        medusa_backend_url=environment.http(
-            "MEDUSA_BACKEND_URL",
-            path_only=True,
-            need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API"
-            if needs_api
-            else _for_operators(environment, role),
+        stripe_api_base=stripe_base,
+        stripe_providers=environment.read(table.STRIPE_PROVIDERS),
+        stripe_webhook_secrets=environment.read(table.STRIPE_WEBHOOK_SECRET),
+        modification_token_public_key=public_key,
+        modification_token_secrets=_token_secrets(environment, public_key, needed=role is Role.SERVE),
+        modification_token_audience_required=environment.read(table.MODIFICATION_TOKEN_AUDIENCE_REQUIRED),
+        receipt_signing_keys=environment.read(table.RECEIPT_SIGNING_KEY),
+        medusa_jwt=read_medusa_jwt(environment),
+        medusa_backend_url=environment.read(
+            table.MEDUSA_BACKEND_URL, need=through_api or _for_operators(environment, role)
         ),
-        medusa_redis_url=environment.redis(
-            "MEDUSA_REDIS_URL",
-            key_prefix=MEDUSA_KEY_PREFIX,
+        medusa_redis_url=environment.read(
+            table.MEDUSA_REDIS_URL,
             need="Medusa's own Redis, for its locks (MEDUSA_LOCKING=redis) and events (MEDUSA_EVENTS=redis)"
             if needs_redis
             else None,
         ),
-        medusa_lock_redis_url=environment.redis("MEDUSA_LOCK_REDIS_URL", key_prefix=MEDUSA_KEY_PREFIX),
-        medusa_lock_namespace=environment.text("MEDUSA_LOCK_NAMESPACE") or "medusa_lock:",
-        medusa_events_queue=environment.queue("MEDUSA_EVENTS_QUEUE", "events-queue"),
-        medusa_events_prefix=environment.text("MEDUSA_EVENTS_PREFIX") or "RedisEventBusService",
-        medusa_secret_api_key=medusa_api_key(
-            environment,
-            need="with MEDUSA_LOCKING=memory, stock is released through Medusa's API" if needs_api else None,
-        ),
+        medusa_lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
+        medusa_lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),
+        medusa_events_queue=environment.read(table.MEDUSA_EVENTS_QUEUE),
+        medusa_events_prefix=environment.read(table.MEDUSA_EVENTS_PREFIX),
+        medusa_secret_api_key=environment.read(table.MEDUSA_SECRET_API_KEY, need=through_api),
         medusa_locking=locking,
-        medusa_events=events,
-        store_cors=environment.origins("STORE_CORS"),
-        admin_cors=environment.origins("ADMIN_CORS"),
-        operator_session_secrets=secrets.operator_session_secrets,
-        public_url=environment.origin("PUBLIC_URL"),
+        store_cors=environment.read(table.STORE_CORS),
+        admin_cors=environment.read(table.ADMIN_CORS),
+        operator_session_secrets=environment.read(table.OPERATOR_SESSION_SECRET),
+        public_url=environment.read(table.PUBLIC_URL),
         policy=policy,
-        rate_limit_per_order=environment.count("RATE_LIMIT_PER_ORDER", 120, least=0, most=1_000_000),
-        rate_limit_per_address=environment.count("RATE_LIMIT_PER_ADDRESS", 240, least=0, most=1_000_000),
-        trusted_proxies=environment.networks("TRUSTED_PROXIES", _PRIVATE),
-        database_pool_size=environment.count("DATABASE_POOL_SIZE", 16, least=2, most=200),
-        worker_threads=environment.count("WORKER_THREADS", 8, least=1, most=256),
-        log_level=_level(environment),
-        watch=_watch(environment, secrets.alert_webhook_secrets),
+        rate_limit_per_order=environment.read(table.RATE_LIMIT_PER_ORDER),
+        rate_limit_per_address=environment.read(table.RATE_LIMIT_PER_ADDRESS),
+        trusted_proxies=environment.read(table.TRUSTED_PROXIES),
+        database_pool_size=environment.read(table.DATABASE_POOL_SIZE),
+        worker_threads=environment.read(table.WORKER_THREADS),
+        log_level=environment.read(table.LOG_LEVEL),
+        watch=_watch(environment),
     )
     _compare(environment, settings, role)
+    _refuse_shared(environment, settings)
     environment.refuse_files()
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
     return msgspec.structs.replace(settings, warnings=tuple(environment.warnings))
+
+
+def read_policy(environment: Environment) -> Policy:
+    """The shop's choices."""
+    return Policy(
+        grace_period=environment.read(table.GRACE_PERIOD_SECONDS),
+        capture_delay=environment.read(table.CAPTURE_DELAY_SECONDS),
+        void_wait=environment.read(table.VOID_WAIT_SECONDS),
+        late_money=environment.read(table.LATE_MONEY),
+        publishes_events=environment.read(table.MEDUSA_EVENTS) is MedusaEvents.REDIS,
+        cancel_reasons=environment.read(table.CANCEL_REASONS),
+    )
+
+
+def read_migration_settings(environ: Mapping[str, str]) -> MigrationSettings:
+    """``MIGRATION_DATABASE_URL``, else ``DATABASE_URL``, and ``GRACE_ROLE_PASSWORD``. Raises ``SettingsError``."""
+    environment = Environment(environ)
+    database = environment.read(table.MIGRATION_DATABASE_URL)
+    if database is not None:
+        if database.pooled:
+            environment.problems.append(
+                "MIGRATION_DATABASE_URL has an option pgbouncer: migrations need Postgres itself, not its pooler"
+            )
+    elif environment.text(table.MIGRATION_DATABASE_URL) is None:
+        need = "Medusa's database, as a role that may create a schema in it"
+        pooled = _pooler(environment) is DatabasePooler.TRANSACTION
+        database = None if pooled else environment.read(table.DATABASE_URL, need=need)
+        if pooled or (database is not None and database.pooled):
+            environment.problems.append(
+                "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler"
+            )
+    password = environment.read(table.GRACE_ROLE_PASSWORD)
+    environment.refuse_files()
+    if environment.problems:
+        raise SettingsError("\n".join(environment.problems))
+    return MigrationSettings(database_url=database.url if database else "", role_password=password)
+
+
+def read_stripe_account(environment: Environment, *, need: str | None) -> tuple[str | None, str | None]:
+    """Stripe's key, and another host than Stripe's. A key of live mode is never sent in clear."""
+    key, base = environment.read(table.STRIPE_API_KEY, need=need), environment.read(table.STRIPE_API_BASE)
+    if "_live_" in (key or "") and (environment.text(table.STRIPE_API_BASE) or "").lower().startswith("http://"):
+        environment.problems.append(
+            "STRIPE_API_BASE begins with http://, and STRIPE_API_KEY is one of live mode: expected https://"
+        )
+    return key, base
+
+
+def _pooler(environment: Environment, database: DatabaseAddress | None = None) -> DatabasePooler:
+    """What is set, or what the address itself says (Prisma's ``pgbouncer=true``)."""
+    chosen = environment.read(table.DATABASE_POOLER)
+    if database is None or not database.pooled:
+        return chosen
+    if environment.text(table.DATABASE_POOLER) == DatabasePooler.NONE:
+        environment.problems.append(
+            "DATABASE_URL has an option pgbouncer, and DATABASE_POOLER is none: expected DATABASE_POOLER=transaction, "
+            "or no such option"
+        )
+    return DatabasePooler.TRANSACTION
+
+
+def _for_operators(environment: Environment, role: Role) -> str | None:
+    if role is Role.WORKER or environment.text(table.OPERATOR_SESSION_SECRET) is None:
+        return None
+    return "with OPERATOR_SESSION_SECRET, operators sign in through Medusa"
+
+
+def _token_secrets(environment: Environment, public_key: str | None, *, needed: bool) -> tuple[str, ...]:
+    """The secrets of modification tokens, unless a public key stands in their place."""
+    if public_key is not None and environment.text(table.MODIFICATION_TOKEN_SECRET) is not None:
+        environment.problems.append(
+            "MODIFICATION_TOKEN_PUBLIC_KEY is set beside MODIFICATION_TOKEN_SECRET: expected one of them, as tokens "
+            "are signed by one"
+        )
+    need = "the secret that signs modification tokens, or set MODIFICATION_TOKEN_PUBLIC_KEY"
+    needed = needed and environment.text(table.MODIFICATION_TOKEN_PUBLIC_KEY) is None
+    return environment.read(table.MODIFICATION_TOKEN_SECRET, need=need if needed else None)
+
+
+def _watch(environment: Environment) -> Watch:
+    url = environment.read(table.ALERT_WEBHOOK_URL)
+    secrets = environment.read(table.ALERT_WEBHOOK_SECRET)
+    if secrets and environment.text(table.ALERT_WEBHOOK_URL) is None:
+        environment.warnings.append("ALERT_WEBHOOK_SECRET is set, and ALERT_WEBHOOK_URL is not: no alert is sent")
+    wants_traces = environment.read(table.OTEL_EXPORTER_OTLP_ENDPOINT) is not None
+    can_trace = installed("opentelemetry.sdk") and installed("opentelemetry.exporter.otlp.proto.http")
+    return Watch(
+        alert_webhook_url=url,
+        alert_webhook_secrets=secrets,
+        sentry_dsn=environment.read(table.SENTRY_DSN),
+        metrics_listen=environment.read(table.METRICS_LISTEN),
+        metrics_dir=environment.read(table.PROMETHEUS_MULTIPROC_DIR),
+        traces=wants_traces and can_trace,
+        traces_lack_extra=wants_traces and not can_trace,
+    )
 
 
 def _compare(environment: Environment, settings: Settings, role: Role) -> None:
@@ -234,94 +267,19 @@ def _compare(environment: Environment, settings: Settings, role: Role) -> None:
         )
 
 
-def read_migration_settings(environ: Mapping[str, str]) -> MigrationSettings:
-    """``MIGRATION_DATABASE_URL``, else ``DATABASE_URL``, and ``GRACE_ROLE_PASSWORD``. Raises ``SettingsError``."""
-    environment = Environment(environ)
-    database = environment.database("MIGRATION_DATABASE_URL")
-    if database is not None:
-        if database.pooled:
-            environment.problems.append(
-                "MIGRATION_DATABASE_URL has an option pgbouncer: migrations need Postgres itself, not its pooler"
-            )
-    elif environment.text("MIGRATION_DATABASE_URL") is None:
-        need = "Medusa's database, as a role that may create a schema in it"
-        pooled = _pooler(environment) is DatabasePooler.TRANSACTION
-        database = None if pooled else environment.database("DATABASE_URL", need=need)
-        if pooled or (database is not None and database.pooled):
-            environment.problems.append(
-                "MIGRATION_DATABASE_URL is missing: migrations need Postgres itself, not its pooler"
-            )
-    password = environment.text("GRACE_ROLE_PASSWORD")
-    environment.refuse_files()
-    if environment.problems:
-        raise SettingsError("\n".join(environment.problems))
-    return MigrationSettings(database_url=database.url if database else "", role_password=password)
-
-
-def _pooler(environment: Environment, database: DatabaseAddress | None = None) -> DatabasePooler:
-    """What is set, or what the address itself says (Prisma's ``pgbouncer=true``)."""
-    chosen = environment.choice("DATABASE_POOLER", DatabasePooler, None)
-    if database is None or not database.pooled:
-        return chosen or DatabasePooler.NONE
-    if chosen is DatabasePooler.NONE:
-        environment.problems.append(
-            "DATABASE_URL has an option pgbouncer, and DATABASE_POOLER is none: expected DATABASE_POOLER=transaction, "
-            "or no such option"
-        )
-    return DatabasePooler.TRANSACTION
-
-
-def _for_operators(environment: Environment, role: Role) -> str | None:
-    if role is Role.WORKER or environment.text("OPERATOR_SESSION_SECRET") is None:
-        return None
-    return "with OPERATOR_SESSION_SECRET, operators sign in through Medusa"
-
-
-def _reasons(environment: Environment) -> tuple[CancelReason, ...]:
-    try:
-        return parse_reasons(environment.text("CANCEL_REASONS") or "")
-    except ValueError as error:
-        environment.problems.append(f"CANCEL_REASONS {error}")
-        return ()
-
-
-def _level(environment: Environment) -> str:
-    value = (environment.text("LOG_LEVEL") or "INFO").upper()
-    if value not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
-        environment.problems.append(f"LOG_LEVEL is {value!r}: expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    return value
-
-
-def _watch(environment: Environment, alert_secrets: tuple[str, ...]) -> Watch:
-    sentry_dsn = environment.http("SENTRY_DSN")
-    if sentry_dsn is not None and not _installed("sentry_sdk"):
-        environment.problems.append(f"SENTRY_DSN is set, but sentry-sdk is not installed: {_EXTRA}")
-    elif sentry_dsn is not None and not _is_sentry_dsn(sentry_dsn):
-        environment.problems.append("SENTRY_DSN is not one of Sentry's: expected https://key@host/project")
-    wants_traces = environment.http("OTEL_EXPORTER_OTLP_ENDPOINT") is not None
-    can_trace = _installed("opentelemetry.sdk") and _installed("opentelemetry.exporter.otlp.proto.http")
-    metrics_dir = environment.text("PROMETHEUS_MULTIPROC_DIR")
-    if metrics_dir is not None and not Path(metrics_dir).is_dir():
-        environment.problems.append(f"PROMETHEUS_MULTIPROC_DIR is {metrics_dir!r}: expected a directory that is there")
-    return Watch(
-        alert_webhook_url=environment.http("ALERT_WEBHOOK_URL"),
-        alert_webhook_secrets=alert_secrets,
-        sentry_dsn=sentry_dsn,
-        metrics_listen=environment.address("METRICS_LISTEN"),
-        metrics_dir=metrics_dir,
-        traces=wants_traces and can_trace,
-        traces_lack_extra=wants_traces and not can_trace,
-    )
-
-
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package above it
-        return False
-
-
-def _is_sentry_dsn(value: str) -> bool:
-    """Whether it names a key and a project."""
-    parts = urlsplit(value)
-    return bool(parts.username and parts.path.rpartition("/")[2])
+def _refuse_shared(environment: Environment, settings: Settings) -> None:
+    """A secret with two purposes lets what is made for one pass for the other."""
+    owner: dict[str, str] = {}
+    for row, secrets in (
+        (table.MODIFICATION_TOKEN_SECRET, settings.modification_token_secrets),
+        (table.OPERATOR_SESSION_SECRET, settings.operator_session_secrets),
+        (table.STRIPE_WEBHOOK_SECRET, settings.stripe_webhook_secrets),
+        (table.ALERT_WEBHOOK_SECRET, settings.watch.alert_webhook_secrets),
+        (table.MEDUSA_JWT_SECRET, filter(None, [settings.medusa_jwt.secret])),
+    ):
+        for secret in secrets:
+            if owner.setdefault(secret, row.name) != row.name:
+                environment.problems.append(f"{row.name} and {owner[secret]} are the same: {_OF_ITS_OWN}")
+    for api_key in (table.STRIPE_API_KEY, table.MEDUSA_SECRET_API_KEY):
+        if (key := environment.text(api_key)) in owner:
+            environment.problems.append(f"{owner[key]} and {api_key.name} are the same: {_OF_ITS_OWN}")

@@ -13,12 +13,15 @@ import redis
 import redis.asyncio
 from asyncpg.connect_utils import _parse_connect_arguments  # type: ignore[attr-defined]
 
-from app.database_address import read_database_address
-from app.environment import Environment
+from app import setting_kinds
+from app.database_address import DatabaseAddress, read_database_address
+from app.environment import Environment, Setting
 from app.http_address import check_http_address
 from app.network_address import AddressError
 from app.redis_address import read_redis_address
 
+POSTGRES: Setting[DatabaseAddress | None] = Setting("THE_URL", setting_kinds.DATABASE, ())
+REDIS: Setting[str | None] = Setting("THE_URL", setting_kinds.redis(""), ())
 DB = "postgres://grace:hunter2@db.internal:5432/medusa"
 CACHE = "redis://:hunter2@cache.internal:6379/0"
 SPECIAL = "p@s/s?w#o r:d%[é]&=+"
@@ -323,9 +326,9 @@ def test_a_password_that_was_not_percent_encoded(url: str, password: str) -> Non
     assert password not in words
     environment = Environment({"THE_URL": url.format(quote(password, safe=""))})
     if url.startswith("postgres"):
-        assert environment.database("THE_URL") is not None
+        assert environment.read(POSTGRES) is not None
     else:
-        assert environment.redis("THE_URL", key_prefix="") is not None
+        assert environment.read(REDIS) is not None
 
 
 @pytest.mark.parametrize(
@@ -341,7 +344,7 @@ def test_a_password_that_was_not_percent_encoded(url: str, password: str) -> Non
 def test_what_is_around_an_address(url: str, value: str, expected: str) -> None:
     """As files of settings for containers keep quotation marks, and shells do not replace what is quoted."""
     environment = Environment({"THE_URL": value.format(url)})
-    assert environment.database("THE_URL") is None if url is DB else environment.redis("THE_URL", key_prefix="") is None
+    assert (environment.read(POSTGRES) if url is DB else environment.read(REDIS)) is None
     assert [problem.partition(":")[0] for problem in environment.problems] == [f"THE_URL {expected}"]
 
 

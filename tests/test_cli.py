@@ -23,7 +23,8 @@ from app.gateways.receipt_keys import new_key
 from app.http.tokens import AUDIENCE, TokenVerifier
 from app.main import check_database
 from app.ports import TokenRejected
-from app.settings import Role, read_settings
+from app.settings import read_settings
+from app.settings_table import Role
 from tests.world import as_role
 
 SECRET = "7f3k9q2m5x8r1v6z"

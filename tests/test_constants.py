@@ -15,7 +15,9 @@ import pytest
 
 from app.domain.incidents import alert_delay
 from app.domain.jobs import retry_delay
-from app.ports import LateMoney, Policy
+from app.environment import Environment
+from app.ports import LateMoney
+from app.settings import read_policy
 from app.store.functions import Function
 from plugins.medusa_bridge import FUNCTIONS
 from workers.relay import UPKEEP
@@ -100,13 +102,12 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.network_address:_LONGEST_HOST": (253, 253),  # RFC 1035
     "app.network_address:_MAPPED_BITS": (96, 96),  # ::ffff:0:0/96
     "app.network_address:_SHOWN_DIGITS": (5, 5),  # of a port
-    "app.environment:_WIDEST_NETWORK": (7, 7),  # fc00::/7
+    "app.setting_kinds:_WIDEST_NETWORK": (7, 7),  # fc00::/7
     "app.gateways.redis_encryption:_TIMEOUT": (0.5, 3),
     "app.origins:_LONGEST_SEARCH": (0.01, 0.05),
     "app.origins:LONGEST_ORIGIN": (253, 500),
     "app.pem:LEAST_RSA_BITS": (2048, 2048),
     "app.pem:MOST_RSA_BITS": (4096, 8192),
-    "app.jwt_settings:MIN_SECRET": (16, 16),
     "app.main:LAST_REQUESTS": (5, 20),
     "app.main:LARGEST_BODY": (16 * KIB, 16 * KIB),  # the README's
     "app.receipts:_LARGEST": (500_000, 2_000_000),
@@ -121,8 +122,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.server:_LINGER": (0.5, 2),
     "app.server:_REPEAT_SIGTERM": (0.1, 1),
     "app.server:_LONGEST_ANSWER": (20, 45),
-    "app.secret_settings:MIN_SECRET": (16, 16),
-    "app.secret_settings:MIN_OPERATOR_SECRET": (32, 32),
+    "app.secret_kinds:MIN_SECRET": (16, 16),
+    "app.secret_kinds:MIN_OPERATOR_SECRET": (32, 32),
     "app.secret_strength:_LEAST_DIFFERENT": (5, 7),
     "app.secret_strength:_MOST_STEPS": (0.5, 0.7),
     "app.secret_strength:_LEAST_PERIOD": (12, 15),  # "supersecret" has eleven letters
@@ -364,7 +365,7 @@ def test_when_an_alert_is_sent_again(attempts: int, seconds: float) -> None:
 
 
 def test_the_policy_without_settings() -> None:
-    policy = Policy()
+    policy = read_policy(Environment({}))
     assert (policy.grace_period, policy.capture_delay) == (timedelta(hours=1), timedelta(seconds=30))
     assert (policy.void_wait, policy.late_money) == (timedelta(seconds=3), LateMoney.ALERT)
     assert (policy.publishes_events, policy.cancel_reasons) == (True, ())

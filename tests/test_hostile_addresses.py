@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import asyncpg
 import httpx
@@ -11,7 +12,11 @@ import pytest
 import redis
 from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]
 
-from app.environment import Environment
+from app import setting_kinds
+from app.environment import Environment, Setting
+from app.setting_kinds import Kind
+
+T = TypeVar("T")
 
 STRINGS = 2_000
 SECRET = "hunter2"
@@ -52,8 +57,13 @@ def strings(seed: int) -> Iterator[str]:
         yield text
 
 
+def _read(environment: Environment, kind: Kind[T]) -> T | None:
+    setting: Setting[T | None] = Setting("THE_URL", kind, ())
+    return environment.read(setting)
+
+
 def _postgres(environment: Environment) -> None:
-    if (address := environment.database("THE_URL")) is None:
+    if (address := _read(environment, setting_kinds.DATABASE)) is None:
         return
     names = "host port user password passfile database ssl direct_tls server_settings target_session_attrs krbsrvname"
     nothing = dict.fromkeys(f"{names} gsslib service servicefile".split())
@@ -67,7 +77,7 @@ def _postgres(environment: Environment) -> None:
 
 
 def _redis(environment: Environment) -> None:
-    if (url := environment.redis("THE_URL", key_prefix="take it out")) is None:
+    if (url := _read(environment, setting_kinds.redis("take it out"))) is None:
         return
     arguments = redis.ConnectionPool.from_url(url).connection_kwargs
     assert 0 <= int(arguments.get("db", 0)) < 100_000
@@ -77,19 +87,19 @@ def _redis(environment: Environment) -> None:
 
 
 def _http(environment: Environment) -> None:
-    if (url := environment.http("THE_URL")) is not None:
+    if (url := _read(environment, setting_kinds.http())) is not None:
         sent_to = httpx.Request("GET", url).url
         assert sent_to.host
         assert sent_to.port is None or 0 < sent_to.port < 65536
 
 
 def _origin(environment: Environment) -> None:
-    if (origin := environment.origin("THE_URL")) is not None:
+    if (origin := _read(environment, setting_kinds.ORIGIN)) is not None:
         assert origin.startswith(("http://", "https://"))
 
 
 def _listen(environment: Environment) -> None:
-    if (place := environment.address("THE_URL")) is not None:
+    if (place := _read(environment, setting_kinds.LISTEN)) is not None:
         place[0].encode("idna")
         assert 0 < place[1] < 65536
 

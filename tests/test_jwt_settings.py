@@ -8,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from app.settings import Role, Settings, SettingsError, read_settings
+from app.settings import Settings, SettingsError, read_settings
+from app.settings_table import Role
 from tests.http.forgeries import KEYS, public_pem
 
 SECRET = "the-jwt-secret-of-the-medusa-01234567"

@@ -229,7 +229,8 @@ def _as(url: str, role: str) -> str:
 SHARES = """
 import gc
 from app import server
-from app.settings import Role, read_settings
+from app.settings import read_settings
+from app.settings_table import Role
 
 class Server:
     def __init__(self, *_, **__): pass

@@ -11,23 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from app import setting_kinds
 from app import settings as settings_module
 from app.domain.reasons import CancelReason
 from app.ports import LateMoney
 from app.secret_strength import form_problem
-from app.settings import (
-    DatabasePooler,
-    MedusaEvents,
-    MedusaLocking,
-    Role,
-    Settings,
-    SettingsError,
-    Watch,
-    read_migration_settings,
-    read_settings,
-)
+from app.settings import Settings, SettingsError, Watch, read_migration_settings, read_settings
+from app.settings_table import DatabasePooler, MedusaLocking, Role
 
 SECRET = "7f3k9q2m5x8r1v6z"
+PROCESSES = (Role.SERVE, Role.WORKER)
 SERVE = {
     "DATABASE_URL": "postgres://grace:hunter2@db/shop",
     "REDIS_URL": "redis://:hunter2@cache/0",
@@ -175,14 +168,14 @@ BAD_BY_ITSELF = [
 )
 def test_bad(name: str, value: str, expected: str) -> None:
     environ = {**SERVE, **WORKER, name: value}
-    for role in Role:
+    for role in PROCESSES:
         [problem] = problems(environ, role)
         assert problem.startswith(f"{name} ")
         assert expected in problem
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD_BY_ITSELF)
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", PROCESSES)
 def test_accepted_once_and_failed_later(name: str, value: str, expected: str, role: Role) -> None:
     environ = {**SERVE, **WORKER, "MEDUSA_BACKEND_URL": "http://medusa:9000", name: value}
     [problem] = problems(environ, role)
@@ -209,7 +202,7 @@ WHSEC_OF_ALERTS = "whsec_Zk3vR8pQ1sT6wXyB9nM2cL5jH7dF4gKa"
 )
 def test_a_secret_for_two_purposes(one: str, other: str, secret: str) -> None:
     environ = {**SERVE, **WORKER, "MEDUSA_BACKEND_URL": "http://medusa:9000", one: f"whsec_{OPERATOR} {secret}"}
-    for role in Role:
+    for role in PROCESSES:
         [problem] = problems({**environ, other: secret}, role)
         assert {one, other} <= set(problem.replace(":", "").split())
         assert "expected a secret of its own for each purpose" in problem
@@ -248,14 +241,14 @@ def _public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed448.Ed448Pri
 )
 def test_a_public_key_that_is_weak_or_odd(pem: str, expected: str) -> None:
     environ = without(SERVE, "MODIFICATION_TOKEN_SECRET")
-    for role in Role:
+    for role in PROCESSES:
         [problem] = problems({**WORKER, **environ, "MODIFICATION_TOKEN_PUBLIC_KEY": pem}, role)
         assert problem.startswith("MODIFICATION_TOKEN_PUBLIC_KEY ")
         assert expected in problem
 
 
 def test_a_secret_beside_a_public_key() -> None:
-    for role in Role:
+    for role in PROCESSES:
         [problem] = problems({**SERVE, **WORKER, "MODIFICATION_TOKEN_PUBLIC_KEY": PUBLIC_PEM}, role)
         assert problem.startswith("MODIFICATION_TOKEN_PUBLIC_KEY is set beside MODIFICATION_TOKEN_SECRET")
 
@@ -276,7 +269,7 @@ def test_threads_that_would_wait_for_connections() -> None:
 
 
 def test_a_capture_that_would_come_when_the_hold_has_lapsed() -> None:
-    for role in Role:
+    for role in PROCESSES:
         long = {"GRACE_PERIOD_SECONDS": "518400", "CAPTURE_DELAY_SECONDS": "43201"}
         [problem] = problems({**SERVE, **WORKER, **long}, role)
         assert problem.startswith("GRACE_PERIOD_SECONDS and CAPTURE_DELAY_SECONDS are too long together")
@@ -335,7 +328,6 @@ def test_defaults() -> None:
     assert settings.policy.void_wait == timedelta(seconds=3)
     assert settings.policy.late_money is LateMoney.ALERT
     assert settings.policy.publishes_events is True
-    assert settings.medusa_events is MedusaEvents.REDIS
     assert settings.medusa_locking is None
     assert settings.store_cors == ""
     assert settings.modification_token_secrets == (SECRET,)
@@ -479,7 +471,8 @@ def test_an_address_of_sentrys_is_named_once(value: str) -> None:
 
 
 def test_what_the_extra_is_needed_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings_module, "_installed", lambda _: False)
+    for module in (setting_kinds, settings_module):
+        monkeypatch.setattr(module, "installed", lambda _: False)
     [problem] = problems(WORKER | {"SENTRY_DSN": "https://key@sentry.example/1"}, Role.WORKER)
     assert problem == "SENTRY_DSN is set, but sentry-sdk is not installed: install medusa-grace[observability]"
     watch = read_settings(WORKER | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, Role.WORKER).watch

@@ -22,7 +22,8 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.http.tokens import mint
 from app.main import build_app
 from app.ports import Connection, Database, Services
-from app.settings import Role, Settings, read_settings
+from app.settings import Settings, read_settings
+from app.settings_table import Role
 from workers.main import WorkerProcess
 
 SECRET = "a-secret-of-the-tests-0123456789"

@@ -18,7 +18,8 @@ from dramatiq.middleware import Middleware
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Services
 from app.runtime import NotReady, check_backend, check_redis, make_metrics, open_runtime
-from app.settings import MedusaLocking, Settings
+from app.settings import Settings
+from app.settings_table import MedusaLocking
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, try_backend
 from workers.actors import declare_actors
 from workers.broker import make_broker

@@ -23,7 +23,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.stripe_sandbox.facts import facts_of
 from app.embedded.stripe_sandbox.ledger import LedgerLine
 from app.http.tokens import mint
-from app.settings import LEAST_CAPTURE_DELAY
+from app.settings_table import LEAST_CAPTURE_DELAY
 from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 

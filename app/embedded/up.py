@@ -17,10 +17,10 @@ from app.domain.money import to_minor_units
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.stage import Stage
 from app.http.tokens import mint
+from app.settings_table import Role, settings_of
 
 TOTAL: Final = Decimal("29.7381")
 ORDERS: Final = 3
-_PASSED_ON: Final = ("GRACE_PERIOD_SECONDS", "CAPTURE_DELAY_SECONDS", "VOID_WAIT_SECONDS", "LATE_MONEY", "LOG_LEVEL")
 
 
 def run_up() -> int:
@@ -30,7 +30,7 @@ def run_up() -> int:
         signal.signal(number, signal.default_int_handler)  # what has been started is stopped, and no more is
     sys.stdout.write("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...\n")
     sys.stdout.flush()
-    choices = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
+    choices = {row.name: os.environ[row.name] for row in settings_of(Role.UP) if os.environ.get(row.name)}
     with Stage(choices) as stage:
         orders = asyncio.run(_place_orders(stage))
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,10 +7,12 @@ from typing import Final
 
 import msgspec
 
-LOCK_NAMESPACE: Final = "medusa_lock:"
-EVENTS_QUEUE: Final = "events-queue"
-EVENTS_PREFIX: Final = "RedisEventBusService"
-"""Medusa's own defaults."""
+from app.settings_table import MEDUSA_EVENTS_PREFIX, MEDUSA_EVENTS_QUEUE, MEDUSA_LOCK_NAMESPACE
+
+LOCK_NAMESPACE: Final = str(MEDUSA_LOCK_NAMESPACE.default)
+EVENTS_QUEUE: Final = str(MEDUSA_EVENTS_QUEUE.default)
+EVENTS_PREFIX: Final = str(MEDUSA_EVENTS_PREFIX.default)
+"""Medusa's own defaults, and so those of the settings."""
 
 
 class Locking(StrEnum):

@@ -25,7 +25,8 @@ import redis
 
 from app.domain.findings import Defect
 from app.embedded.processes import await_ready, end, spawn
-from app.settings import Role, read_settings
+from app.settings import read_settings
+from app.settings_table import Role
 from tests.benchmarks.cancels import place_templates
 from tests.benchmarks.figures import Figure, say
 from tests.benchmarks.ground import GRACE, Ground, Program

@@ -23,7 +23,8 @@ from app.embedded.shop import STRIPE, Payment, place_order
 from app.embedded.shop_acts import capture_by_medusa, complete
 from app.embedded.shop_parcels import fulfill
 from app.runtime import open_runtime
-from app.settings import Role, read_settings
+from app.settings import read_settings
+from app.settings_table import Role
 from app.usecases.track_payments import start_tracking, track_payments
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.benchmarks import load

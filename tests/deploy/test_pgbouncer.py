@@ -11,7 +11,8 @@ import pytest
 
 from app.domain.jobs import JobKind
 from app.embedded.stripe_sandbox.client import Sandbox
-from app.settings import DatabasePooler, Settings
+from app.settings import Settings
+from app.settings_table import DatabasePooler
 from tests.deploy.pgbouncer import SERVERS, running_pgbouncer
 from tests.promises import broken_promises
 from tests.world import Shop, eventually, make_due, serving, settings_for, working

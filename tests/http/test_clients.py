@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.http.clients import ClientAddresses
-from app.settings import Role, read_settings
+from app.settings import read_settings
+from app.settings_table import Role
 
 PROXIES = ("10.0.0.0/8", "127.0.0.0/8", "fc00::/7", "::1/128")
 SHOPPER = "203.0.113.7"

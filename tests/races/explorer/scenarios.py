@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import add_credit_line
 from app.embedded.stripe_sandbox.faults import Action, Fault
-from app.ports import LateMoney, Policy
+from app.environment import Environment
+from app.ports import LateMoney
+from app.settings import read_policy
 from app.store import jobs
 from plugins.medusa_bridge import orders, payments
 from tests.races.explorer.cases import Case, Scenario
 from tests.races.explorer.stripe_seam import Call
 
-_POLICY: Final = Policy(void_wait=timedelta(0), publishes_events=False)
-_REFUNDING: Final = Policy(void_wait=timedelta(0), publishes_events=False, late_money=LateMoney.REFUND)
+_POLICY: Final = read_policy(Environment({"VOID_WAIT_SECONDS": "0", "MEDUSA_EVENTS": "off"}))
+_REFUNDING: Final = msgspec.structs.replace(_POLICY, late_money=LateMoney.REFUND)
 
 
 async def _open(conn: asyncpg.Connection, order: PlacedOrder) -> None:

@@ -10,12 +10,14 @@ from typing import Any, Final
 import msgspec
 import stripe
 
+from app.environment import Environment
 from app.gateways import redis_locks
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Event, Policy, Services
+from app.settings import read_policy
 from app.usecases import cancel_order
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, stock
 from tests.races.explorer.cases import Case
@@ -68,7 +70,7 @@ class Seat:
             gateway=self._gateway,
             locks=RedisOrderLocks(ours, keys),
             wakeup=RedisWakeup(ours, keys, pause=0),
-            policy=Policy(),
+            policy=read_policy(Environment({})),
         )
         self.services = self._services
         self.medusa = Medusa(wire, self.medusas_redis, self.stripe)
