@@ -255,28 +255,6 @@ class Commerce(Protocol):
         wants no transaction around it. ``None`` when the message is stale."""
         ...
 
-    async def finish_capture(
-        self,
-        conn: Connection,
-        job: Job,
-        order: Order,
-        payment: Payment,
-        intent: Intent | None,
-        *,
-        news: Event | None,
-        calls: Sequence[Call],
-    ) -> bool:
-        """``record_capture`` and the end of its job, the ``news`` for subscribers and the ``calls`` for the timeline:
-        in one statement that wants no transaction around it. ``False``, and nothing is written, when the order is
-        not any more as it was read when the job was taken, or the job is not this worker's."""
-        ...
-
-    async def finish_void(
-        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
-    ) -> bool:
-        """``record_void``, as ``finish_capture`` is ``record_capture``."""
-        ...
-
     async def cancel_order(self, conn: Connection, order: Order) -> None:
         """Write the cancellation of an order whose rows are locked: order, payments, payment collections."""
         ...
@@ -332,11 +310,6 @@ class Commerce(Protocol):
 
     async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
         """The shop's inventory locks, where a transaction takes them. Raises ``StockBusy``, and waits for none."""
-        ...
-
-    async def finish_release(self, conn: Connection, job: Job, reservations: Sequence[Reservation]) -> bool:
-        """``lock_stock``, ``release_stock`` and the end of the job, in one statement; ``False`` when that is not all,
-        or the shop's locks are busy: then the job goes on, and what was released by then stays released."""
         ...
 
     async def release_stock(

@@ -185,13 +185,8 @@ async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: 
     """
     ended = bool(await conn.fetch(_END_WELL, *astuple(job.ref), note, incident.value))
     if ended:
-        ended_well()
+        note_ended(JobState.DONE.value)
     return ended
-
-
-def ended_well() -> None:
-    """Note that the job of this run is done."""
-    note_ended(JobState.DONE.value)
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:

@@ -11,11 +11,10 @@ import structlog
 
 from app.domain.capture import TakeMoney, decide_capture, medusa_captures
 from app.domain.incidents import IncidentKind
-from app.domain.intents import Intent, Standing, in_words, is_in, standing
+from app.domain.intents import Intent, Standing, in_words, standing
 from app.domain.jobs import Job, JobState
-from app.domain.money import to_minor_units
 from app.domain.order import Order, OrderState, Payment, PaymentState
-from app.ports import Answered, Connection, Declined, Event, Outcome, Services
+from app.ports import Answered, Connection, Declined, Outcome, Services
 from app.store import incidents, jobs
 from app.usecases.job_failures import record_failure
 from app.usecases.judge_capture import raise_overpaid, record_taken
@@ -41,43 +40,6 @@ class Claim(msgspec.Struct, frozen=True):
 
 async def record_capture(services: Services, claim: Claim, outcome: Outcome | None) -> None:
     """Record ``outcome``, ``None`` where no gateway holds the money."""
-    if not await _record_as_claimed(services, claim, outcome):
-        await _record(services, claim, outcome)
-
-
-async def close_failure(conn: Connection, job: Job) -> None:
-    """This capture is no trouble any more; another of the same order may be."""
-    if not await jobs.others_in_trouble(conn, job):
-        await incidents.close(conn, job.order_id, IncidentKind.CAPTURE_FAILED)
-
-
-async def _record_as_claimed(services: Services, claim: Claim, outcome: Outcome | None) -> bool:
-    """The usual record: all went well, and the order still is as it was. ``False`` when there is more to it."""
-    job, order, payment = claim.job, claim.order, claim.payment
-    intent = outcome.intent if isinstance(outcome, Answered) else None
-    if order.is_linked_elsewhere(payment):  # booked on several orders
-        return False
-    if claim.compare or payment.state is not PaymentState.HELD or not (outcome is None or _is_taken(intent, claim)):
-        return False
-    news = Event("payment.captured", payment.id) if services.policy.publishes_events else None
-    async with services.db.single("capture.record") as conn:
-        done = await services.commerce.finish_capture(
-            conn, job, order, payment, intent, news=news, calls=services.calls
-        )
-    if done:
-        log.info("payment.captured", order_id=order.id, payment_id=payment.id)
-    return done
-
-
-def _is_taken(intent: Intent | None, claim: Claim) -> bool:
-    """Whether exactly what was asked for was taken, and nothing of it was given back."""
-    if intent is None or not is_in(intent, claim.payment.currency) or intent.amount_refunded:
-        return False
-    asked = to_minor_units(claim.amount, claim.payment.currency)
-    return standing(intent) is Standing.TAKEN and intent.amount_received == asked
-
-
-async def _record(services: Services, claim: Claim, outcome: Outcome | None) -> None:
     job = claim.job
     async with services.db.transaction("capture.record") as conn:
         order = await services.commerce.lock_order(conn, job.order_id)
@@ -94,6 +56,12 @@ async def _record(services: Services, claim: Claim, outcome: Outcome | None) -> 
             await _record_failure(conn, order, job, outcome)
         else:
             await _record_standing(services, conn, order, payment, claim, outcome, intent)
+
+
+async def close_failure(conn: Connection, job: Job) -> None:
+    """This capture is no trouble any more; another of the same order may be."""
+    if not await jobs.others_in_trouble(conn, job):
+        await incidents.close(conn, job.order_id, IncidentKind.CAPTURE_FAILED)
 
 
 async def _record_vanished(conn: Connection, job: Job, intent: Intent | None) -> None:

@@ -73,25 +73,13 @@ async def _record_patiently(services: Services, claim: _Claim) -> None:
     patience = time.monotonic() + _STOCK_PATIENCE
     while True:
         try:
-            if not await _record_at_once(services, claim):
-                await _record(services, claim)
+            await _record(services, claim)
         except StockBusy:
             if time.monotonic() > patience:
                 raise
             await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (not a secret)
         else:
             return
-
-
-async def _record_at_once(services: Services, claim: _Claim) -> bool:
-    """The usual record: what was reserved is released, and that was all. ``False`` when there is more to it, or the
-    shop is at work on the stock."""
-    job = claim.job
-    async with services.db.single("release.record") as conn:
-        done = await services.commerce.finish_release(conn, job, claim.reservations)
-    if done:
-        log.info("stock.released", order_id=job.order_id, reservations=len(claim.reservations))
-    return done
 
 
 async def _record(services: Services, claim: _Claim) -> None:

@@ -43,9 +43,7 @@ async def void_payment(services: Services, ref: JobRef) -> None:
     if isinstance(claim, SessionClaim):
         await void_session(services, claim)
     elif claim is not None:
-        outcome = await _call(services, claim)
-        if not await _record_as_claimed(services, claim, outcome):
-            await _record(services, claim, outcome)
+        await _record(services, claim, await _call(services, claim))
     await services.void_news.tell(ref.order_id)
 
 
@@ -157,19 +155,6 @@ async def _call(services: Services, claim: _Claim) -> Outcome:
             return await services.gateway.void(payment.intent_id, key=job.idempotency_key)
     except TimeoutError:
         return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
-
-
-async def _record_as_claimed(services: Services, claim: _Claim, outcome: Outcome) -> bool:
-    """The usual record: it is voided, and the order still is as it was. ``False`` when there is more to it."""
-    job, order, payment = claim.job, claim.order, claim.payment
-    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
-    if intent is None or standing(intent) is not Standing.RELEASED or order.state is not OrderState.CANCELED:
-        return False
-    async with services.db.single("void.record") as conn:
-        done = await services.commerce.finish_void(conn, job, order, payment, intent, calls=services.calls)
-    if done:
-        log.info("payment.voided", order_id=order.id, payment_id=payment.id)
-    return done
 
 
 async def _record(services: Services, claim: _Claim, outcome: Outcome) -> None:

@@ -1,24 +1,21 @@
-"""A cancel, the taking of a job and the record of a capture or a void: each in one statement, a transaction by itself.
+"""A cancel, and the claim of a job: each in one statement, a transaction by itself.
 
-What they write was decided from an order that was read before, and they write it only while the order still is as it
-was read, which they make sure of behind its locks. Where it is not, nothing is written, and the caller decides again
-in a transaction of several statements.
+A cancel was decided from an order that was read before, and is written only while the order still is as it was read,
+which is made sure of behind its locks. Where it is not, nothing is written, and the caller decides again in a
+transaction of several statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-import structlog
 from msgspec.structs import astuple
 
 from app.domain.cancellation import NewCancellation
-from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobRef
-from app.domain.order import Order, Payment
-from app.ports import Call, Connection, Event, Intent
-from app.store import cancellations, events, jobs
+from app.domain.order import Order
+from app.ports import Connection
+from app.store import cancellations, jobs
 from app.store.functions import Function, named
 from app.store.sql import statement as of_store
 from plugins.medusa_bridge import orders, payments
@@ -35,53 +32,6 @@ TAKE_WITH_ORDER: Final = Function.of(
         "take_job": named(
             of_store("take_job"), "the_installation", "the_job", "the_kind", "the_order", "the_generation", "the_lease"
         ),
-    },
-)
-FINISH_CAPTURE: Final = Function.of(
-    "finish_capture",
-    statement("functions/finish_capture"),
-    {
-        "lock_order": orders.LOCK_ORDER.name,
-        "book_capture": payments.BOOK_CAPTURE.name,
-        "end_well": named(
-            of_store("end_well"),
-            "the_installation",
-            "the_job",
-            "'capture'",
-            "the_order",
-            "the_generation",
-            "null::text",
-            "the_incident",
-        ),
-        "schedule_jobs": named(
-            of_store("schedule_jobs"),
-            "'publish'",
-            "array[the_order]",
-            "array[the_news]",
-            "null",
-            "the_request",
-            "the_trace",
-        ),
-        "tell_calls": named(of_store("tell_calls"), "the_order", "the_job", "the_calls", "the_times"),
-    },
-)
-FINISH_VOID: Final = Function.of(
-    "finish_void",
-    statement("functions/finish_void"),
-    {
-        "lock_order": orders.LOCK_ORDER.name,
-        "end_well": named(
-            of_store("end_well"),
-            "the_installation",
-            "the_job",
-            "'void'",
-            "the_order",
-            "the_generation",
-            "null::text",
-            "the_incident",
-        ),
-        "record_void": named(statement("record_void"), "the_payment", "the_intent"),
-        "tell_calls": named(of_store("tell_calls"), "the_order", "the_job", "the_calls", "the_times"),
     },
 )
 CANCEL_AS_SEEN: Final = Function.of(
@@ -110,8 +60,6 @@ _TAKE: Final = (
     f"select j.*, o.* from {TAKE_WITH_ORDER.name}($1, $2, $3, $4, $5, $6) as j "  # noqa: S608 - names of ours
     f"left join lateral {orders.LOCK_ORDER.name}(j.job_order_id) as o on true"
 )
-_FINISH_CAPTURE: Final = f"select {FINISH_CAPTURE.name}({', '.join(f'${n}' for n in range(1, 20))})"
-_FINISH_VOID: Final = f"select {FINISH_VOID.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _CANCEL: Final = f"select {CANCEL_AS_SEEN.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 
@@ -122,60 +70,6 @@ async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | N
         return None
     job = jobs.taken({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
     return job, orders.order_of(rows) if rows[0]["order_id"] is not None else None
-
-
-async def finish_capture(
-    conn: Connection,
-    job: Job,
-    order: Order,
-    payment: Payment,
-    intent: Intent | None,
-    *,
-    news: Event | None,
-    calls: Sequence[Call],
-) -> bool:
-    """See ``app.ports.Commerce``."""
-    asked = structlog.contextvars.get_contextvars()
-    done: bool = await conn.fetchval(
-        _FINISH_CAPTURE,
-        order.id,
-        order.mark,
-        job.installation,
-        job.id,
-        job.generation,
-        *payments.capture_arguments(order, payment, intent)[1:],
-        IncidentKind.CAPTURE_FAILED.value,
-        news and news.subject,
-        asked.get("request_id"),
-        asked.get("traceparent"),
-        [events.detail_of(call) for call in calls],
-        [call.began_at for call in calls],
-    )
-    if done:
-        jobs.ended_well()
-    return done
-
-
-async def finish_void(
-    conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
-) -> bool:
-    """See ``app.ports.Commerce``."""
-    done: bool = await conn.fetchval(
-        _FINISH_VOID,
-        order.id,
-        order.mark,
-        job.installation,
-        job.id,
-        job.generation,
-        payment.id,
-        intent.raw,
-        IncidentKind.VOID_FAILED.value,
-        [events.detail_of(call) for call in calls],
-        [call.began_at for call in calls],
-    )
-    if done:
-        jobs.ended_well()
-    return done
 
 
 async def cancel_as_seen(conn: Connection, order: Order, new: NewCancellation) -> bool:

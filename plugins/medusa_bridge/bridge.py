@@ -22,7 +22,6 @@ from app.domain.order import Order, Payment, PaymentSession, Provider
 from app.domain.receipt import OrderSheet
 from app.ports import (
     Arrived,
-    Call,
     Connection,
     Conversions,
     Event,
@@ -143,24 +142,6 @@ class MedusaBridge(Examiner, Backoffice):
         taken = await at_once.take_with_order(conn, ref)
         return None if taken is None else (taken[0], self._as_served(taken[1]))
 
-    async def finish_capture(
-        self,
-        conn: Connection,
-        job: Job,
-        order: Order,
-        payment: Payment,
-        intent: Intent | None,
-        *,
-        news: Event | None,
-        calls: Sequence[Call],
-    ) -> bool:
-        return await at_once.finish_capture(conn, job, order, payment, intent, news=news, calls=calls)
-
-    async def finish_void(
-        self, conn: Connection, job: Job, order: Order, payment: Payment, intent: Intent, *, calls: Sequence[Call]
-    ) -> bool:
-        return await at_once.finish_void(conn, job, order, payment, intent, calls=calls)
-
     async def cancel_order(self, conn: Connection, order: Order) -> None:
         await payments.cancel_order(conn, order)
 
@@ -195,9 +176,6 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
         await self._stock.lock(conn, reservations)
-
-    async def finish_release(self, conn: Connection, job: Job, reservations: Sequence[Reservation]) -> bool:
-        return await self._stock.finish(conn, job, reservations)
 
     async def release_stock(
         self, conn: Connection, order_id: str, reservations: Sequence[Reservation]

@@ -115,7 +115,7 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
         return None
     if order.is_linked_elsewhere(payment):
         return await _record_shared_capture(conn, order, payment, intent)
-    arguments = capture_arguments(order, payment, intent)
+    arguments = _capture_arguments(order, payment, intent)
     await conn.execute(_BOOK_CAPTURE, *arguments)
     capture_id: str = arguments[5]
     return capture_id
@@ -143,8 +143,8 @@ async def _record_shared_capture(conn: Connection, order: Order, payment: Paymen
     return capture_ids[0]
 
 
-def capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
-    """What ``BOOK_CAPTURE`` is called with."""
+def _capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
+    """The arguments of ``BOOK_CAPTURE``."""
     goal = _NOTHING if order.state is OrderState.CANCELED else share_of(order, payment)
     taken = _taken(payment, intent, goal)
     return (

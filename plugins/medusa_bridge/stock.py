@@ -15,12 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
-from app.domain.incidents import IncidentKind
-from app.domain.jobs import Job
 from app.ports import Connection, Reservation, StockBusy, Unavailable
-from app.store import jobs
-from app.store.functions import Function, named
-from app.store.sql import statement as of_store
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -28,31 +23,6 @@ _LIVE: Final = statement("live_reservations")
 _LOCK_LEVELS: Final = statement("lock_levels")
 _RELEASE: Final = statement("release_reservations")
 _TRY_ADVISORY_LOCK: Final = statement("try_advisory_lock")
-
-FINISH_RELEASE: Final = Function.of(
-    "finish_release",
-    statement("functions/finish_release"),
-    {
-        "try_advisory_lock": named(_TRY_ADVISORY_LOCK, "the_key"),
-        "running_job": named(
-            of_store("running_job"), "the_installation", "the_job", "'release'", "the_order", "the_generation"
-        ),
-        "lock_levels": named(_LOCK_LEVELS, "the_reservations"),
-        "release_reservations": named(_RELEASE, "the_reservations"),
-        "live_reservations": named(_LIVE, "the_order"),
-        "end_well": named(
-            of_store("end_well"),
-            "the_installation",
-            "the_job",
-            "'release'",
-            "the_order",
-            "the_generation",
-            "null::text",
-            "the_incident",
-        ),
-    },
-)
-_FINISH: Final = f"select {FINISH_RELEASE.name}($1, $2, $3, $4, $5, $6, $7)"
 
 _LOCK_WAIT: Final = 2.0
 """Seconds to wait for Medusa here; after that the job waits, not the worker."""
@@ -110,23 +80,6 @@ class Stock:
             await conn.execute(_LOCK_LEVELS, ids)
             await conn.execute(_RELEASE, ids)
         return await reservations(conn, order_id)
-
-    async def finish(self, conn: Connection, job: Job, guarded: Sequence[Reservation]) -> bool:
-        """See ``app.ports.Commerce.finish_release``."""
-        keys = [advisory_key(item_id) for item_id in self._locked_in_postgres(guarded)]
-        done: bool = await conn.fetchval(
-            _FINISH,
-            job.order_id,
-            job.installation,
-            job.id,
-            job.generation,
-            keys,
-            self._ids(guarded),
-            IncidentKind.RELEASE_FAILED.value,
-        )
-        if done:
-            jobs.ended_well()
-        return done
 
     def _locked_in_postgres(self, guarded: Sequence[Reservation]) -> list[str]:
         """Items whose locks a transaction takes, in the order in which it takes them."""

@@ -12,37 +12,18 @@ import pytest
 
 from app.domain.jobs import JobRef
 from app.store import jobs
-from plugins.medusa_bridge import at_once, orders, payments, stock
+from plugins.medusa_bridge import at_once, orders
 from plugins.medusa_bridge.sqlfile import statement
 from tests.races.explorer.labels import label
 from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
 
-NAMES = {orders._LOCK_ORDER: "lock_order", payments._BOOK_CAPTURE: "book_capture"}
+NAMES = {orders._LOCK_ORDER: "lock_order"}
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     at_once._TAKE: ("shop", "job", "capture", "order", 1, timedelta(seconds=1)),
-    at_once._FINISH_CAPTURE: (
-        "order",
-        "mark",
-        "shop",
-        "job",
-        1,
-        *range(8),
-        "capture_failed",
-        "news",
-        None,
-        None,
-        [],
-        [],
-    ),
-    at_once._FINISH_VOID: ("order", "mark", "shop", "job", 1, "pay", {}, "void_failed", [], []),
-    stock._FINISH: ("order", "shop", "job", 1, [1], ["res"], "release_failed"),
     at_once._CANCEL: ("order", "mark", [], *range(8)),
 }
 TEXTS = {
     at_once._TAKE: ("take_with_order", ["lock_order"]),  # which the statement adds around the function
-    at_once._FINISH_CAPTURE: ("finish_capture", []),
-    at_once._FINISH_VOID: ("finish_void", []),
-    stock._FINISH: ("finish_release", []),
     at_once._CANCEL: ("cancel_as_seen", []),
 }
 
@@ -58,7 +39,7 @@ class _Listener(WiredConnection):
 
     async def _hear(self, statement: str, *_: Any) -> list[dict[str, Any]]:
         self.heard.append(NAMES.get(statement) or label(statement))
-        return [] if statement in (jobs.BEGUN_CAPTURE, stock._LIVE) else [ROW]
+        return [] if statement == jobs.BEGUN_CAPTURE else [ROW]
 
     fetch = execute = fetchval = _hear
 

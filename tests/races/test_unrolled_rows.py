@@ -22,7 +22,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.ports import Connection
 from app.settings import Settings
-from plugins.medusa_bridge import at_once, stock
+from plugins.medusa_bridge import at_once
 from tests.http.helpers import everything
 from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
 from tests.usecases.ground import Hand, opened
@@ -30,9 +30,6 @@ from tests.world import Shop
 
 CALLS: Final = {
     "take": at_once._TAKE,
-    "capture": at_once._FINISH_CAPTURE,
-    "void": at_once._FINISH_VOID,
-    "release": stock._FINISH,
     "cancel": at_once._CANCEL,
 }
 _NEW_EACH_TIME: Final = re.compile(
@@ -173,38 +170,8 @@ async def test_a_cancel(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
     agree(playing[1], "cancel")
 
 
-async def test_a_void(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
+async def test_a_claim(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
     hand, played = playing
     order = await _canceled(playing, shop)
     await hand.run(order, JobKind.VOID, order.payment_ids[0])
-    agree(played, "cancel", "take", "void")
-
-
-async def test_a_capture(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
-    hand, played = playing
-    order = await shop.place(amounts=("10", "20"))
-    await hand.schedule(order, JobKind.CAPTURE)
-    await hand.run(order, JobKind.CAPTURE, order.payment_ids[0])
-    await hand.run(order, JobKind.CAPTURE, order.payment_ids[1])
-    agree(played, "take", "capture", "take", "capture")
-
-
-async def test_a_release(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
-    hand, played = playing
-    order = await _canceled(playing, shop)
-    await hand.run(order, JobKind.RELEASE)
-    agree(played, "cancel", "release")
-
-
-async def test_the_order_is_another_one_meanwhile(playing: tuple[Hand, list[Played]], shop: Shop) -> None:
-    """Then neither writes anything."""
-    hand, played = playing
-    order = await shop.place()
-    await hand.schedule(order, JobKind.CAPTURE)
-
-    async def pay_elsewhere() -> None:
-        await shop.conn.execute("update payment set amount = amount + 1 where id = $1", order.payment_ids[0])
-
-    await hand.before("capture.record", pay_elsewhere).run(order, JobKind.CAPTURE)
-    agree(played, "take", "capture")
-    assert played[1].answers == (False, False)
+    agree(played, "cancel", "take")

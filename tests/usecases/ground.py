@@ -67,8 +67,7 @@ class Hand:
         return self.with_policy(late_money=LateMoney.REFUND)
 
     def before(self, name: str, act: Callable[[], Awaitable[object]]) -> Hand:
-        """Does ``act`` ahead of the first transaction of that name: what is written in one statement where nothing came
-        between is written by a second one where something did."""
+        """Does ``act`` ahead of the first transaction of that name."""
         left = [act]
 
         async def step_in(transaction: str) -> None:

@@ -98,7 +98,7 @@ class _Broken:
 
 @pytest.mark.parametrize(
     ("broken", "in_doubt"),
-    [("take_with_order", False), ("finish_capture", True)],
+    [("take_with_order", False), ("record_capture", True)],
     ids=["while it was claimed", "after Stripe was asked"],
 )
 async def test_a_mistake_of_ours_leaves_a_doubt_only_where_stripe_may_have_been_asked(

@@ -14,9 +14,9 @@ import asyncpg
 
 from app.domain.jobs import JobRef
 from app.ports import Connection
-from app.store import cancellations, events, jobs
+from app.store import cancellations, jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders, payments, stock
+from plugins.medusa_bridge import at_once, orders, payments
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
@@ -229,60 +229,6 @@ class WiredConnection:
             job = {**row, "job_id": row["id"], "job_order_id": row["order_id"], "order_id": None}
             return [job | dict(fact) for fact in await self._lock_order(order_id)] or [job]
 
-    async def _finish_capture(
-        self, order_id: str, mark: str, installation: str, job_id: str, generation: int, *args: Any
-    ) -> bool:
-        booked, (incident, news, request, trace, calls, times) = args[:8], args[8:]
-        async with self.transaction():
-            if not await self._is_marked(order_id, mark):
-                return False
-            ref = (installation, job_id, "capture", order_id, generation)
-            if not await self.fetch(jobs._END_WELL, *ref, None, incident):
-                return False
-            await self.execute(payments._BOOK_CAPTURE, order_id, *booked)
-            if news is not None:
-                await self.execute(jobs._SCHEDULE, "publish", [order_id], [news], [None], request, trace)
-            await self.execute(events._CALLS, order_id, job_id, calls, times)
-            return True
-
-    async def _finish_void(
-        self, order_id: str, mark: str, installation: str, job_id: str, generation: int, *args: Any
-    ) -> bool:
-        payment_id, intent, incident, calls, times = args
-        async with self.transaction():
-            if not await self._is_marked(order_id, mark):
-                return False
-            ref = (installation, job_id, "void", order_id, generation)
-            if not await self.fetch(jobs._END_WELL, *ref, None, incident):
-                return False
-            await self.execute(payments._RECORD_VOID, payment_id, intent)
-            await self.execute(events._CALLS, order_id, job_id, calls, times)
-            return True
-
-    async def _finish_release(
-        self,
-        order_id: str,
-        installation: str,
-        job_id: str,
-        generation: int,
-        keys: list[int],
-        reservations: list[str],
-        incident: str,
-    ) -> bool:
-        ref = (installation, job_id, "release", order_id, generation)
-        async with self.transaction():
-            for key in keys:
-                if not await self.fetchval(stock._TRY_ADVISORY_LOCK, key):
-                    return False
-            if await self.fetchrow(jobs._RUNNING, *ref) is None:
-                return False
-            await self.fetch(stock._LOCK_LEVELS, reservations)
-            await self.execute(stock._RELEASE, reservations)
-            if await self.fetch(stock._LIVE, order_id):
-                return False
-            await self.fetch(jobs._END_WELL, *ref, None, incident)
-            return True
-
     async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:
         async with self.transaction():
             if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
@@ -315,9 +261,6 @@ class WiredConnection:
 _UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     orders._LOCK_ORDER: lambda conn, *args: conn._lock_order(*args),
     at_once._TAKE: WiredConnection._take_with_order,
-    at_once._FINISH_CAPTURE: WiredConnection._finish_capture,
-    at_once._FINISH_VOID: WiredConnection._finish_void,
-    stock._FINISH: WiredConnection._finish_release,
     at_once._CANCEL: WiredConnection._cancel_as_seen,
 }
 """Functions, as the statements that they consist of: others come in between, as they do at the function."""
