@@ -23,10 +23,10 @@ from app.embedded.demo import run_demo
 from app.embedded.processes import EmbeddedServerError
 from app.embedded.up import run_up
 from app.environment import Environment
-from app.gateways.prometheus_meters import count_across_processes
 from app.http.tokens import mint
 from app.logs import configure_logs
 from app.main import check_database
+from app.meters import count_across_processes
 from app.network_address import AddressError, check_host
 from app.receipts import print_new_key, verify_receipt
 from app.runtime import NotReady, check_backend

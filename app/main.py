@@ -144,7 +144,7 @@ def build_app(settings: Settings) -> Litestar:
         desk: Desk = state.desk
         return desk
 
-    begin_request, end_request = request_meter(lambda: app.state.services.meters)
+    begin_request, end_request = request_meter()
     app = Litestar(
         route_handlers=[
             store_orders.cancel,

@@ -23,7 +23,8 @@ from app.domain.order import Order, Payment, PaymentSession
 from app.domain.reasons import CancelReason
 from app.domain.receipt import OrderSheet
 from app.domain.risk import SeenOrder
-from app.telling import AlertChannel, Meters, NoMeters, NoTracing, NoVoidNews, Tracing, VoidNews
+from app.telling import AlertChannel, NoVoidNews, VoidNews
+from app.tracing import Tracing
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -592,6 +593,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     wakeup: WorkerWakeup
     void_news: VoidNews = NoVoidNews()
     policy: Policy
-    meters: Meters = NoMeters()
-    tracing: Tracing = NoTracing()
+    tracing: Tracing = Tracing()
     alert_channels: Mapping[str, AlertChannel] = {}

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from app.gateways.alert_webhook import AlertWebhook
-from app.gateways.prometheus_meters import PrometheusMeters, metrics_app
 from app.gateways.redis_client import connect, try_redis
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_limits import RedisRateLimits
@@ -22,6 +21,7 @@ from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
+from app.meters import metrics_app
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import Settings
 from app.settings_table import DatabasePooler
@@ -29,7 +29,8 @@ from app.store import fleet, installation
 from app.store.database import PostgresDatabase
 from app.store.examine import unusable
 from app.store.migrate import pending_in
-from app.telling import AlertChannel, NoTracing, Tracing
+from app.telling import AlertChannel
+from app.tracing import Tracing, open_tracer
 
 log = structlog.get_logger()
 
@@ -86,10 +87,9 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         await check_redis("REDIS_URL", settings.redis_url, keys.start, write=True)
         redis: Redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        meters = PrometheusMeters()
         tracing = _open_tracing(stack, settings)
         key = settings.stripe_api_key or "sk_not_set"
-        gateway = StripeGateway.open(key, settings.stripe_api_base, meters=meters, tracing=tracing)
+        gateway = StripeGateway.open(key, settings.stripe_api_base, tracing=tracing)
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis, keys)
         stack.push_async_callback(wakeup.close)
@@ -102,7 +102,6 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
             wakeup=wakeup,
             void_news=void_news,
             policy=settings.policy,
-            meters=meters,
             tracing=tracing,
             alert_channels=_open_channels(stack, settings),
         )
@@ -204,12 +203,10 @@ def _open_tracing(stack: AsyncExitStack, settings: Settings) -> Tracing:
     if settings.watch.traces_lack_extra:
         log.warning("traces.off", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra is missing")
     if not settings.watch.traces:
-        return NoTracing()
-    from app.gateways.otel_tracing import OtelTracing  # an extra
-
-    tracing = OtelTracing.to_collector()
-    stack.callback(tracing.close)
-    return tracing
+        return Tracing()
+    tracer, close = open_tracer()
+    stack.callback(close)
+    return Tracing(tracer)
 
 
 def make_metrics(

@@ -1,4 +1,4 @@
-"""How people and monitors hear of what goes on. Each port has a silent default, so that nobody has to listen."""
+"""How people hear of incidents, and requests of their voids. Each port has a silent default."""
 
 from __future__ import annotations
 
@@ -46,51 +46,6 @@ class AlertChannel(Protocol):
     async def send(self, alert: Alert) -> str | None:
         """Deliver within 10 s: ``None`` when the receiver took it, else what went wrong. Never raises."""
         ...
-
-
-class Meters(Protocol):
-    """What the rows do not know, counted by each process."""
-
-    def request(self, *, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
-        """A request was answered."""
-        ...
-
-    def job(self, *, kind: str, outcome: str, late: float | None) -> None:
-        """A run of a job was recorded; ``late``, in seconds since the job was due, when that was its end."""
-        ...
-
-    def stripe(self, *, verb: str, outcome: str, seconds: float) -> None:
-        """Stripe answered, or did not."""
-        ...
-
-
-class Tracing(Protocol):
-    """Spans, where somebody collects them."""
-
-    def span(self, name: str, *, parent: str | None = None) -> AbstractContextManager[None]:
-        """A span around a block; a child of ``parent`` (a W3C traceparent), or of the span that is open."""
-        ...
-
-
-class NoMeters:
-    """Nobody reads meters."""
-
-    def request(self, *, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
-        """Nothing."""
-
-    def job(self, *, kind: str, outcome: str, late: float | None) -> None:
-        """Nothing."""
-
-    def stripe(self, *, verb: str, outcome: str, seconds: float) -> None:
-        """Nothing."""
-
-
-class NoTracing:
-    """Nobody collects spans."""
-
-    def span(self, name: str, *, parent: str | None = None) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing."""
-        return nullcontext()
 
 
 def alert_key(secret: str) -> bytes:

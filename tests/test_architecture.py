@@ -42,9 +42,9 @@ HOMES = {
     "jinja2": {"app.http.operator.views"},
     "granian": {"app.embedded", "app.server"},
     "app.embedded": {"app.cli", "app.embedded"},
-    "prometheus_client": {"app.gateways.prometheus_meters"},
+    "prometheus_client": {"app.meters"},
     "sentry_sdk": {"app.gateways.sentry_channel"},
-    "opentelemetry": {"app.gateways.otel_tracing"},
+    "opentelemetry": {"app.tracing"},
 }
 
 

@@ -16,8 +16,9 @@ from stripe import StripeResponse
 
 from app.domain.intents import state_of
 from app.gateways.stripe_http import StripeHttpClient
+from app.meters import record_stripe_call
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
-from app.telling import Meters, NoMeters, NoTracing, Tracing
+from app.tracing import Tracing
 
 TIMEOUT: Final = 6.0
 """Seconds for one call; an attempt makes two at most, see ``app.domain.jobs.CALL_LIMIT``."""
@@ -54,10 +55,8 @@ class StripeGateway:
         api_key: str,
         api_base: str | None = None,
         *,
-        meters: Meters = NoMeters(),  # noqa: B008 (it has no state)
-        tracing: Tracing = NoTracing(),  # noqa: B008
+        tracing: Tracing = Tracing(),  # noqa: B008 (it has no state)
     ) -> None:
-        self._meters = meters
         self._tracing = tracing
         self._http = StripeHttpClient(TIMEOUT)
         self._client = stripe.StripeClient(
@@ -69,8 +68,8 @@ class StripeGateway:
         self._calls: list[Call] | None = None
 
     @classmethod
-    def open(cls, api_key: str, api_base: str | None, **watch: Any) -> Self:
-        """A gateway to ``api_base``, or to Stripe itself; ``watch``: ``meters`` and ``tracing``."""
+    def open(cls, api_key: str, api_base: str | None, **watch: Tracing) -> Self:
+        """A gateway to ``api_base``, or to Stripe itself; ``watch``: ``tracing``."""
         return cls(api_key, api_base.rstrip("/") if api_base else None, **watch)
 
     async def close(self) -> None:
@@ -142,7 +141,7 @@ class StripeGateway:
             return noted.outcome
         finally:  # also where patience ended: then there is neither an answer nor an error
             made = noted.call()
-            self._meters.stripe(verb=verb, outcome=made.outcome, seconds=made.seconds)
+            record_stripe_call(verb=verb, outcome=made.outcome, seconds=made.seconds)
             if self._calls is not None:
                 self._calls.append(made)
         log.debug("stripe.answer", verb=verb, intent_id=intent_id)  # the job says at INFO what came of it

@@ -20,8 +20,8 @@ from litestar.types import Message, Scope
 
 from app.domain.fleet import Fleet
 from app.http import errors
+from app.meters import record_request
 from app.ports import Services, Unavailable
-from app.telling import Meters
 from app.usecases.observe_fleet import observe_fleet
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
-def request_meter(meters: Callable[[], Meters | None]) -> tuple[Any, Any]:
+def request_meter() -> tuple[Any, Any]:
     """Two hooks for Litestar, ``before_request`` and ``before_send``, that measure every answer of a known route."""
 
     async def begin(request: Request[Any, Any, Any]) -> None:
@@ -171,15 +171,12 @@ def request_meter(meters: Callable[[], Meters | None]) -> tuple[Any, Any]:
         began = scope.get("state", {}).get(_BEGAN)
         if message["type"] != "http.response.start" or began is None:
             return
-        counted = meters()
-        if counted is not None:
-            state = scope.get("state", {})
-            counted.request(
-                method=str(scope.get("method", "")),
-                route=str(scope.get("path_template", "")),
-                status=message["status"],
-                outcome=state.get(errors.OUTCOME, f"status_{message['status']}"),
-                seconds=time.monotonic() - began,
-            )
+        record_request(
+            method=str(scope.get("method", "")),
+            route=str(scope.get("path_template", "")),
+            status=message["status"],
+            outcome=scope["state"].get(errors.OUTCOME, f"status_{message['status']}"),
+            seconds=time.monotonic() - began,
+        )
 
     return begin, end

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.telling import Tracing
+from app.tracing import Tracing
 
 
 class TracingMiddleware(ASGIMiddleware):

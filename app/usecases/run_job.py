@@ -11,6 +11,7 @@ import structlog
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, JobKind, JobRef, JobState
+from app.meters import record_job
 from app.ports import Outcome, Services, Unavailable, Unknown, Unseen
 from app.store import jobs
 from app.store.runs import begin_run
@@ -66,7 +67,7 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
                 await _log_foreign(services, ref)
         if run.outcome is not None:
             late = run.late if run.outcome == JobState.DONE else None
-            services.meters.job(kind=kind.value, outcome=run.outcome, late=late)
+            record_job(kind=kind.value, outcome=run.outcome, late=late)
     except Unavailable as error:
         log.warning("job.interrupted", error=str(error))
     except Exception as error:

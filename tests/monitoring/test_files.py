@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.gateways.prometheus_meters import names
+from app.meters import names
 from tests.deploy.pgbouncer import needed
 
 ROOT = Path(__file__).parents[2]

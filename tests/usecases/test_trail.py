@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from app import runtime
 from app.domain.jobs import JobKind
-from app.gateways.otel_tracing import OtelTracing
 from app.settings import Settings
+from app.tracing import Tracing, open_tracer
 from tests.usecases.ground import Hand, opened
 from tests.world import Api, Shop, serving
 
@@ -66,14 +66,14 @@ async def test_a_job_that_no_request_asked_for_names_none(hand: Hand, shop: Shop
 async def exporter(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> AsyncIterator[InMemorySpanExporter]:
     """Tracing as ``OTEL_EXPORTER_OTLP_ENDPOINT`` turns it on, into memory."""
     exporter = InMemorySpanExporter()
-    tracing = OtelTracing(SimpleSpanProcessor(exporter))
+    tracer, close = open_tracer(SimpleSpanProcessor(exporter))
 
-    def open_tracing(stack: AsyncExitStack, settings: Settings) -> OtelTracing:
-        return tracing
+    def open_tracing(stack: AsyncExitStack, settings: Settings) -> Tracing:
+        return Tracing(tracer)
 
     monkeypatch.setattr(runtime, "_open_tracing", open_tracing)
     yield exporter
-    tracing.close()
+    close()
 
 
 async def test_a_trace_goes_from_the_request_over_the_row_to_stripe(
@@ -110,9 +110,9 @@ async def test_a_header_that_is_no_traceparent_does_no_harm(
 def test_without_being_asked_for_nothing_of_the_extra_is_imported() -> None:
     program = (
         "import sys\n"
-        "sys.modules['opentelemetry'] = sys.modules['sentry_sdk'] = None\n"  # as where the extra is not installed
+        "sys.modules['opentelemetry.sdk'] = sys.modules['sentry_sdk'] = None\n"  # as where the extra is not installed
         "import app.cli, app.main, workers.main\n"
-        "print([name for name in sys.modules if name.startswith(('app.gateways.otel', 'app.gateways.sentry'))])"
+        "print([name for name in sys.modules if name.startswith(('opentelemetry.exporter', 'app.gateways.sentry'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"

@@ -45,24 +45,23 @@ _stripe: Final = Histogram(
 )
 
 
-class PrometheusMeters:
-    """``app.telling.Meters``. There is one set a process, however many of these are made."""
+def record_request(*, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
+    """Count an answer to a request."""
+    _requests.labels(method, route, str(status)).observe(seconds)
+    if method == "POST" and route.endswith("/cancel"):
+        _cancels.labels(outcome).inc()
 
-    def request(self, *, method: str, route: str, status: int, outcome: str, seconds: float) -> None:
-        """See ``app.telling.Meters``."""
-        _requests.labels(method, route, str(status)).observe(seconds)
-        if method == "POST" and route.endswith("/cancel"):
-            _cancels.labels(outcome).inc()
 
-    def job(self, *, kind: str, outcome: str, late: float | None) -> None:
-        """See ``app.telling.Meters``."""
-        _runs.labels(kind, outcome).inc()
-        if late is not None:
-            _latency.labels(kind).observe(late)
+def record_job(*, kind: str, outcome: str, late: float | None) -> None:
+    """Count a recorded run of a job; ``late``, in seconds since the job was due, when that was its end."""
+    _runs.labels(kind, outcome).inc()
+    if late is not None:
+        _latency.labels(kind).observe(late)
 
-    def stripe(self, *, verb: str, outcome: str, seconds: float) -> None:
-        """See ``app.telling.Meters``."""
-        _stripe.labels(verb, outcome).observe(seconds)
+
+def record_stripe_call(*, verb: str, outcome: str, seconds: float) -> None:
+    """Count a call to Stripe, answered or not."""
+    _stripe.labels(verb, outcome).observe(seconds)
 
 
 def count_across_processes() -> None:
