@@ -16,6 +16,7 @@ import httpx
 import jsonschema_rs
 import pytest
 from litestar.routes import HTTPRoute
+from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from app.domain.cancellation import PaymentAction, Refusal
 from app.embedded.stripe_sandbox.client import Sandbox
@@ -120,6 +121,33 @@ def test_the_document_names_every_route(settings: Settings) -> None:
     }
     document = build_document(KEY_PROBLEMS)
     assert set(operations(document)) | {("get", "/openapi.json"), ("get", "/docs")} == served
+
+
+async def test_the_document_says_what_it_said(document: dict[str, Any]) -> None:
+    """Every status, header, example and shape of contract version 1: what is there stays."""
+    snapshot = json.loads((Path(__file__).parent / "openapi_snapshot.json").read_text())
+    found: dict[str, list[str]] = {}
+    for (method, path), described in operations(document).items():
+        for status, response in described["responses"].items():
+            assert response["description"]
+            for media, content in response["content"].items():
+                for name, example in content["examples"].items():
+                    headers = sorted(response.get("headers", {}))
+                    row = [status, media, headers, name, example["summary"], example["value"]]
+                    found.setdefault(json.dumps(row, sort_keys=True), []).append(f"{method} {path}")
+    expected = {json.dumps(row["answer"], sort_keys=True): row["of"] for row in snapshot["answers"]}
+    assert {row: sorted(of) for row, of in found.items()} == expected
+    named = {
+        f"{method} {path}": {name: described.get(name) for name in snapshot["operations"]["get /health/live"]}
+        for (method, path), described in operations(document).items()
+    }
+    assert named == snapshot["operations"]
+    assert {name: document["components"]["schemas"].get(name) for name in snapshot["shapes"]} == snapshot["shapes"]
+    assert document["components"]["securitySchemes"] == snapshot["security"]
+
+
+async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
+    jsonschema_rs.validator_for(OPENAPI_31).validate(document)
 
 
 async def test_every_example_is_of_its_shape(document: dict[str, Any]) -> None:
