@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import structlog
 from litestar import Litestar
@@ -58,6 +59,18 @@ LAST_REQUESTS = 10
 
 LARGEST_BODY = 16 * 1024
 """Bytes. A reason has 500 characters at most."""
+
+
+HANDLERS: Final = [
+    store_orders.cancel,
+    store_orders.preview,
+    receipts.receipt,
+    receipts.keys,
+    stripe_webhook.receive,
+    health.live,
+    health.ready,
+]
+"""The contract's."""
 
 
 def create_app() -> Litestar:
@@ -146,16 +159,7 @@ def build_app(settings: Settings) -> Litestar:
 
     begin_request, end_request = request_meter()
     app = Litestar(
-        route_handlers=[
-            store_orders.cancel,
-            store_orders.preview,
-            receipts.receipt,
-            receipts.keys,
-            stripe_webhook.receive,
-            health.live,
-            health.ready,
-            *api_docs(KEY_PROBLEMS),
-        ],
+        route_handlers=[*HANDLERS, *api_docs(HANDLERS, KEY_PROBLEMS)],
         dependencies={"services": Provide(provide_services), "desk": Provide(provide_desk)},
         exception_handlers={
             errors.Problem: errors.answer_problem,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from app.domain.cancellation import PaymentAction
 from app.domain.money import from_minor_units, to_minor_units
@@ -56,30 +57,33 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What is attested: the order is canceled, since when, by whom and why. Times are UTC."""
 
     order_id: str
-    display_id: str | None
-    """The number that the shopper knows the order by."""
+    display_id: Annotated[str | None, Meta(description="The number that the shopper knows the order by.")]
     status: Literal["canceled"] = "canceled"
-    canceled_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    canceled_by: CanceledBy
-    reason_code: str | None
-    """A code of the shop's list, when one was given."""
-    reason: str | None
-    """The label of that code at the time of the cancellation, or what the shopper wrote."""
+    canceled_at: Annotated[datetime, Meta(tz=True)]
+    canceled_by: Annotated[
+        CanceledBy,
+        Meta(description="token: with the link of the confirmation; customer: signed in; shop: not through this API."),
+    ]
+    reason_code: Annotated[str | None, Meta(description="A code of the shop's list, when one was given.")]
+    reason: Annotated[
+        str | None, Meta(description="Its label at the time of the cancellation, or what the shopper wrote.")
+    ]
     items: tuple[OrderLine, ...]
-    total: str | None
-    """Major units with the currency's decimals, such as "29.74"."""
-    currency: str
-    """ISO 4217, lower case as Medusa has it."""
+    total: Annotated[str | None, Meta(description="Major units with the currency's decimals.")]
+    currency: Annotated[str, Meta(description="ISO 4217, lower case.")]
     payment_action: PaymentAction
-    """What had become of the holds at ``issued_at``."""
-    issued_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    issued_at: Annotated[datetime, Meta(tz=True, description="The time of this answer; payment_action is of then.")]
 
 
 class SignedReceipt(Receipt, frozen=True, kw_only=True):
     """A receipt as it is handed out: all that is attested, and the attestation."""
 
-    receipt: str | None
-    """A compact JWS (EdDSA) whose payload is the JSON of all the other fields; ``None`` from a shop without a key."""
+    receipt: Annotated[
+        str | None,
+        Meta(
+            description="A compact JWS (EdDSA) whose payload is the JSON of all the other fields; null without a key."
+        ),
+    ]
 
 
 def make_receipt(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from msgspec import Meta
 
 from app.domain.cancellation import Refusal
 from app.ports import CommitUnknown, TurnedAway, Unavailable
@@ -31,10 +32,10 @@ _PROCESSED = "Order already processed"
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Medusa's error body. Its js-sdk keeps the message alone, so messages are written for shoppers."""
 
-    code: str | None = None
+    code: Annotated[str | None, Meta(description="Missing where Medusa's own body has none.")] = None
     type: str
-    message: str
-    reason: str | None = None
+    message: Annotated[str, Meta(description="For shoppers: Medusa's js-sdk passes on nothing else.")]
+    reason: Annotated[str | None, Meta(description="Where a code has several causes.")] = None
 
 
 class Problem(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,7 +17,7 @@ SEEN_WITHIN: Final = 30.0
 class Check(msgspec.Struct, frozen=True):
     """``failed`` when orders cannot be canceled, ``warning`` when something else suffers."""
 
-    status: str = "ok"
+    status: Literal["ok", "warning", "failed"] = "ok"
     detail: str | None = None
 
 

@@ -21,14 +21,22 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: str
     cancelable: bool
-    reason: str | None
-    """Why not; ``canceled`` when it is done already."""
-    cancelable_until: Annotated[datetime, msgspec.Meta(tz=True)]
-    server_time: Annotated[datetime, msgspec.Meta(tz=True)]
+    reason: Annotated[str | None, msgspec.Meta(description="Why not; canceled when it is done already.")]
+    cancelable_until: Annotated[
+        datetime,
+        msgspec.Meta(
+            tz=True, description="The end of the grace period. A request received at this very moment is too late."
+        ),
+    ]
+    server_time: Annotated[
+        datetime, msgspec.Meta(tz=True, description="The clock that the grace period is measured by.")
+    ]
     payment_action: PaymentAction
     """What would become of the holds, or what became of them."""
-    reasons: tuple[CancelReason, ...]
-    """What a shopper may choose from; a POST takes a code of these, or free text."""
+    reasons: Annotated[
+        tuple[CancelReason, ...],
+        msgspec.Meta(description="What a shopper may choose from; empty when the shop offers nothing."),
+    ]
 
 
 async def preview_cancel(services: Services, order: Order) -> Preview:
