@@ -24,7 +24,7 @@ from app.settings_table import MedusaEvents, MedusaLocking
 from app.store import session
 from app.store.examine import backlog, unanalyzed
 from app.usecases.check_promises import check_promises
-from plugins.medusa_bridge import READ, BridgeConfig, Locking, MedusaBridge, NoShop
+from plugins.medusa_bridge import READ, BridgeConfig, MedusaBridge, NoShop
 
 LOOK_BACK: Final = timedelta(days=8)
 """Stripe keeps a hold for seven days."""
@@ -167,9 +167,9 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
 
 def _bridge_config(environment: Environment) -> BridgeConfig:
     """Medusa's own names; locks are looked at where they are in Redis."""
-    with_redis = environment.read(table.MEDUSA_LOCKING) is MedusaLocking.REDIS
+    locking = environment.read(table.MEDUSA_LOCKING)
     return BridgeConfig(
-        locking=Locking.REDIS if with_redis else None,
+        locking=locking if locking is MedusaLocking.REDIS else None,
         redis_url=environment.read(table.MEDUSA_REDIS_URL),
         lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
         lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),

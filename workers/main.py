@@ -20,7 +20,7 @@ from app.ports import Services
 from app.runtime import NotReady, check_backend, check_redis, make_metrics, open_runtime
 from app.settings import Settings
 from app.settings_table import MedusaLocking
-from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, try_backend
+from plugins.medusa_bridge import BridgeConfig, MedusaBridge, try_backend
 from workers.actors import declare_actors
 from workers.broker import make_broker
 from workers.relay import Relay, open_relay
@@ -167,7 +167,7 @@ def _on_loop(coroutine: Any) -> None:
 
 def _bridge_config(settings: Settings) -> BridgeConfig:
     return BridgeConfig(
-        locking=Locking(settings.medusa_locking) if settings.medusa_locking else None,
+        locking=settings.medusa_locking,
         redis_url=settings.medusa_redis_url,
         lock_redis_url=settings.medusa_lock_redis_url,
         lock_namespace=settings.medusa_lock_namespace,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from app.settings_table import MEDUSA_EVENTS_PREFIX, MEDUSA_EVENTS_QUEUE, MEDUSA_LOCK_NAMESPACE
+from app.settings_table import MEDUSA_EVENTS_PREFIX, MEDUSA_EVENTS_QUEUE, MEDUSA_LOCK_NAMESPACE, MedusaLocking
 
 LOCK_NAMESPACE: Final = str(MEDUSA_LOCK_NAMESPACE.default)
 EVENTS_QUEUE: Final = str(MEDUSA_EVENTS_QUEUE.default)
@@ -15,12 +14,7 @@ EVENTS_PREFIX: Final = str(MEDUSA_EVENTS_PREFIX.default)
 """Medusa's own defaults, and so those of the settings."""
 
 
-class Locking(StrEnum):
-    """Medusa's locking module. Its own default is memory."""
-
-    REDIS = "redis"
-    POSTGRES = "postgres"
-    MEMORY = "memory"
+Locking = MedusaLocking
 
 
 class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):

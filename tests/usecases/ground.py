@@ -24,7 +24,7 @@ from app.usecases.await_void import await_void
 from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, cancel_order
 from app.usecases.dispatch_jobs import sweep_jobs
 from app.usecases.run_job import run_job
-from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
+from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.world import Shop, ref_of, stepping_in
 
 
@@ -36,7 +36,7 @@ class Killed(BaseException):
 async def opened(settings: Settings) -> AsyncIterator[Services]:
     """The services of a worker, on this event loop."""
     config = BridgeConfig(
-        locking=Locking(settings.medusa_locking) if settings.medusa_locking else None,
+        locking=settings.medusa_locking,
         redis_url=settings.medusa_redis_url,
         lock_redis_url=settings.medusa_lock_redis_url,
         lock_namespace=settings.medusa_lock_namespace,
