@@ -131,7 +131,7 @@ def _queue(given: Given) -> str:
     return given.text
 
 
-@lru_cache(maxsize=8)  # both processes of a test, and each pattern is tried on some thousand origins
+@lru_cache(maxsize=8)  # each pattern is tried on some thousand origins
 def _parsed(origins: str) -> AllowedOrigins:
     return AllowedOrigins(origins)
 

@@ -45,7 +45,8 @@ def describe(handlers: list[HTTPRouteHandler], key_problems: Mapping[str, str]) 
         "Messages are written for shoppers; codes are for programs.",
         components=Components(security_schemes=dict(_SECURITY)),
     )
-    app = Litestar(handlers, dependencies={"desk": Provide(lambda: None, sync_to_thread=False)}, openapi_config=config)
+    desk = Provide(lambda: None, sync_to_thread=False)
+    app = Litestar(handlers, dependencies={"desk": desk}, openapi_config=config, logging_config=None)
     document = app.openapi_schema.to_schema()
     document["components"]["schemas"] = _shapes(handlers)
     for operation in (operation for item in document["paths"].values() for operation in item.values()):

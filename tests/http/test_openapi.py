@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -149,6 +150,14 @@ async def test_the_document_says_what_it_said(document: dict[str, Any]) -> None:
 
 async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
     jsonschema_rs.validator_for(OPENAPI_31).validate(document)
+
+
+def test_building_the_document_leaves_the_logs_alone() -> None:
+    """Litestar configures the process's logging with each application, unless it is told not to."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    describe(HANDLERS, KEY_PROBLEMS)
+    assert (list(root.handlers), root.level) == before
 
 
 async def test_every_example_is_of_its_shape(document: dict[str, Any]) -> None:
