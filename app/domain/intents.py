@@ -89,6 +89,11 @@ def judge(state: IntentState, *, received: Decimal | int, capturable: bool) -> S
             return Standing.UNSETTLED
 
 
+def is_kept(intent: Intent) -> bool:
+    """Return whether Stripe received money for the intent that it has not refunded."""
+    return intent.amount_received > intent.amount_refunded
+
+
 def is_in(intent: Intent, currency: str) -> bool:
     """Whether the intent's sums are of ``currency``. Sums of another one are named to a person and never booked."""
     return intent.currency.lower() == currency.lower()

@@ -58,8 +58,13 @@ def _decided(order: Order) -> bool:
 
 
 def _is_not_late(order: Order) -> bool:
-    """All was refunded, or the order was opened again: what it owes is its own money then."""
-    return order.state is not OrderState.CANCELED or refunds_settled(order)
+    """All was refunded, or the order was opened again: what it owes is its own money then.
+
+    Rows that tell of no money prove no refund: money of another currency is never booked.
+    """
+    if order.state is not OrderState.CANCELED:
+        return True
+    return refunds_settled(order) and any(money.taken > 0 for money in order.money)
 
 
 def _paid_or_canceled(order: Order) -> bool:

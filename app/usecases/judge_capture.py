@@ -7,7 +7,7 @@ from decimal import Decimal
 import structlog
 
 from app.domain.incidents import IncidentKind
-from app.domain.intents import Intent, in_words, is_in, spell
+from app.domain.intents import Intent, in_words, is_in, is_kept, spell
 from app.domain.money import given_back, to_minor_units
 from app.domain.order import Order, OrderState, Payment
 from app.domain.owed import kept_of, overpaid, share_of, uncovered
@@ -28,7 +28,8 @@ async def record_taken(
     another currency than the payment's are named and never booked. Safe to repeat.
     """
     if intent is not None and not is_in(intent, payment.currency):
-        await _raise_foreign(conn, order, payment, intent)
+        if is_kept(intent):
+            await _raise_foreign(conn, order, payment, intent)
         return order
     if order.state is not OrderState.CANCELED and intent is not None and _booked_otherwise(payment, intent):
         booked = spell(to_minor_units(payment.taken, payment.currency), payment.currency)

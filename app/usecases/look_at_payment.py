@@ -9,7 +9,7 @@ import structlog
 
 from app.domain.capture import medusa_captures
 from app.domain.incidents import IncidentKind
-from app.domain.intents import Intent, Standing, is_in, standing
+from app.domain.intents import Intent, Standing, is_in, is_kept, standing
 from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
 from app.domain.money import given_back
 from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
@@ -110,7 +110,8 @@ async def _act_on(services: Services, conn: Connection, order: Order, payment: P
         await services.commerce.record_void(conn, payment, intent)
     after = await _again(services, conn, order)
     await settle_canceled(services, conn, after)
-    await close_late_money_if_settled(conn, after)
+    if is_in(intent, payment.currency) or not is_kept(intent):  # of another currency, the rows tell nothing
+        await close_late_money_if_settled(conn, after)
 
 
 async def _act_on_open(services: Services, conn: Connection, order: Order, payment: Payment, intent: Intent) -> None:

@@ -100,10 +100,27 @@ async def test_a_void_that_finds_money_of_another_currency_books_nothing(hand: H
     await hand.cancel(order)
 
     await answering(hand, void=intent_of(order, "succeeded", 3000, currency="jpy")).run(order, JobKind.VOID)
+    await heal_incidents(hand.services)
 
     assert await shop.incidents(order) == ["late_money"]
     assert "3000 JPY" in await _detail(shop, order)
     assert await _captured(shop, order) == 0
+
+
+@pytest.mark.parametrize(("refunded", "left"), [(0, ["late_money"]), (2999, ["late_money"]), (3000, [])])
+async def test_money_of_another_currency_is_late_until_stripe_says_that_it_was_refunded(
+    hand: Hand, shop: Shop, refunded: int, left: list[str]
+) -> None:
+    order = await shop.place(amounts=("30",))
+    await hand.cancel(order)
+    await answering(hand, void=intent_of(order, "succeeded", 3000, currency="jpy")).run(order, JobKind.VOID)
+
+    await hand.schedule(order, JobKind.LOOK)
+    seen = intent_of(order, "succeeded", 3000, refunded=refunded, currency="jpy")
+    await answering(hand, look=seen).run(order, JobKind.LOOK)
+    await heal_incidents(hand.services)
+
+    assert await shop.incidents(order) == left
 
 
 @pytest.mark.parametrize("verb", ["void", "look"])
