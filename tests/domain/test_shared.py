@@ -13,6 +13,7 @@ from app.domain.void import is_left_to_others, is_to_be_voided
 from tests.domain import builders as a
 
 CANCELED = OrderState.CANCELED
+TEN = a.TEN
 
 
 def sharing(*payments: Payment, **facts: Any) -> Order:
@@ -132,3 +133,41 @@ def test_who_is_unpaid_when_the_hold_is_gone() -> None:
     assert unpaid_orders(sharing(gone, linked=(a.linked(total=None),)), gone) == ["order_1", "order_2"]
     booked_elsewhere = a.linked(state=CANCELED)
     assert unpaid_orders(sharing(gone, booked=Decimal(30), linked=(booked_elsewhere,)), gone) == ["order_1"]
+    beside_a_live_one = (booked_elsewhere, a.linked(id="order_3"))
+    assert unpaid_orders(sharing(gone, booked=Decimal(30), linked=beside_a_live_one), gone) == ["order_1", "order_3"]
+
+
+def test_only_what_a_canceled_order_shares_is_left_to_the_others() -> None:
+    hold = a.held(amount=Decimal(90))
+    assert not is_left_to_others(sharing(hold), hold.id)
+    assert not is_left_to_others(sharing(hold, state=CANCELED), "pay_of_another_order")
+    own = a.held(collection_id="pay_col_2")
+    assert not is_left_to_others(sharing(hold, own, state=CANCELED), own.id)
+    session = a.session()
+    assert is_left_to_others(sharing(state=CANCELED, sessions=(session,)), session.id)
+
+
+@pytest.mark.parametrize(
+    ("status", "facts", "is_named"),
+    [
+        ("processing", {}, True),
+        ("requires_action", {}, True),
+        ("succeeded", {}, True),
+        ("succeeded", {"received": TEN, "refunded": TEN}, False),
+        ("canceled", {}, False),
+        ("canceled", {"received": Decimal(4)}, True),
+    ],
+)
+def test_a_shared_session_is_named_while_it_can_bring_money_or_has_brought_some(
+    status: str, facts: dict[str, Any], *, is_named: bool
+) -> None:
+    session = a.session(status, **facts)
+    said = left_alone(sharing(state=CANCELED, sessions=(session,)))
+    assert (session.id in (said or "")) is is_named
+
+
+def test_of_a_canceled_order_the_shared_sessions_alone_count_as_received() -> None:
+    shared, own = a.session("succeeded"), a.session("succeeded", collection_id="pay_col_2", amount=Decimal(3))
+    assert sharing(state=CANCELED, sessions=(shared, own)).received == TEN
+    assert sharing(sessions=(shared, own)).received == Decimal(13)
+    assert a.order(state=CANCELED, sessions=(shared, own)).received == Decimal(13)
