@@ -233,8 +233,8 @@ class Commerce(Protocol):
         ...
 
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
-        """The order without any lock: what is decided from it must be written by something that makes sure, as
-        ``cancel_as_seen`` does."""
+        """Read the order without any lock: what is decided from it is written by a compare-and-set, as
+        ``cancel_if_unchanged`` is."""
         ...
 
     async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
@@ -245,19 +245,15 @@ class Commerce(Protocol):
         """A payment by itself, whatever became of its order."""
         ...
 
-    async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
-        """Write the cancellation of ``order``, which was read without a lock, and what is ours of it: in one statement
-        that wants no transaction around it. ``False``, and nothing is written, when the order is not any more as it
-        was read, or a capture has begun."""
+    async def cancel_if_unchanged(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
+        """Lock the order as ``lock_order`` does and write its cancellation and what is ours of it, if the order still
+        is as it was read: in one statement that wants no transaction around it. ``False``, and nothing is written,
+        when it is not."""
         ...
 
     async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
         """Lock the order as ``lock_order`` does, make the job this worker's, and read the order: in one statement that
         wants no transaction around it. ``None`` when the message is stale."""
-        ...
-
-    async def cancel_order(self, conn: Connection, order: Order) -> None:
-        """Write the cancellation of an order whose rows are locked: order, payments, payment collections."""
         ...
 
     async def cancel_payment(self, conn: Connection, payment: Payment) -> None:

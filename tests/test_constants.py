@@ -144,6 +144,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.usecases.adopt_canceled:WINDOW": (1000, 4000),
     "app.usecases.take_hint:BATCH": (50, 200),
     "app.usecases.await_void:_PAUSE": (0.05, 0.2),
+    "app.usecases.cancel_order:ROUNDS": (3, 3),
     "app.usecases.cancel_order:SURE_WITHIN": (2, 5),
     "app.usecases.capture_payment:_WHILE_MEDUSA_CAPTURES": (3, 10),
     "app.usecases.check_house:SEEN_WITHIN": (20, 60),

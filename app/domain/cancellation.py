@@ -51,6 +51,14 @@ class Refused(msgspec.Struct, frozen=True):
     reason: Refusal
 
 
+class HandOver(msgspec.Struct, frozen=True):
+    """The capture of a shared hold, which ``order_id`` needs, due at the end of that order's grace period."""
+
+    payment_id: str
+    order_id: str
+    due: datetime
+
+
 class NewCancellation(msgspec.Struct, frozen=True, kw_only=True):
     """What is written down of a cancellation of ours."""
 
@@ -59,7 +67,8 @@ class NewCancellation(msgspec.Struct, frozen=True, kw_only=True):
     reason_label: str | None
     request_id: str
     jobs: tuple[tuple[JobKind, str], ...]
-    """Kind and subject of what is left to be done, at once."""
+    """Kind and subject of what is left to be done, due now."""
+    hand_overs: tuple[HandOver, ...] = ()
 
 
 Decision = Cancel | AlreadyCanceled | Refused
@@ -70,21 +79,11 @@ def cancelable_until(order: Order, grace_period: timedelta) -> datetime:
     return order.placed_at + grace_period
 
 
-def decide_cancel(
-    order: Order,
-    captures: Iterable[Job],
-    *,
-    received_at: datetime,
-    grace_period: timedelta,
-) -> Decision:
-    """Decide a cancel from facts that were read under the order's and the payments' row locks.
+def decide_cancel(order: Order, *, received_at: datetime, grace_period: timedelta) -> Decision:
+    """Decide a cancel from one read of the order, without a lock.
 
-    Or without them, where a yes is then written only if, behind those locks, the order still is as it was read
-    (``Commerce.cancel_as_seen``).
-
-    ``captures`` are the order's capture jobs. One that is running, or whose call to Stripe ended without
-    an answer, is the point of no return. What tells the shopper most comes first: a captured order is
-    "processed" even when the grace period is over as well.
+    ``Commerce.cancel_if_unchanged`` writes a yes only if, behind the locks, the order still is as it was read. What
+    tells the shopper most comes first: a captured order is "processed" even when the grace period is over as well.
     """
     if order.state is OrderState.CANCELED:
         return AlreadyCanceled()
@@ -105,7 +104,7 @@ def decide_cancel(
         return Refused(Refusal.CAPTURED)
     if order.live_fulfillments:
         return Refused(Refusal.FULFILLED)
-    if PaymentState.CAPTURE_IN_FLIGHT in states or any(in_flight(job) for job in captures if job.subject not in others):
+    if PaymentState.CAPTURE_IN_FLIGHT in states or order.captures_in_flight - others:
         return Refused(Refusal.CAPTURE_IN_FLIGHT)
     if received_at >= cancelable_until(order, grace_period):
         return Refused(Refusal.GRACE_PERIOD_OVER)
@@ -131,13 +130,6 @@ def _is_payment_unknown(order: Order) -> bool:
     if shared or not order.payment_known:
         return True
     return order.money_in_cart and not covers(order.live, order.owed if owed is None else owed, order.currency)
-
-
-def in_flight(capture: Job) -> bool:
-    """Whether a capture job may have reached Stripe without its answer being recorded."""
-    return capture.state is JobState.RUNNING or (
-        capture.in_doubt and capture.state in {JobState.SCHEDULED, JobState.QUEUED}
-    )
 
 
 def payment_action(order: Order, voids: Iterable[Job], *, trouble: bool) -> PaymentAction:

@@ -211,6 +211,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Other orders that payment collections of this order are linked to, canceled ones included."""
     money_in_cart: bool = False
     """Money that is held or taken, or a session that may be paid, is reached through the order's cart alone."""
+    captures_in_flight: frozenset[str] = frozenset()
+    """Subjects of its capture jobs that run, or whose call to Stripe ended without a recorded answer: the point of no
+    return of a cancel."""
     live_fulfillments: int = 0
     open_changes: int = 0
     """Edits, returns and the like that are pending or requested; requests to transfer the order are none of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from datetime import datetime
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """A request of the order's owner, and the order as it was read for it, without a lock."""
 
     order: Order
+    read_at: float
+    """``time.monotonic()`` when it had been read."""
     right: Right
 
 
@@ -65,11 +68,12 @@ async def admit(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> A
         await _count(desk, f"address:{address}", desk.per_address)
     await _turn_away(desk)  # again: a crowd that came in at once has passed the first
     order = await _look_up(desk, request, None if isinstance(right, errors.Problem) else order_id)
+    read_at = time.monotonic()
     if isinstance(right, errors.Problem):
         raise right
     if isinstance(right, _Session):
         right = await _signed_in(desk, right)
-    return Admitted(order=await _own(desk, right, order_id, order), right=right)
+    return Admitted(order=await _own(desk, right, order_id, order), read_at=read_at, right=right)
 
 
 async def _signed_in(desk: Desk, session: _Session) -> Right:

@@ -31,7 +31,7 @@ from app.http.answers import (
     specs,
 )
 from app.http.desk import Desk
-from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, cancel_order
+from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, SeenOrder, cancel_order
 from app.usecases.preview_cancel import Preview, preview_cancel
 from app.usecases.tell_refusal import tell_refusal
 
@@ -152,7 +152,7 @@ async def cancel(
         customer_id=right.customer_id,
         token_issued_at=right.token_issued_at,
     )
-    outcome = await cancel_order(desk.services, asked, admitted.order)
+    outcome = await cancel_order(desk.services, asked, SeenOrder(admitted.order, admitted.read_at))
     match outcome:
         case Canceled():
             return _answer(outcome, request)

@@ -12,22 +12,20 @@ from app.domain.receipt import CancellationRecord
 from app.ports import Connection
 from app.store.sql import statement
 
-_WRITE: Final = statement("write_cancellation")
+WRITE: Final = statement("write_cancellation")
+"""For the function that writes a cancel: what is ours of it."""
+
 _FIND: Final = statement("find_cancellation")
 _READ: Final = statement("read_cancellation")
 _RECENT: Final = statement("recent_cancellations")
 
 
-async def write(conn: Connection, order_id: str, new: NewCancellation) -> None:
-    """Remember a cancellation of ours, take the order's waiting captures out, and schedule its jobs, due at once.
-
-    An order that the shop opened and lost again keeps the newest, and jobs of its that are over are done once more.
-    """
-    await conn.execute(_WRITE, *arguments(order_id, new))
-
-
 def arguments(order_id: str, new: NewCancellation) -> tuple[Any, ...]:
-    """What ``write_cancellation`` is run with."""
+    """Return the parameters of ``write_cancellation``.
+
+    It records a cancellation of ours, removes the order's waiting captures and schedules its jobs, due now. An order
+    that the shop opened again and lost again keeps the newest, and jobs of its that are over are done again.
+    """
     return (
         order_id,
         new.canceled_by,

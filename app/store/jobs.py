@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from msgspec.structs import astuple
 
+from app.domain.cancellation import HandOver
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.order import Order
@@ -39,9 +40,7 @@ _SWEEP: Final = statement("sweep_lost")
 _OTHER_TROUBLE: Final = statement("other_trouble")
 _RETRY: Final = statement("retry_jobs")
 _ROWS: Final = statement("jobs_of_order")
-
-BEGUN_CAPTURE: Final = statement("begun_capture")
-"""For functions that write only while no capture of the order has begun."""
+_HAND_OVER: Final = statement("hand_over_captures")
 
 
 async def schedule(
@@ -91,6 +90,21 @@ async def schedule_for_cancel(conn: Connection, kind: JobKind, order: Order, sub
         await schedule_again(conn, kind, order.id, [subject])
     else:
         await schedule(conn, kind, order.id, [subject])
+
+
+async def hand_over_captures(conn: Connection, order_id: str, hand_overs: Sequence[HandOver]) -> None:
+    """Schedule the order's removed or dead captures for the orders that need their holds."""
+    if hand_overs:
+        asked = structlog.contextvars.get_contextvars()
+        await conn.execute(
+            _HAND_OVER,
+            order_id,
+            [one.payment_id for one in hand_overs],
+            [one.order_id for one in hand_overs],
+            [one.due for one in hand_overs],
+            asked.get("request_id"),
+            asked.get("traceparent"),
+        )
 
 
 async def schedule_event(conn: Connection, order_id: str, event: Event) -> None:

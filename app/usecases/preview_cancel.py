@@ -8,11 +8,9 @@ from typing import Annotated
 import msgspec
 
 from app.domain.cancellation import AlreadyCanceled, Cancel, PaymentAction, Refused, cancelable_until, decide_cancel
-from app.domain.jobs import JobKind
 from app.domain.order import Order, PaymentState, Provider
 from app.domain.reasons import CancelReason
 from app.ports import Services
-from app.store import jobs
 from app.usecases.await_void import read_payment_action
 
 
@@ -41,17 +39,15 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 async def preview_cancel(services: Services, order: Order) -> Preview:
     """Judge an order that was read without any lock: good for a countdown, not a promise."""
-    async with services.db.read("preview") as conn:
-        captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE)
-        grace_period = services.policy.grace_period
-        decision = decide_cancel(order, captures, received_at=order.read_at, grace_period=grace_period)
-        match decision:
-            case Cancel():
-                reason, action = None, _expected(order)
-            case AlreadyCanceled():
+    grace_period = services.policy.grace_period
+    match decide_cancel(order, received_at=order.read_at, grace_period=grace_period):
+        case Cancel():
+            reason, action = None, _expected(order)
+        case AlreadyCanceled():
+            async with services.db.read("preview") as conn:
                 reason, action = "canceled", await read_payment_action(services, conn, order.id)
-            case Refused(reason=refusal):
-                reason, action = refusal.value, PaymentAction.NONE
+        case Refused(reason=refusal):
+            reason, action = refusal.value, PaymentAction.NONE
     return Preview(
         order_id=order.id,
         cancelable=reason is None,

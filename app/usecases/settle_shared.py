@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
+from app.domain.cancellation import HandOver
 from app.domain.incidents import IncidentKind
 from app.domain.intents import spell
-from app.domain.jobs import JobKind, JobState
 from app.domain.money import to_minor_units
 from app.domain.order import Order, PaymentState
 from app.domain.owed import uncovered
@@ -40,17 +40,21 @@ async def settle_shared(services: Services, conn: Connection, order: Order) -> N
 
 
 async def hand_over_captures(services: Services, conn: Connection, order: Order) -> None:
-    """Schedule the captures of a canceled order's shared holds for an order that is live, at the end of its period."""
-    captures = await jobs.of_order(conn, order.id, JobKind.CAPTURE) if order.live_linked else []
-    over = {job.subject for job in captures if job.state in {JobState.REMOVED, JobState.DEAD}}
+    """Schedule the captures of a canceled order's shared holds for orders that are live."""
+    await jobs.hand_over_captures(conn, order.id, await hand_overs(services, conn, order))
+
+
+async def hand_overs(services: Services, conn: Connection, order: Order) -> tuple[HandOver, ...]:
+    """Return which live order needs each shared hold, and when its capture is due: at the end of the last period."""
+    needed = []
     for payment in order.payments:
         heirs = order.sharing(payment)
-        if heirs and payment.id in over and payment.state is PaymentState.HELD:
+        if heirs and payment.state is PaymentState.HELD:
             live = [await services.commerce.read_order(conn, heir.id) for heir in heirs]
             placed_at = max((heir.placed_at for heir in live if heir is not None), default=order.placed_at)
             due = placed_at + services.policy.grace_period + services.policy.capture_delay
-            await jobs.schedule_again(conn, JobKind.CAPTURE, heirs[0].id, [payment.id], run_at=max(due, order.read_at))
-            log.info("capture.handed_over", order_id=order.id, payment_id=payment.id, to=heirs[0].id)
+            needed.append(HandOver(payment.id, heirs[0].id, max(due, order.read_at)))
+    return tuple(needed)
 
 
 async def raise_lost(conn: Connection, order: Order, payment_id: str, detail: str) -> bool:

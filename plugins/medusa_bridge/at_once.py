@@ -1,8 +1,7 @@
 """A cancel, and the claim of a job: each in one statement, a transaction by itself.
 
-A cancel was decided from an order that was read before, and is written only while the order still is as it was read,
-which is made sure of behind its locks. Where it is not, nothing is written, and the caller decides again in a
-transaction of several statements.
+A cancel is a compare-and-set: decided from an order that was read without a lock, and written only if, behind its
+locks, the order still is as it was read. Where it is not, nothing is written, and the caller reads and decides again.
 """
 
 from __future__ import annotations
@@ -34,15 +33,14 @@ TAKE_WITH_ORDER: Final = Function.of(
         ),
     },
 )
-CANCEL_AS_SEEN: Final = Function.of(
-    "cancel_as_seen",
-    statement("functions/cancel_as_seen"),
+CANCEL_IF_UNCHANGED: Final = Function.of(
+    "cancel_if_unchanged",
+    statement("functions/cancel_if_unchanged"),
     {
         "lock_order": orders.LOCK_ORDER.name,
-        "begun_capture": named(jobs.BEGUN_CAPTURE, "the_order"),
-        "cancel_order": named(statement("cancel_order"), "the_order", "the_held", "'{}'"),
+        "cancel_order": named(statement("cancel_order"), "the_order", "the_held", "the_shared"),
         "write_cancellation": named(
-            of_store("write_cancellation"),
+            cancellations.WRITE,
             "the_order",
             "the_actor",
             "the_reason",
@@ -50,6 +48,15 @@ CANCEL_AS_SEEN: Final = Function.of(
             "the_label",
             "the_kinds",
             "the_subjects",
+            "the_trace",
+        ),
+        "hand_over_captures": named(
+            of_store("hand_over_captures"),
+            "the_order",
+            "the_captures",
+            "the_heirs",
+            "the_dues",
+            "the_request",
             "the_trace",
         ),
     },
@@ -60,7 +67,7 @@ _TAKE: Final = (
     f"select j.*, o.* from {TAKE_WITH_ORDER.name}($1, $2, $3, $4, $5, $6) as j "  # noqa: S608 - names of ours
     f"left join lateral {orders.LOCK_ORDER.name}(j.job_order_id) as o on true"
 )
-_CANCEL: Final = f"select {CANCEL_AS_SEEN.name}($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_CANCEL: Final = f"select {CANCEL_IF_UNCHANGED.name}({', '.join(f'${n}' for n in range(1, 15))})"
 
 
 async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
@@ -72,7 +79,18 @@ async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | N
     return job, orders.order_of(rows) if rows[0]["order_id"] is not None else None
 
 
-async def cancel_as_seen(conn: Connection, order: Order, new: NewCancellation) -> bool:
+async def cancel_if_unchanged(conn: Connection, order: Order, new: NewCancellation) -> bool:
     """See ``app.ports.Commerce``."""
     order_id, *rest = cancellations.arguments(order.id, new)
-    return bool(await conn.fetchval(_CANCEL, order_id, order.mark, payments.held(order), *rest))
+    written: bool = await conn.fetchval(
+        _CANCEL,
+        order_id,
+        order.mark,
+        payments.held(order),
+        payments.shared_collections(order),
+        *rest,
+        [one.payment_id for one in new.hand_overs],
+        [one.order_id for one in new.hand_overs],
+        [one.due for one in new.hand_overs],
+    )
+    return written

@@ -135,15 +135,12 @@ class MedusaBridge(Examiner, Backoffice):
         payment = await orders.read_payment(conn, payment_id)
         return None if payment is None else self._served.payment(payment)
 
-    async def cancel_as_seen(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
-        return await at_once.cancel_as_seen(conn, order, new)
+    async def cancel_if_unchanged(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
+        return await at_once.cancel_if_unchanged(conn, order, new)
 
     async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
         taken = await at_once.take_with_order(conn, ref)
         return None if taken is None else (taken[0], self._as_served(taken[1]))
-
-    async def cancel_order(self, conn: Connection, order: Order) -> None:
-        await payments.cancel_order(conn, order)
 
     async def cancel_payment(self, conn: Connection, payment: Payment) -> None:
         await payments.cancel_payment(conn, payment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.store.functions import Function
-from plugins.medusa_bridge.at_once import CANCEL_AS_SEEN, TAKE_WITH_ORDER
+from plugins.medusa_bridge.at_once import CANCEL_IF_UNCHANGED, TAKE_WITH_ORDER
 from plugins.medusa_bridge.orders import LOCK_ORDER
 from plugins.medusa_bridge.payments import BOOK_CAPTURE
 from plugins.medusa_bridge.sqlfile import definer
@@ -29,7 +29,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     LOCK_ORDER,
     BOOK_CAPTURE,
     TAKE_WITH_ORDER,
-    CANCEL_AS_SEEN,
+    CANCEL_IF_UNCHANGED,
 )
 
 READING_TRIALS: Final = {
@@ -50,6 +50,7 @@ TRIALS: Final = {
     LOCK_ORDER: f"select * from {LOCK_ORDER.name}('')",  # noqa: S608 - a name of ours
     BOOK_CAPTURE: f"select {BOOK_CAPTURE.name}('', 1, '', '', 2, 'capt_', 0, null, false)",
     TAKE_WITH_ORDER: f"select * from {TAKE_WITH_ORDER.name}('', '', '', '', 0, interval '1 second')",  # noqa: S608
-    CANCEL_AS_SEEN: f"select {CANCEL_AS_SEEN.name}('', '', '{{}}', '', null, '', null, '{{}}', '{{}}', null)",
+    CANCEL_IF_UNCHANGED: f"select {CANCEL_IF_UNCHANGED.name}('', '', '{{}}', '{{}}', '', null, '', null, '{{}}', "
+    "'{}', null, '{}', '{}', '{}')",
 }
 """A call of each for nobody's order: Postgres does not look into a function before it is called."""

@@ -67,6 +67,7 @@ def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
         booked=row["booked"],
         linked=_linked(msgspec.json.decode(row["linked"])),
         money_in_cart=row["money_in_cart"],
+        captures_in_flight=frozenset(msgspec.json.decode(row["captures_in_flight"])),
         live_fulfillments=row["live_fulfillments"],
         open_changes=row["open_changes"],
         handed_over_at=row["handed_over_at"],

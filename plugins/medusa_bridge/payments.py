@@ -14,7 +14,6 @@ from app.store.functions import Function, named
 from plugins.medusa_bridge.ids import new_id
 from plugins.medusa_bridge.sqlfile import statement
 
-_CANCEL_ORDER: Final = statement("cancel_order")
 _CANCEL_PAYMENT: Final = statement("cancel_payment")
 _RECORD_SESSION: Final = statement("record_session")
 _NOTE_SESSION_REFUND: Final = statement("note_session_refund")
@@ -56,11 +55,6 @@ BOOK_CAPTURE: Final = Function.of(
 _BOOK_CAPTURE: Final = f"select {BOOK_CAPTURE.name}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _NOTHING: Final = Decimal(0)
-
-
-async def cancel_order(conn: Connection, order: Order) -> None:
-    """Order, held payments and payment collections, in one statement. ``order.version`` stays."""
-    await conn.execute(_CANCEL_ORDER, order.id, held(order), shared_collections(order))
 
 
 def held(order: Order) -> list[str]:

@@ -23,7 +23,7 @@ from app.embedded.postgres import find_binaries
 from app.embedded.processes import HOST
 from app.store.database import _BEGIN
 from app.store.sql import SQL, statement
-from plugins.medusa_bridge.at_once import CANCEL_AS_SEEN
+from plugins.medusa_bridge.at_once import CANCEL_IF_UNCHANGED
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.benchmarks import load
 from tests.benchmarks.ground import ROLE, SHOP, Ground
@@ -136,10 +136,10 @@ def _same_shape(one: list[Sent], two: list[Sent], batch: Batch, first: int, seco
 
 def one_by_one(sent: list[Sent]) -> list[Sent]:
     """The statements of the function that writes a cancel, each in a round trip of its own, in a transaction around
-    them: as the product itself runs them where the order has changed since it was read."""
+    them."""
     *looks, call = sent
-    assert call.text.startswith(f"select {CANCEL_AS_SEEN.name}("), call.text
-    order, _, held, *rest = call.parameters
+    assert call.text.startswith(f"select {CANCEL_IF_UNCHANGED.name}("), call.text
+    order, _, held, shared, *rest = call.parameters
     seen = statement("order_facts", FOLDER).strip()
     made = [
         Sent(statement(name, folder).strip(), (order, *parameters))
@@ -147,9 +147,8 @@ def one_by_one(sent: list[Sent]) -> list[Sent]:
             ("lock_order_row", FOLDER, ()),
             ("lock_payment_rows", FOLDER, ()),
             ("order_facts", FOLDER, ()),
-            ("order_jobs", SQL, ("capture",)),
-            ("cancel_order", FOLDER, (held, "{}")),
-            ("write_cancellation", SQL, tuple(rest)),
+            ("cancel_order", FOLDER, (held, shared)),
+            ("write_cancellation", SQL, tuple(rest[:-3])),
         )
     ]
     return [*(look for look in looks if look.text != seen), Sent(_BEGIN, ()), *made, Sent("commit", ())]

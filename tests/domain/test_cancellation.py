@@ -18,9 +18,7 @@ from app.domain.cancellation import (
     Refused,
     cancelable_until,
     decide_cancel,
-    in_flight,
 )
-from app.domain.jobs import Job, JobState
 from app.domain.order import Order, OrderState, Payment
 from tests.domain import builders as a
 
@@ -28,8 +26,8 @@ IN_TIME = a.PLACED_AT + timedelta(minutes=1)
 TOO_LATE = a.PLACED_AT + a.GRACE_PERIOD
 
 
-def decide(order: Order, *captures: Job, received_at: datetime = IN_TIME) -> Decision:
-    return decide_cancel(order, captures, received_at=received_at, grace_period=a.GRACE_PERIOD)
+def decide(order: Order, *, received_at: datetime = IN_TIME) -> Decision:
+    return decide_cancel(order, received_at=received_at, grace_period=a.GRACE_PERIOD)
 
 
 def refused(reason: Refusal) -> Refused:
@@ -131,8 +129,8 @@ def test_every_refusal_is_met() -> None:
 
 def test_already_canceled_whatever_else_is_the_matter() -> None:
     order = a.order(a.captured(), a.partly_captured(), state=OrderState.CANCELED, live_fulfillments=1, open_changes=1)
-    running = a.capture_job(JobState.RUNNING)
-    assert decide(order, running, received_at=TOO_LATE + timedelta(days=900)) == AlreadyCanceled()
+    order = msgspec.structs.replace(order, captures_in_flight=frozenset({"pay_1"}))
+    assert decide(order, received_at=TOO_LATE + timedelta(days=900)) == AlreadyCanceled()
 
 
 class TestGracePeriod:
@@ -157,29 +155,17 @@ class TestGracePeriod:
         assert cancelable_until(a.order(), timedelta(minutes=5)) == a.PLACED_AT + timedelta(minutes=5)
 
 
-IN_FLIGHT = {
-    # state: (when sure, when in doubt)
-    JobState.SCHEDULED: (False, True),
-    JobState.QUEUED: (False, True),
-    JobState.RUNNING: (True, True),
-    JobState.DONE: (False, False),
-    JobState.REMOVED: (False, False),
-    JobState.DEAD: (False, False),
-}
+@pytest.mark.parametrize("subject", ["its own payment", "a payment that is gone"])
+def test_a_capture_in_flight_is_the_point_of_no_return(subject: str) -> None:
+    payment = a.held()
+    in_flight = frozenset({payment.id if subject == "its own payment" else "pay_gone"})
+    assert decide(a.order(payment, a.held(), captures_in_flight=in_flight)) == refused(Refusal.CAPTURE_IN_FLIGHT)
 
 
-@pytest.mark.parametrize("state", JobState)
-@pytest.mark.parametrize("in_doubt", [False, True], ids=["sure", "in doubt"])
-def test_capture_jobs(state: JobState, in_doubt: bool) -> None:
-    expected = IN_FLIGHT[state][in_doubt]
-    capture = a.capture_job(state, in_doubt=in_doubt, failures=1, attempts=1)
-    assert in_flight(capture) is expected
-    assert decide(a.order(a.held()), capture) == (refused(Refusal.CAPTURE_IN_FLIGHT) if expected else Cancel())
-
-
-def test_one_job_of_several_in_flight_is_enough() -> None:
-    captures = [a.capture_job(state) for state in (JobState.SCHEDULED, JobState.RUNNING, JobState.DONE)]
-    assert decide(a.order(a.held(), a.held()), *captures) == refused(Refusal.CAPTURE_IN_FLIGHT)
+def test_a_capture_in_flight_that_only_others_need_is_none() -> None:
+    payment = a.held()
+    facts = {"linked": (a.linked(),), "own_total": Decimal(0), "captures_in_flight": frozenset({payment.id})}
+    assert decide(a.order(payment, **facts)) == Cancel()
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +173,6 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: Refusal
     payments: tuple[Payment, ...] = ()
-    captures: tuple[Job, ...] = ()
     received_at: datetime = IN_TIME
     facts: dict[str, Any] = {}
 
@@ -198,7 +183,7 @@ CAUSES = [
     Cause(reason=Refusal.PARTIAL_CAPTURE, payments=(a.partly_captured(),)),
     Cause(reason=Refusal.CAPTURED, payments=(a.captured(),)),
     Cause(reason=Refusal.FULFILLED, facts={"live_fulfillments": 1}),
-    Cause(reason=Refusal.CAPTURE_IN_FLIGHT, captures=(a.capture_job(JobState.RUNNING),)),
+    Cause(reason=Refusal.CAPTURE_IN_FLIGHT, facts={"captures_in_flight": frozenset({"pay_1"})}),
     Cause(reason=Refusal.CAPTURE_IN_FLIGHT, payments=(a.in_flight(),)),
     Cause(reason=Refusal.GRACE_PERIOD_OVER, received_at=TOO_LATE),
     Cause(reason=Refusal.ORDER_CHANGE_PENDING, facts={"open_changes": 1}),
@@ -211,4 +196,4 @@ def test_precedence(winner: Cause, loser: Cause) -> None:
     """What tells the shopper most comes first."""
     order = a.order(*winner.payments, *loser.payments, **winner.facts, **loser.facts)
     received_at = max(winner.received_at, loser.received_at)
-    assert decide(order, *winner.captures, *loser.captures, received_at=received_at) == refused(winner.reason)
+    assert decide(order, received_at=received_at) == refused(winner.reason)

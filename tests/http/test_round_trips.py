@@ -15,9 +15,9 @@ from tests.world import Shop, serving, settings_for, token_for
 
 database = one_database_a_file()
 
-learn(at_once._CANCEL, "cancel_as_seen")
+learn(at_once._CANCEL, "cancel_if_unchanged")
 
-CANCEL = ["publishable_key", "order_facts", "cancel_as_seen"]
+CANCEL = ["publishable_key", "order_facts", "cancel_if_unchanged"]
 
 
 @pytest.fixture
@@ -72,4 +72,4 @@ async def test_a_preview_needs_no_transaction(shop: Shop, settings: Settings, as
     async with serving(settings, shop.key) as api:
         asked.clear()
         assert (await api.client.get(f"/store/orders/{order.id}/cancel", headers=headers)).status_code == 200
-    assert asked == ["publishable_key", "order_facts", "order_jobs"]
+    assert asked == ["publishable_key", "order_facts"]

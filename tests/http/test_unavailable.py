@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -155,11 +155,18 @@ async def test_connection_lost_in_the_commit(shop: Shop, api: Api) -> None:
 class AnswerLost:
     """A database that commits the cancel, but the answer never comes; ``for_good`` when it cannot be asked later.
     ``under_way``: it has not even begun yet, as where a proxy lost us and the server knows nothing of it;
-    ``frozen``: whoever asks later waits."""
+    ``frozen``: a later question waits; ``first``: another request's cancel, made between this one's read and write."""
 
     def __init__(
-        self, inner: Database, *, for_good: bool = False, under_way: bool = False, frozen: bool = False
+        self,
+        inner: Database,
+        *,
+        for_good: bool = False,
+        under_way: bool = False,
+        frozen: bool = False,
+        first: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._first = first
         self._inner = inner
         self._for_good = for_good
         self._under_way = under_way
@@ -176,6 +183,8 @@ class AnswerLost:
     async def single(self, name: str) -> AsyncIterator[Connection]:
         if self._under_way:
             raise CommitUnknown(name)
+        if self._first is not None:
+            await self._first()
         async with self._inner.single(name) as conn:
             yield conn
         if name == "cancel":
@@ -228,7 +237,7 @@ async def test_a_crowd_is_turned_away_before_the_database_is_asked(shop: Shop, s
 
 
 @asynccontextmanager
-async def losing_answers(settings: Settings, shop: Shop, **how: bool) -> AsyncIterator[Api]:
+async def losing_answers(settings: Settings, shop: Shop, **how: Any) -> AsyncIterator[Api]:
     """The API, on a database that loses its connection at the worst moment."""
     app = build_app(settings)
     async with app.lifespan():
@@ -250,10 +259,9 @@ async def test_answer_of_the_commit_lost(shop: Shop, settings: Settings) -> None
 
 async def test_an_earlier_cancel_is_not_taken_for_this_one(shop: Shop, api: Api, settings: Settings) -> None:
     order = await shop.place()
-    await api.cancel(order.id)
-    async with losing_answers(settings, shop) as unlucky:
+    async with losing_answers(settings, shop, first=lambda: api.cancel(order.id)) as unlucky:
         answer = await unlucky.cancel(order.id)
-    assert answer.status_code == 503
+    assert_unavailable(answer, UNCONFIRMED)
     assert (await api.cancel(order.id)).json()["message"] == "Already canceled"
 
 

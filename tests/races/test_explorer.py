@@ -6,13 +6,17 @@ A finding names its schedule: ``python -m tests.races.explorer --replay NAME`` s
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 
 from app.embedded.postgres import Postgres
+from app.ports import Unavailable
 from tests.races.explorer.crew import LANES, Share, explore, explore_in_processes, make_databases, replay
+from tests.races.explorer.explore import Setup, every_order
+from tests.races.explorer.lane import Lane
 from tests.races.explorer.mutants import MUTANTS
-from tests.races.explorer.plans import parse
+from tests.races.explorer.plans import Plan, RedisState, parse
 from tests.races.explorer.records import Record
 
 SEED = 34
@@ -34,6 +38,37 @@ async def test_ten_thousand_schedules(postgres: Postgres, shop_template: str) ->
     tally = await explore_in_processes(dsns, 12_000, SEED)
     assert tally.findings == []
     assert tally.total >= 10_000
+
+
+@pytest.mark.parametrize("other", ["cancel", "admin-cancel", "capture"])
+async def test_a_cancel_needs_two_rounds_at_most(postgres: Postgres, shop_template: str, other: str) -> None:
+    """However another cancel, Medusa's own or a claim comes in between: what was decided is written, or decided again
+    and written, or refused by what was read last."""
+    [dsn] = await make_databases(postgres, shop_template, f"rounds_{os.getpid()}_{other[:2]}_{len(other)}", 1)
+    reads: Counter[int] = Counter()
+    writes: Counter[int] = Counter()
+    async with Lane.of(dsn) as lane:
+
+        async def play(plan: Plan) -> Record:
+            record = await lane.play(plan)
+            for actor in record.actors:
+                if actor.name == "cancel":
+                    reads[_count(record, actor.letter, "cancel.look: order_facts")] += 1
+                    writes[_count(record, actor.letter, "cancel: lock_order_row")] += 1
+                    assert not isinstance(actor.result, Unavailable), record.plan
+            return record
+
+        await every_order(play, Setup("open", ("cancel", other), RedisState.DOWN))
+        await lane.finish()
+        assert [finding for record in lane.judged() for finding in record.findings] == []
+    assert max(writes) <= 2, writes
+    # Medusa's own cancel commits the payment, then the order: a cancel that met both reads "canceled".
+    assert max(reads) == (3 if other == "admin-cancel" else 2), reads
+    assert reads[2] > 1, "nothing ever came in between"
+
+
+def _count(record: Record, letter: str, label: str) -> int:
+    return sum((step.letter, step.label) == (letter, label) for step in record.played.steps)
 
 
 async def test_a_name_replays_its_schedule(postgres: Postgres, shop_template: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import JobRef
-from app.store import jobs
 from plugins.medusa_bridge import at_once, orders
 from plugins.medusa_bridge.sqlfile import statement
 from tests.races.explorer.labels import label
@@ -20,11 +19,11 @@ from tests.races.explorer.postgres_seam import _UNROLLED, WiredConnection
 NAMES = {orders._LOCK_ORDER: "lock_order"}
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     at_once._TAKE: ("shop", "job", "capture", "order", 1, timedelta(seconds=1)),
-    at_once._CANCEL: ("order", "mark", [], *range(8)),
+    at_once._CANCEL: ("order", "mark", [], [], *range(7), ["pay"], ["order_2"], [None]),
 }
 TEXTS = {
     at_once._TAKE: ("take_with_order", ["lock_order"]),  # which the statement adds around the function
-    at_once._CANCEL: ("cancel_as_seen", []),
+    at_once._CANCEL: ("cancel_if_unchanged", []),
 }
 
 
@@ -39,7 +38,7 @@ class _Listener(WiredConnection):
 
     async def _hear(self, statement: str, *_: Any) -> list[dict[str, Any]]:
         self.heard.append(NAMES.get(statement) or label(statement))
-        return [] if statement == jobs.BEGUN_CAPTURE else [ROW]
+        return [ROW]
 
     fetch = execute = fetchval = _hear
 

@@ -131,9 +131,13 @@ def cancellation(request_id: str, *left: tuple[JobKind, str], by: str = "token")
     return NewCancellation(canceled_by=by, reason="why", reason_label=None, request_id=request_id, jobs=tuple(left))
 
 
+async def write_cancellation(conn: asyncpg.Connection, order_id: str, new: NewCancellation) -> None:
+    await conn.execute(cancellations.WRITE, *cancellations.arguments(order_id, new))
+
+
 async def test_a_cancellation_is_found_by_its_own_request(conn: asyncpg.Connection) -> None:
-    await cancellations.write(conn, "order_1", cancellation("one"))
-    await cancellations.write(conn, "order_2", cancellation("two"))
+    await write_cancellation(conn, "order_1", cancellation("one"))
+    await write_cancellation(conn, "order_2", cancellation("two"))
     assert await cancellations.made_by_request(conn, "order_1", "one")
     assert not await cancellations.made_by_request(conn, "order_1", "two")
     assert not await cancellations.made_by_request(conn, "order_2", "one")
@@ -149,7 +153,7 @@ async def test_a_cancellation_takes_waiting_captures_out_and_leaves_what_runs_or
         cross join unnest(array['order_1', 'order_2']) as o
         cross join unnest(array['scheduled', 'queued', 'running', 'done', 'dead']) as s"""
     )
-    await cancellations.write(conn, "order_1", cancellation("one", (JobKind.VOID, "new")))
+    await write_cancellation(conn, "order_1", cancellation("one", (JobKind.VOID, "new")))
     rows = await conn.fetch("select * from grace.jobs where state = 'removed' order by id")
     assert [row["subject"] for row in rows] == ["order_1capturescheduled", "order_1capturequeued"]
     assert {(row["failures"], row["failing_since"]) for row in rows} == {(0, None)}
@@ -162,10 +166,10 @@ async def test_a_cancellation_takes_waiting_captures_out_and_leaves_what_runs_or
 async def test_a_second_cancellation_does_what_is_over_once_more(
     conn: asyncpg.Connection, kind: JobKind, state: str
 ) -> None:
-    await cancellations.write(conn, "order_1", cancellation("one", (kind, "subject")))
+    await write_cancellation(conn, "order_1", cancellation("one", (kind, "subject")))
     await conn.execute("update grace.jobs set state = $1, run_at = now() - interval '1 hour'", state)
     before = await fetch_one(conn, "select * from grace.jobs")
-    await cancellations.write(conn, "order_1", cancellation("two", (kind, "subject"), by="customer"))
+    await write_cancellation(conn, "order_1", cancellation("two", (kind, "subject"), by="customer"))
     after = await fetch_one(conn, "select * from grace.jobs")
     if state in ("scheduled", "queued"):
         assert after == before
@@ -181,7 +185,7 @@ async def test_a_second_cancellation_repeats_nothing_else(conn: asyncpg.Connecti
     await jobs.schedule(conn, kind, "order_1", ["a:b:c"])
     await conn.execute("update grace.jobs set state = 'done'")
     before = await conn.fetch("select * from grace.jobs")
-    await cancellations.write(conn, "order_1", cancellation("two", (kind, "a:b:c")))
+    await write_cancellation(conn, "order_1", cancellation("two", (kind, "a:b:c")))
     assert (await conn.fetch("select * from grace.jobs where subject = 'a:b:c' order by id"))[:1] == before
 
 
@@ -499,35 +503,6 @@ async def test_a_job_of_another_time_is_scheduled_again_for_that(conn: asyncpg.C
     await conn.execute("update grace.jobs set state = 'done' where subject = 'done'")
     await jobs.schedule_again(conn, JobKind.LOOK, "order_1", ["done"], run_at=at)
     assert {row["run_at"] for row in await conn.fetch("select run_at from grace.jobs")} == {at}
-
-
-@pytest.mark.parametrize(
-    ("kind", "state", "doubt", "begun"),
-    [
-        ("capture", "scheduled", False, False),
-        ("capture", "queued", False, False),
-        ("capture", "scheduled", True, True),
-        ("capture", "queued", True, True),
-        ("capture", "running", True, True),
-        ("capture", "done", False, True),
-        ("capture", "removed", False, True),
-        ("capture", "dead", False, True),
-        ("void", "done", False, False),
-        ("void", "scheduled", True, False),
-    ],
-)
-async def test_whether_a_capture_has_begun(
-    conn: asyncpg.Connection, kind: str, state: str, doubt: bool, begun: bool
-) -> None:
-    await conn.execute(
-        "insert into grace.jobs (kind, order_id, subject, state, run_at, in_doubt, lease_until) values "
-        "($1, 'order_1', 'pay_1', $2, now(), $3, case when $2 = 'running' then now() end)",
-        kind,
-        state,
-        doubt,
-    )
-    assert bool(await conn.fetch(jobs.BEGUN_CAPTURE, "order_1")) is begun
-    assert not await conn.fetch(jobs.BEGUN_CAPTURE, "order_2")
 
 
 @pytest.mark.parametrize("state", ["scheduled", "queued", "running", "done", "removed", "dead"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from app.domain.cancellation import Refusal, Refused
-from app.domain.jobs import JobKind
+from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import (
     archive,
@@ -20,10 +23,11 @@ from app.embedded.shop_acts import (
 )
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_transfers import accept_transfer, request_transfer
+from app.ports import Unavailable
 from app.store import jobs
-from app.usecases.cancel_order import Canceled, FormerOwner
+from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, SeenOrder, cancel_order
 from tests.usecases.ground import Hand
-from tests.world import Shop
+from tests.world import Shop, stepping_in
 
 Act = Callable[[Hand, Shop, PlacedOrder], Awaitable[object]]
 
@@ -97,6 +101,100 @@ async def test_between_the_look_and_the_write_of_a_cancel(hand: Hand, shop: Shop
         assert await shop.status(order) != "canceled"
         assert job["state"] in ("scheduled", "running")
         assert await shop.job(order, JobKind.VOID) is None
+
+
+async def _changes(shop: Shop, order: PlacedOrder) -> None:
+    await shop.conn.execute("update payment set amount = amount + 1 where id = $1", order.payment_ids[0])
+
+
+class _Changing:
+    """Changes the order ahead of each of the first ``times`` writes, and counts reads and writes."""
+
+    def __init__(self, hand: Hand, shop: Shop, order: PlacedOrder, *, times: int) -> None:
+        self._shop, self._order, self._left = shop, order, times
+        self.steps: list[str] = []
+        self.hand = replace(hand, services=stepping_in(self._step)(hand.services))
+
+    async def _step(self, transaction: str) -> None:
+        self.steps.append(transaction)
+        if transaction == "cancel" and self._left:
+            self._left -= 1
+            await _changes(self._shop, self._order)
+
+
+async def test_an_order_that_changes_twice_is_canceled_in_the_third_attempt(hand: Hand, shop: Shop) -> None:
+    order = await shop.place()
+    changing = _Changing(hand, shop, order, times=2)
+    assert isinstance(await changing.hand.cancel(order), Canceled)
+    assert [step for step in changing.steps if step in ("cancel.look", "cancel")] == ["cancel.look", "cancel"] * 3
+
+
+async def test_an_order_that_changes_in_each_of_three_attempts_is_not_canceled(hand: Hand, shop: Shop) -> None:
+    order = await shop.place()
+    changing = _Changing(hand, shop, order, times=99)
+    with pytest.raises(Unavailable, match=f"{order.id} changed during each of 3 attempts"):
+        await changing.hand.cancel(order)
+    assert changing.steps == ["cancel.look", "cancel"] * 3
+    assert await shop.status(order) == "pending"
+    assert await shop.job(order, JobKind.VOID) is None
+
+
+async def test_a_refusal_takes_no_lock(hand: Hand, shop: Shop, database: str) -> None:
+    """It is answered beside a transaction that holds the order's row and its payment's for long."""
+    order = await shop.place()
+    await fulfill(shop.conn, order)
+    rival = await asyncpg.connect(database)
+    try:
+        async with rival.transaction():
+            await rival.execute('select from "order" where id = $1 for update', order.id)
+            await rival.execute("select from payment where id = $1 for update", order.payment_ids[0])
+            async with asyncio.timeout(1):
+                assert await hand.cancel(order) == Refused(Refusal.FULFILLED)
+    finally:
+        await rival.close()
+
+
+@pytest.mark.parametrize("state", JobState)
+@pytest.mark.parametrize("in_doubt", [False, True], ids=["sure", "in doubt"])
+@pytest.mark.parametrize("subject", ["payment", "gone"])
+async def test_a_capture_in_flight_is_in_the_read_and_in_its_mark(
+    hand: Hand, shop: Shop, state: JobState, in_doubt: bool, subject: str
+) -> None:
+    """One that runs, or whose call ended without a recorded answer; of a payment that was deleted, too."""
+    order = await shop.place()
+    before = await hand.services.commerce.read_order(shop.conn, order.id)
+    payment_id = order.payment_ids[0] if subject == "payment" else "pay_gone"
+    await shop.conn.execute(
+        "insert into grace.jobs (kind, order_id, subject, state, run_at, in_doubt, lease_until) select k, $1, "
+        "case when k = 'capture' then $2 else $2 || 'x' end, $3, now(), $4, case when $3 = 'running' then now() end "
+        "from unnest(array['capture', 'void']) as k",
+        order.id,
+        payment_id,
+        state.value,
+        in_doubt,
+    )
+    after = await hand.services.commerce.read_order(shop.conn, order.id)
+    in_flight = state is JobState.RUNNING or (in_doubt and state in {JobState.SCHEDULED, JobState.QUEUED})
+    assert before is not None
+    assert after is not None
+    assert after.captures_in_flight == (frozenset({payment_id}) if in_flight else frozenset())
+    assert (after.mark == before.mark) is not in_flight
+    assert after.payments[0].is_capturing is (in_flight and subject == "payment")
+
+
+async def test_the_wait_for_a_turn_does_not_lengthen_the_grace_period(
+    hand: Hand, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a request was received counts from the read of the order, whose clock it is, and not from the decision."""
+    order = await shop.place()
+    seen = await hand.services.commerce.read_order(shop.conn, order.id)
+    assert seen is not None
+    slow = hand.with_policy(grace_period=seen.read_at - seen.placed_at - timedelta(milliseconds=1))
+    read_at = time.monotonic()
+    request = CancelRequest(order_id=order.id, request_id="slow", canceled_by="token", received_at=read_at)
+    monkeypatch.setattr(time, "monotonic", lambda: read_at + 9)
+    outcome = await cancel_order(slow.services, request, SeenOrder(seen, read_at))
+    assert outcome == Refused(Refusal.GRACE_PERIOD_OVER)
 
 
 OF_THE_PAYMENT = {

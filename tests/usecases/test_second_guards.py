@@ -15,10 +15,12 @@ from app.domain.order import Order
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa
 from app.ports import Answered, Call, Intent
+from app.usecases.cancel_order import Canceled
 from app.usecases.note_calls import noting_calls
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
 from plugins.medusa_bridge import payments
+from plugins.medusa_bridge.sqlfile import statement
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -74,7 +76,7 @@ async def test_a_payment_is_canceled_once(hand: Hand, shop: Shop) -> None:
     async with hand.services.db.transaction("test") as conn:
         await payments.cancel_payment(conn, seen.payments[0])
         await payments.record_void(conn, seen.payments[0], intent)
-        await payments.cancel_order(conn, seen)
+        await conn.execute(statement("cancel_order"), seen.id, payments.held(seen), [])
 
     assert (await shop.payment(order))["canceled_at"] == earlier
 
@@ -92,7 +94,7 @@ async def test_a_cancel_leaves_collections_alone_that_are_over(hand: Hand, shop:
         captured,
         earlier,
     )
-    await payments.cancel_order(shop.conn, await read(hand, order))
+    assert isinstance(await hand.cancel(order), Canceled)
     found = {row["id"]: row for row in await rows(shop.conn, "payment_collection", order.collection_ids)}
     assert {row["status"] for row in (found[canceled], found[held])} == {"canceled"}
     assert (found[canceled]["updated_at"], found[captured]["updated_at"]) == (earlier, earlier)

@@ -9,6 +9,7 @@
 -- "linked": other orders that a payment collection of the order is linked to, canceled ones included, with what each comes
 -- to, what is booked on it, and what payments bring it that this order does not share.
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
+-- "is_capturing", "captures_in_flight": a capture job runs, or a call to Stripe ended without a recorded answer.
 select f.*, md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
 from (
     select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.customer_id,
@@ -231,7 +232,13 @@ from (
                             )
                     )
                 )
-        ) as money_in_cart
+        ) as money_in_cart,
+        (
+            select coalesce(jsonb_agg(j.subject order by j.subject), '[]')::text
+            from grace.jobs as j
+            where j.order_id = $1 and (j.kind = 'capture') is true
+                and (j.state = 'running' or (j.in_doubt and j.state in ('scheduled', 'queued')))
+        ) as captures_in_flight
     from "order" as o
     cross join lateral (
         -- Two writers can both make a version: the lower total is the one that charges nobody too much.

@@ -12,10 +12,11 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job
 from app.domain.order import Order
 from app.ports import Connection, Reservation, Services
-from app.store import cancellations, jobs
+from app.store import jobs
 from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, void_payment
 from plugins.medusa_bridge import MedusaBridge, orders
 from plugins.medusa_bridge.stock import Stock
+from tests.races.explorer import postgres_seam
 from tests.races.explorer.explore import DOWN, WAIT, Setup
 from tests.races.explorer.labels import label, learn
 from tests.races.explorer.postgres_seam import WiredConnection
@@ -85,10 +86,10 @@ def _without(guard: str, instead: str) -> Callable[[], AbstractContextManager[No
 
 
 def _without_removal() -> AbstractContextManager[None]:
-    loose = cancellations._WRITE.replace("state in ('scheduled', 'queued')", "false")
-    assert loose != cancellations._WRITE
+    loose = postgres_seam.WRITE_CANCELLATION.replace("state in ('scheduled', 'queued')", "false")
+    assert loose != postgres_seam.WRITE_CANCELLATION
     learn(loose, "write_cancellation")
-    return _instead(cancellations, "_WRITE", loose)
+    return _instead(postgres_seam, "WRITE_CANCELLATION", loose)
 
 
 def _without_inventory_lock() -> AbstractContextManager[None]:

@@ -16,10 +16,14 @@ from app.domain.jobs import JobRef
 from app.ports import Connection
 from app.store import cancellations, jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge import at_once, orders
+from plugins.medusa_bridge.sqlfile import statement
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
+
+CANCEL_ORDER = statement("cancel_order")
+WRITE_CANCELLATION = cancellations.WRITE
 
 _UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign"}
 """Transactions that read what others may change at any time, and decide nothing."""
@@ -229,12 +233,17 @@ class WiredConnection:
             job = {**row, "job_id": row["id"], "job_order_id": row["order_id"], "order_id": None}
             return [job | dict(fact) for fact in await self._lock_order(order_id)] or [job]
 
-    async def _cancel_as_seen(self, order_id: str, mark: str, held: list[str], *args: Any) -> bool:
+    async def _cancel_if_unchanged(
+        self, order_id: str, mark: str, held: list[str], shared: list[str], *args: Any
+    ) -> bool:
+        *written, captures, heirs, dues = args
         async with self.transaction():
-            if not await self._is_marked(order_id, mark) or await self.fetch(jobs.BEGUN_CAPTURE, order_id):
+            if not await self._is_marked(order_id, mark):
                 return False
-            await self.execute(payments._CANCEL_ORDER, order_id, held, [])
-            await self.execute(cancellations._WRITE, order_id, *args)
+            await self.execute(CANCEL_ORDER, order_id, held, shared)
+            await self.execute(WRITE_CANCELLATION, order_id, *written)
+            if captures:
+                await self.execute(jobs._HAND_OVER, order_id, captures, heirs, dues, written[2], written[-1])
             return True
 
     async def _is_marked(self, order_id: str, mark: str) -> bool:
@@ -261,6 +270,6 @@ class WiredConnection:
 _UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     orders._LOCK_ORDER: lambda conn, *args: conn._lock_order(*args),
     at_once._TAKE: WiredConnection._take_with_order,
-    at_once._CANCEL: WiredConnection._cancel_as_seen,
+    at_once._CANCEL: WiredConnection._cancel_if_unchanged,
 }
 """Functions, as the statements that they consist of: others come in between, as they do at the function."""

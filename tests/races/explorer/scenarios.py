@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 import asyncpg
 import msgspec
 
+from app.domain.cancellation import NewCancellation
 from app.domain.jobs import JobKind
+from app.domain.order import Order
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import add_credit_line
 from app.embedded.stripe_sandbox.faults import Action, Fault
@@ -17,7 +19,7 @@ from app.environment import Environment
 from app.ports import LateMoney
 from app.settings import read_policy
 from app.store import jobs
-from plugins.medusa_bridge import orders, payments
+from plugins.medusa_bridge import at_once, orders
 from tests.races.explorer.cases import Case, Scenario
 from tests.races.explorer.stripe_seam import Call
 
@@ -36,12 +38,17 @@ async def _canceled(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     await jobs.schedule(conn, JobKind.CAPTURE, order.id, order.payment_ids)
     locked = await orders.read(conn, order.id, lock=True)
     assert locked is not None
-    await jobs.remove_captures(conn, order.id)
-    await payments.cancel_order(conn, locked)
-    await conn.execute("insert into grace.cancellations values ($1, 'token', null, 'before', now())", order.id)
-    await jobs.schedule(conn, JobKind.VOID, order.id, order.payment_ids)
-    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
+    await _cancel(conn, locked, order.payment_ids)
     await _queue(conn)
+
+
+async def _cancel(conn: asyncpg.Connection, order: Order, subjects: Sequence[str]) -> None:
+    voids = [(JobKind.VOID, subject) for subject in subjects]
+    new = NewCancellation(
+        canceled_by="token", reason=None, reason_label=None, request_id="before",
+        jobs=(*voids, (JobKind.RELEASE, order.id)),
+    )  # fmt: skip
+    assert await at_once.cancel_if_unchanged(conn, order, new)
 
 
 async def _deferred(conn: asyncpg.Connection, order: PlacedOrder) -> None:
@@ -49,10 +56,7 @@ async def _deferred(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     await conn.execute("delete from payment where id = any($1::text[])", order.payment_ids)
     locked = await orders.read(conn, order.id, lock=True)
     assert locked is not None
-    await payments.cancel_order(conn, locked)
-    await conn.execute("insert into grace.cancellations values ($1, 'token', null, 'before', now())", order.id)
-    await jobs.schedule(conn, JobKind.VOID, order.id, order.session_ids)
-    await jobs.schedule(conn, JobKind.RELEASE, order.id, [order.id])
+    await _cancel(conn, locked, order.session_ids)
     await _queue(conn)
 
 

@@ -10,7 +10,7 @@ returns table (
     captured_at timestamptz, canceled_at timestamptz, intent_id text,
     captured numeric, unbooked numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
     is_capturing boolean, collection_canceled boolean, sessions text, payment_known boolean, linked text,
-    money_in_cart boolean,
+    money_in_cart boolean, captures_in_flight text,
     mark text
 )
 language plpgsql volatile security invoker
