@@ -54,7 +54,7 @@ async def test_a_cancel_needs_two_rounds_at_most(postgres: Postgres, shop_templa
             for actor in record.actors:
                 if actor.name == "cancel":
                     reads[_count(record, actor.letter, "cancel.look: order_facts")] += 1
-                    writes[_count(record, actor.letter, "cancel: lock_order_row")] += 1
+                    writes[_count(record, actor.letter, "cancel: lock_order: lock order")] += 1
                     assert not isinstance(actor.result, Unavailable), record.plan
             return record
 

@@ -16,6 +16,7 @@ from app.ports import Examination
 from app.usecases.cancel_order import Canceled, NotFound
 from app.usecases.check_promises import check_promises
 from tests.races.explorer.cast import MEDUSAS
+from tests.races.explorer.postgres_seam import CANCELS, Transaction
 from tests.races.explorer.records import Record
 
 _MEDUSAS_OWN: Final = {
@@ -105,13 +106,13 @@ def _cancels(record: Record) -> Iterator[str]:
             yield f"refusal wrote: {actor.letter} was refused and committed {wrote}"
         if isinstance(actor.result, Canceled) and not actor.result.already:
             made.append(actor.letter)
-            if "cancel_order" not in wrote:
+            if CANCELS not in wrote:
                 yield f"no cancel: {actor.letter} answered canceled and committed {wrote}"
     if made and record.plan.scenario.startswith("doubt") and record.case.account.calls[0].letter == "-":
         yield from _past_a_doubt(record)
     if len(made) > 1:
         yield f"canceled twice: {' and '.join(made)} both say that they canceled the order"
-    canceled = next((i for i, one in enumerate(record.committed) if "cancel_order" in one.writes), None)
+    canceled = next((i for i, one in enumerate(record.committed) if CANCELS in one.writes), None)
     if canceled is None:
         return
     waiting = [row["state"] for row in record.left if row["kind"] == "capture" and row["state"] in _WAITING]
@@ -121,11 +122,22 @@ def _cancels(record: Record) -> Iterator[str]:
     for one in record.committed[canceled + 1 :]:
         if captures & {job.id for job, _ in one.taken}:
             yield f"capture taken: {one.letter} took a capture job after the cancel was committed"
+    if claims := _open_claims(record.committed[:canceled], captures):
+        yield f"past a claim: the cancel was committed although {claims} had a capture job"
     in_flight = 0
     for one in record.committed[:canceled]:
         in_flight += (one.name == "medusa.capture.row") - (one.name == "medusa.capture.drop")
     if in_flight > 0:
         yield "past a capture: the cancel was committed although a capture row of Medusa's stood there"
+
+
+def _open_claims(committed: Sequence[Transaction], captures: set[str]) -> str:
+    """Who claimed a capture job and has written nothing since."""
+    holders: dict[str, str] = {}
+    for one in committed:
+        holders = {job: letter for job, letter in holders.items() if letter != one.letter or not one.writes}
+        holders |= {job.id: one.letter for job, _ in one.taken if job.id in captures}
+    return " and ".join(sorted(holders.values()))
 
 
 def _past_a_doubt(record: Record) -> Iterator[str]:

@@ -18,6 +18,7 @@ from app.usecases.run_job import run_job
 from tests.races.explorer.cases import Case, Nursery, clear
 from tests.races.explorer.cast import CAST
 from tests.races.explorer.invariants import judge
+from tests.races.explorer.pauses import prepare
 from tests.races.explorer.plans import Plan, RedisState
 from tests.races.explorer.records import Record
 from tests.races.explorer.scenarios import SCENARIOS
@@ -72,6 +73,7 @@ class Lane:
         try:
             with TABLE.laid():
                 await clear(watcher)
+                await prepare(watcher)
                 yield cls(seats, watcher, batch=batch)
         finally:
             for seat in seats:

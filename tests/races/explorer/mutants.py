@@ -16,10 +16,9 @@ from app.store import jobs
 from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, void_payment
 from plugins.medusa_bridge import MedusaBridge, orders
 from plugins.medusa_bridge.stock import Stock
-from tests.races.explorer import postgres_seam
 from tests.races.explorer.explore import DOWN, WAIT, Setup
-from tests.races.explorer.labels import label, learn
-from tests.races.explorer.postgres_seam import WiredConnection
+from tests.races.explorer.labels import learn
+from tests.races.explorer.pauses import Mutation, mutations, replaced
 
 
 @dataclass(frozen=True)
@@ -46,50 +45,58 @@ def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, kept)
 
 
-def _without_order_lock() -> AbstractContextManager[None]:
-    return _instead(orders, "_LOCKS", (_unlocked(orders._LOCKS[0]), orders._LOCKS[1]))
+def _text(function: str, mutation: Mutation) -> Callable[[], AbstractContextManager[None]]:
+    """Another text of a function of production's, in every database that is prepared meanwhile."""
 
-
-def _without_payment_lock() -> AbstractContextManager[None]:
-    return _instead(orders, "_LOCKS", (orders._LOCKS[0], _unlocked(orders._LOCKS[1])))
-
-
-def _unlocked(lock: str) -> str:
-    read, locking, _ = lock.partition("\nfor update")
-    assert locking
-    learn(read, f"no {label(lock)}")
-    return read
-
-
-def _without_fresh_read() -> AbstractContextManager[None]:
-    """As if captures and the like were read by the very statement that waits for the lock."""
-
-    async def stale(conn: WiredConnection, order_id: str) -> Any:
-        facts = await conn.fetch(orders._FACTS, order_id)
-        for lock in orders._LOCKS:
-            await conn.fetch(lock, order_id)
-        return facts
-
-    return _instead(WiredConnection, "_lock_order", stale)
-
-
-def _without(guard: str, instead: str) -> Callable[[], AbstractContextManager[None]]:
-    """A claim that does not compare one part of its message."""
-
-    def applied() -> AbstractContextManager[None]:
-        loose = jobs._TAKE.replace(guard, instead)
-        assert loose != jobs._TAKE
-        learn(loose, "take_job")
-        return _instead(jobs, "_TAKE", loose)
+    @contextmanager
+    def applied() -> Iterator[None]:
+        mutations()[function] = mutation
+        try:
+            yield
+        finally:
+            del mutations()[function]
 
     return applied
 
 
-def _without_removal() -> AbstractContextManager[None]:
-    loose = postgres_seam.WRITE_CANCELLATION.replace("state in ('scheduled', 'queued')", "false")
-    assert loose != postgres_seam.WRITE_CANCELLATION
-    learn(loose, "write_cancellation")
-    return _instead(postgres_seam, "WRITE_CANCELLATION", loose)
+def _without(function: str, *guards: str, instead: str = "") -> Callable[[], AbstractContextManager[None]]:
+    """A function without these parts of its text."""
+
+    def mutate(text: str) -> str:
+        for guard in guards:
+            text = replaced(guard, instead)(text)
+        return text
+
+    return _text(function, mutate)
+
+
+def _facts_before_locks(text: str) -> str:
+    """As if captures and the like were read by the very statement that waits for the lock."""
+    head, begin, body = text.partition("\nbegin\n")
+    locks, read, facts = body.partition("    return query\n")
+    statement, end, rest = facts.rpartition(";\nend\n")
+    assert begin
+    assert read
+    assert end
+    return f"{head}{begin}{read}{statement};\n{locks}end\n{rest}"
+
+
+@contextmanager
+def _with_a_tag_that_lacks(*facts: str) -> Iterator[None]:
+    """A version tag without facts that a decision depends on, in the read and in the function alike."""
+    less = "to_jsonb(f) - 'read_at'" + "".join(f" - '{fact}'" for fact in facts)
+    mutate = replaced("to_jsonb(f) - 'read_at'", less)
+    loose = mutate(orders._FACTS)
+    learn(loose, "order_facts")
+    with _text("lock_order", mutate)(), _instead(orders, "_FACTS", loose):
+        yield
+
+
+def _without_kind() -> AbstractContextManager[None]:
+    """A claim by a message of another kind. Those of a release are claimed by the statement alone."""
+    loose = replaced("kind = $3", "$3::text is not null")(jobs._TAKE)
+    learn(loose, "take_job")
+    return _instead(jobs, "_TAKE", loose)
 
 
 def _without_inventory_lock() -> AbstractContextManager[None]:
@@ -153,19 +160,59 @@ def _without_a_word_of_the_vanished() -> AbstractContextManager[None]:
     return _instead(void_payment, "record_trouble", end)
 
 
+ORDER_LOCK: Final = "for update of o"
+PAYMENT_LOCK: Final = "for update of p"
+TAKE: Final = "take_with_order"
+
 MUTANTS: Final[Mapping[str, Mutant]] = {
-    "order-lock": Mutant(_without_order_lock, _setup("free", "cancel", "cancel"), 90),
-    "payment-lock": Mutant(_without_payment_lock, _setup("open", "cancel", "admin-capture"), 40),
-    "fresh-read": Mutant(_without_fresh_read, _setup("open", "cancel", "admin-capture"), 40),
+    "order-lock": Mutant(_without("lock_order", ORDER_LOCK), _setup("free", "cancel", "cancel"), 90),
+    "payment-lock": Mutant(_without("lock_order", PAYMENT_LOCK), _setup("open", "cancel", "admin-capture"), 60),
+    "fresh-read": Mutant(_text("lock_order", _facts_before_locks), _setup("open", "cancel", "admin-capture"), 60),
+    "comparison": Mutant(
+        _without("cancel_if_unchanged", "o.mark = the_mark", instead="o.mark is not null"),
+        _setup("open", "cancel", "admin-capture"),
+        40,
+    ),
+    "other-comparison": Mutant(
+        _without("cancel_if_unchanged", "o.mark = the_mark", instead="o.mark is not null"),
+        _setup("open", "cancel", "cancel"),
+        40,
+    ),
+    "stale-tag": Mutant(
+        lambda: _with_a_tag_that_lacks("is_capturing", "captures_in_flight"), _setup("open", "cancel", "capture"), 60
+    ),
+    "stale-tag-of-medusas": Mutant(
+        lambda: _with_a_tag_that_lacks("captured", "unbooked", "last_captured_at"),
+        _setup("open", "cancel", "admin-capture"),
+        60,
+    ),
+    "claim-locks": Mutant(
+        _without("take_with_order", ORDER_LOCK, PAYMENT_LOCK), _setup("open", "cancel", "capture"), 90
+    ),
+    "booked-sum": Mutant(
+        _without("book_capture", "the_booked <> 0", instead="the_booked < 0"), _setup("open", "capture", "sweep"), 20
+    ),
     "generation": Mutant(
-        _without("generation = $5", "$5::integer is not null"), _setup("open", "cancel", "stale-capture"), 40
+        _without(TAKE, "generation = the_generation", instead="the_generation is not null"),
+        _setup("open", "cancel", "stale-capture"),
+        40,
     ),
-    "kind": Mutant(_without("kind = $3", "$3::text is not null"), _setup("canceled", "void", "foreign-kind"), 40),
-    "order": Mutant(_without("order_id = $4", "$4::text is not null"), _setup("canceled", "void", "foreign-order"), 40),
+    "kind": Mutant(_without_kind, _setup("canceled", "void", "foreign-kind"), 40),
+    "order": Mutant(
+        _without(TAKE, "order_id = the_order", instead="the_order is not null"),
+        _setup("canceled", "void", "foreign-order"),
+        40,
+    ),
     "installation": Mutant(
-        _without("where i.id = $1", "where $1::text is not null"), _setup("canceled", "void", "foreign-shop"), 40
+        _without(TAKE, "where i.id = the_installation", instead="where the_installation is not null"),
+        _setup("canceled", "void", "foreign-shop"),
+        40,
     ),
-    "removal": Mutant(_without_removal, _setup("open", "cancel", "capture"), 40),
+    "removal": Mutant(
+        _without("cancel_if_unchanged", "state in ('scheduled', 'queued')", instead="false"),
+        _setup("open", "cancel", "capture"),
+        40,
+    ),
     "inventory-lock": Mutant(_without_inventory_lock, _setup("canceled", "release", "checkout", redis=WAIT), 60),
     "doubt": Mutant(_without_doubt, _setup("doubt-done", "capture", "cancel"), 160),
     "recheck": Mutant(_without_recheck, _setup("canceled", "void", "book-held"), 40),

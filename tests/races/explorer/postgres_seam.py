@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
 
 from app.domain.jobs import JobRef
 from app.ports import Connection
-from app.store import cancellations, jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders
-from plugins.medusa_bridge.sqlfile import statement
+from plugins.medusa_bridge import at_once, orders, payments
 from tests.races.explorer.labels import label, writes
+from tests.races.explorer.pauses import SAID
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
 
-CANCEL_ORDER = statement("cancel_order")
-WRITE_CANCELLATION = cancellations.WRITE
+CALLS: Final = {orders._LOCK_ORDER, at_once._TAKE, at_once._CANCEL, payments._BOOK_CAPTURE}
+"""Statements that call a function which locks or writes."""
+
+CANCELS: Final = "cancel_if_unchanged: write order payment order_change payment_collection"
+"""The place in a function that cancels the order."""
 
 _UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign"}
 """Transactions that read what others may change at any time, and decide nothing."""
@@ -57,8 +59,9 @@ class Transaction:
 class Wire:
     """One connection of a lane. Without an actor everything passes at once."""
 
-    def __init__(self, raw: asyncpg.Connection) -> None:
+    def __init__(self, raw: asyncpg.Connection, gate: Gate) -> None:
         self.raw = raw
+        self._gate = gate
         self.actor: Actor | None = None
         self.open: Transaction | None = None
         self.committed: list[Transaction] = []
@@ -70,7 +73,12 @@ class Wire:
         """A connection that cuts rings of rows quickly."""
         raw = await asyncpg.connect(dsn, statement_cache_size=400, server_settings={"deadlock_timeout": "60ms"})
         await raw.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-        return cls(raw)
+        return cls(raw, await Gate.of(raw, dsn))
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self.raw.close(timeout=5)
+        await self._gate.close()
 
     @property
     def pid(self) -> int:
@@ -139,6 +147,25 @@ class Wire:
             await self._drop()
         return result
 
+    async def call(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """One call of a function: each of its statements is a point. What fails at one ends the call."""
+        await self._gate.shut()
+        answer = asyncio.ensure_future(ask())
+        try:
+            while (place := await self._gate.next_pause(answer)) is not None:
+                if self._is_point(place) and await self.step(f"{self._name}: {place}") is Fate.DROPPED:
+                    await self._gate.abort(answer)
+                    await self._drop()
+                if " write " in place and self.open is not None:
+                    self.open.writes.append(place)
+                await self._gate.pass_on()
+            return await answer
+        except BaseException:
+            await self._gate.abort(answer)
+            raise
+        finally:
+            await self._gate.open()
+
     def _is_point(self, statement: str) -> bool:
         """A statement that a transaction repeats, once for each kind of job, is one point."""
         if self._name in _UNSEEN or not statement.startswith(_FEW.get(self._name, "")):
@@ -177,6 +204,66 @@ def _gone() -> Exception:
     return asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
 
+class Gate:
+    """Where a backend waits that is paused inside a function: at an advisory lock that the gate's own session holds.
+
+    Each pause of a call has a lock of its own, and the next one's is held before the last one's is released.
+    """
+
+    def __init__(self, conn: asyncpg.Connection, raw: asyncpg.Connection) -> None:
+        self._conn, self._raw, self._pid = conn, raw, raw.get_server_pid()
+        self._turn = 0
+        self._pause: asyncio.Future[str] | None = None
+
+    @classmethod
+    async def of(cls, raw: asyncpg.Connection, dsn: str) -> Gate:
+        """The gate of this connection."""
+        gate = cls(await asyncpg.connect(dsn), raw)
+        raw.add_log_listener(gate._listen)
+        return gate
+
+    async def close(self) -> None:
+        """Close its connection."""
+        await self._conn.close(timeout=5)
+
+    async def shut(self) -> None:
+        """Stop the backend at its next pause."""
+        self._pause, self._turn = asyncio.get_running_loop().create_future(), 0
+        await self._raw.execute("select set_config('explorer.turn', '0', false)")
+        await self._conn.execute("select pg_advisory_lock($1, 0)", self._pid)
+
+    async def open(self) -> None:
+        """Let the backend pass every pause."""
+        self._pause = None
+        await self._conn.execute("select pg_advisory_unlock_all()")
+
+    async def next_pause(self, answer: asyncio.Future[Any]) -> str | None:
+        """Wait until the backend is paused, and return where; ``None`` once it has answered."""
+        assert self._pause is not None
+        await asyncio.wait({answer, self._pause}, return_when=asyncio.FIRST_COMPLETED)
+        return self._pause.result() if self._pause.done() else None
+
+    async def pass_on(self) -> None:
+        """Let the backend go on to its next pause."""
+        self._pause = asyncio.get_running_loop().create_future()
+        await self._conn.execute(
+            "select pg_advisory_lock($1, $2 + 1), pg_advisory_unlock($1, $2)", self._pid, self._turn
+        )
+        self._turn += 1
+
+    async def abort(self, answer: asyncio.Future[Any]) -> None:
+        """End the call that waits for an answer, as when its backend is terminated."""
+        if not answer.done():
+            await self._conn.execute("select pg_cancel_backend($1)", self._pid)
+        with suppress(asyncpg.PostgresError):
+            await answer
+
+    def _listen(self, _conn: object, message: asyncpg.PostgresLogMessage) -> None:
+        said = message.message or ""
+        if said.startswith(SAID) and self._pause is not None and not self._pause.done():
+            self._pause.set_result(said.removeprefix(SAID))
+
+
 class _Pool:
     """A pool of one."""
 
@@ -197,57 +284,40 @@ class WiredConnection:
         self._wire = wire
 
     async def execute(self, statement: str, *args: Any) -> Any:
+        if self._wire.actor is not None and statement in CALLS:
+            return await self._call(statement, args, lambda: self._wire.raw.execute(statement, *args))
         return await self._wire.run(statement, lambda: self._wire.raw.execute(statement, *args))
 
     async def fetch(self, statement: str, *args: Any) -> Any:
-        if statement in _UNROLLED and self._wire.actor is not None:
-            return await _UNROLLED[statement](self, *args)
+        if self._wire.actor is not None and statement in CALLS:
+            return await self._call(statement, args, lambda: self._wire.raw.fetch(statement, *args))
         return await self._wire.run(statement, lambda: self._wire.raw.fetch(statement, *args))
 
     async def fetchval(self, statement: str, *args: Any) -> Any:
-        if statement in _UNROLLED and self._wire.actor is not None:
-            return await _UNROLLED[statement](self, *args)
+        if self._wire.actor is not None and statement in CALLS:
+            return await self._call(statement, args, lambda: self._wire.raw.fetchval(statement, *args))
         return await self._wire.run(statement, lambda: self._wire.raw.fetchval(statement, *args))
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
         row = await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
-        if row is not None and label(statement) == "take_job" and self._wire.open is not None:
-            self._wire.open.taken.append((JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])))
+        if row is not None and label(statement) == "take_job":
+            self._claimed(row, args)
         return row
 
-    async def _lock_order(self, order_id: str) -> Any:
-        """What the function runs, one statement after the other: others come in between, as they do at the function."""
-        for lock in orders._LOCKS:
-            await self.fetch(lock, order_id)
-        return await self.fetch(orders._FACTS, order_id)
+    def _claimed(self, row: Mapping[str, Any], args: Sequence[Any]) -> None:
+        if self._wire.open is not None:
+            self._wire.open.taken.append((JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])))
 
-    async def _take_with_order(
-        self, installation: str, job_id: str, kind: str, order_id: str, generation: int, lease: timedelta
-    ) -> Any:
+    async def _call(self, statement: str, args: Sequence[Any], ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Call a function of production's: by itself in a transaction of its own, so that its commit is a point too."""
+        if self._wire.open is not None:
+            return await self._wire.call(ask)
         async with self.transaction():
-            for lock in orders._LOCKS:
-                await self.fetch(lock, order_id)
-            row = await self.fetchrow(jobs._TAKE, installation, job_id, kind, order_id, generation, lease)
-            if row is None:
-                return []
-            job = {**row, "job_id": row["id"], "job_order_id": row["order_id"], "order_id": None}
-            return [job | dict(fact) for fact in await self._lock_order(order_id)] or [job]
-
-    async def _cancel_if_unchanged(
-        self, order_id: str, mark: str, held: list[str], shared: list[str], *args: Any
-    ) -> bool:
-        *written, captures, heirs, dues = args
-        async with self.transaction():
-            if not await self._is_marked(order_id, mark):
-                return False
-            await self.execute(CANCEL_ORDER, order_id, held, shared)
-            await self.execute(WRITE_CANCELLATION, order_id, *written)
-            if captures:
-                await self.execute(jobs._HAND_OVER, order_id, captures, heirs, dues, written[2], written[-1])
-            return True
-
-    async def _is_marked(self, order_id: str, mark: str) -> bool:
-        return any(fact["mark"] == mark for fact in await self._lock_order(order_id))
+            result = await self._wire.call(ask)
+            if statement == at_once._TAKE and result:
+                row = dict(result[0])
+                self._claimed({**row, "id": row["job_id"], "order_id": row["job_order_id"]}, args)
+            return result
 
     def terminate(self) -> None:
         """The line has dropped already."""
@@ -265,11 +335,3 @@ class WiredConnection:
 
     async def _nothing(self) -> None:
         return None
-
-
-_UNROLLED: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
-    orders._LOCK_ORDER: lambda conn, *args: conn._lock_order(*args),
-    at_once._TAKE: WiredConnection._take_with_order,
-    at_once._CANCEL: WiredConnection._cancel_if_unchanged,
-}
-"""Functions, as the statements that they consist of: others come in between, as they do at the function."""

@@ -83,7 +83,7 @@ class Seat:
     async def leave(self) -> None:
         """Close the connections."""
         await self._gateway.close()
-        await self.wire.raw.close(timeout=5)
+        await self.wire.close()
 
     def sit(self, case: Case, policy: Policy, actor: Actor | None) -> None:
         """Be about this order; without an actor nothing is a point."""
