@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,13 +22,13 @@ from app.http.body_limits import BodyLimitMiddleware
 from app.http.clients import ClientAddresses
 from app.http.desk import Desk
 from app.http.edge import EdgePlugin
-from app.http.metrics import request_meter
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.guesses import SignInLimits
 from app.http.operator.known import KnownAdmins
 from app.http.operator.origin import PageOrigin
 from app.http.operator.plugin import OperatorPlugin
 from app.http.operator.session import Sessions
+from app.http.request_meter import request_meter
 from app.http.tokens import TokenVerifier
 from app.http.tracing import TracingMiddleware
 from app.logs import configure_logs
@@ -48,14 +44,11 @@ from plugins.medusa_bridge import (
     CustomerTokens,
     MedusaAdmins,
     MedusaBridge,
-    MedusaPlugin,
     MedusaStorefront,
 )
+from plugins.medusa_bridge.plugin import MedusaPlugin
 
 log = structlog.get_logger()
-
-LAST_REQUESTS = 10
-"""Seconds that an orphaned server has to end its requests."""
 
 LARGEST_BODY = 16 * 1024
 """Bytes. A reason has 500 characters at most."""
@@ -77,21 +70,7 @@ def create_app() -> Litestar:
     """The application with its settings from the environment, as granian loads it."""
     settings = read_settings(os.environ, Role.SERVE)
     configure_logs(settings.log_level)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     return build_app(settings)
-
-
-def _end_with_parent(parent: int) -> None:
-    """granian's process manager can be killed alone; a server that it no longer sees would answer on, with old
-    settings, beside its successor. A manager that died before we got here is only known by its pipe."""
-    manager = multiprocessing.parent_process()
-    while os.getppid() == parent and (manager is None or manager.is_alive()):
-        time.sleep(1)
-    log.warning("serve.orphaned")
-    for _ in range(LAST_REQUESTS):  # again and again: a server that is not up yet still has the manager's handler
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def check_database(settings: Settings) -> None:

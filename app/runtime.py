@@ -22,6 +22,7 @@ from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
 from app.meters import metrics_app
+from app.operator_error import OperatorError
 from app.ports import Commerce, Connection, Services, Unavailable
 from app.settings import Settings
 from app.settings_table import DatabasePooler
@@ -64,7 +65,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     keys: RedisKeys
 
 
-class NotReady(Exception):
+class NotReady(OperatorError):
     """The process cannot start: the database does not answer, or lacks tables of this version."""
 
 

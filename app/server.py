@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import multiprocessing
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+import structlog
 from granian import Granian, _signals
 from granian._granian import WorkerSignal
 from granian.constants import HTTPModes, Interfaces
@@ -25,6 +27,8 @@ from litestar import Litestar
 
 from app import main
 from app.settings import Settings
+
+log = structlog.get_logger()
 
 HEADER_TIMEOUT: Final = 10_000
 """Milliseconds for a request's header, and for the wait for the next request of a connection that is kept open."""
@@ -48,6 +52,8 @@ _LINGER: Final = 1.0
 _STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _REPEAT_SIGTERM: Final = 0.3
 """Seconds."""
+_LAST_REQUESTS: Final = 10
+"""Seconds that an orphaned server has to end its requests."""
 _LONGEST_ANSWER: Final = 30
 """Seconds that a request may take beside the wait for its void: what is left of them after a SIGTERM is cut off."""
 
@@ -84,7 +90,22 @@ def create_app() -> Litestar:
     granian's thread for good.
     """
     _signals.set_loop_signals = _set_loop_signals
-    return main.create_app()
+    app = main.create_app()
+    threading.Thread(target=_exit_when_orphaned, args=(os.getppid(),), daemon=True).start()
+    return app
+
+
+def _exit_when_orphaned(parent: int) -> None:
+    """Exit when granian's process manager has ended: it can be killed alone, and a server that it no longer sees would
+    answer on, with old settings, beside its successor. A manager that died before is only known by its pipe."""
+    manager = multiprocessing.parent_process()
+    while os.getppid() == parent and (manager is None or manager.is_alive()):
+        time.sleep(1)
+    log.warning("serve.orphaned")
+    for _ in range(_LAST_REQUESTS):  # again and again: a server that is not up yet still has the manager's handler
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _set_loop_signals(loop: asyncio.AbstractEventLoop) -> WorkerSignal:

@@ -13,6 +13,7 @@ from app.database_address import DatabaseAddress
 from app.domain.examination import HOLD_LASTS
 from app.environment import Environment
 from app.jwt_settings import MedusaJwt, read_medusa_jwt
+from app.operator_error import OperatorError
 from app.ports import Policy
 from app.setting_kinds import installed
 from app.settings_table import DatabasePooler, MedusaEvents, MedusaLocking, Role
@@ -23,7 +24,7 @@ _CAPTURED_WITHIN: Final = HOLD_LASTS - timedelta(hours=12)
 _OF_ITS_OWN: Final = "expected a secret of its own for each purpose"
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """One line per setting that is missing or wrong."""
 
 

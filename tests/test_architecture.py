@@ -41,7 +41,7 @@ HOMES = {
     },
     "jinja2": {"app.http.operator.views"},
     "granian": {"app.embedded", "app.server"},
-    "app.embedded": {"app.cli", "app.embedded"},
+    "app.embedded": {"app.commands", "app.embedded"},
     "prometheus_client": {"app.meters"},
     "sentry_sdk": {"app.gateways.sentry_channel"},
     "opentelemetry": {"app.tracing"},
@@ -77,4 +77,26 @@ def test_nobody_reads_the_environment_but_the_entry_points() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
     }
-    assert {reader for reader in readers if not reader.startswith("app/embedded/")} <= {"app/cli.py", "app/main.py"}
+    embedded = {reader for reader in readers if reader.startswith("app/embedded/")}
+    assert readers - embedded <= {"app/commands.py", "app/main.py"}
+
+
+HEAVY = ("litestar", "dramatiq", "stripe", "granian", "redis", "asyncpg", "httpx", "structlog")
+LIGHT = {
+    "import app.cli": HEAVY,
+    "from app.cli import main; main(['--help'])": HEAVY,
+    "import app.commands": HEAVY,
+    "import app.receipts": ("litestar", "dramatiq", "stripe", "granian", "redis", "asyncpg"),
+    "import workers.main": ("litestar", "granian"),
+    "import app.main": ("dramatiq", "granian"),
+}
+
+
+@pytest.mark.parametrize("program", LIGHT)
+def test_a_command_loads_what_it_needs(program: str) -> None:
+    ended = f"try: {program}\nexcept SystemExit: pass\n"
+    loaded = f"import sys\nprint([n for n in sys.modules if n in {LIGHT[program]} or n.startswith('app.embedded')])"
+    done = subprocess.run(
+        [sys.executable, "-c", ended + loaded], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -94,7 +94,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     for name in os.environ:
         if name.startswith(SETTINGS):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(cli, "configure_logs", lambda _: None)  # tests keep their own
+    monkeypatch.setattr("app.logs.configure_logs", lambda _: None)  # tests keep their own
 
     async def run(*arguments: str, **settings: str) -> Ended:
         for name, value in settings.items():
@@ -343,7 +343,7 @@ class TestMigrate:
         async def wait(_: str) -> None:
             raise TimeoutError
 
-        monkeypatch.setattr(cli, "check_shop", wait)
+        monkeypatch.setattr("plugins.medusa_bridge.check_shop", wait)
         ended = await run("migrate", DATABASE_URL="postgres://grace:x@127.0.0.1:9/shop")
         assert_failed(ended, "DATABASE_URL: cannot connect: TimeoutError: no answer within 10 s: expected a Postgres")
 
@@ -462,7 +462,7 @@ class TestServeAndWorker:
     async def test_serve_says_once_that_receipts_are_not_signed(
         self, run: Run, database: str, monkeypatch: pytest.MonkeyPatch, key: str
     ) -> None:
-        monkeypatch.setattr(cli, "listen", lambda *_: None)
+        monkeypatch.setattr("app.server.listen", lambda *_: None)
         settings = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
         with structlog.testing.capture_logs() as logs:
             ended = await run("serve", "--port", str(free_port()), RECEIPT_SIGNING_KEY=key, **settings)

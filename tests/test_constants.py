@@ -108,7 +108,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.origins:LONGEST_ORIGIN": (253, 500),
     "app.pem:LEAST_RSA_BITS": (2048, 2048),
     "app.pem:MOST_RSA_BITS": (4096, 8192),
-    "app.main:LAST_REQUESTS": (5, 20),
+    "app.server:_LAST_REQUESTS": (5, 20),
     "app.main:LARGEST_BODY": (16 * KIB, 16 * KIB),  # the README's
     "app.receipts:_LARGEST": (500_000, 2_000_000),
     "app.runtime:_DATABASE_PATIENCE": (15, 60),

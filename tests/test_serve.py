@@ -103,7 +103,7 @@ def serve(manager):
     print(os.getpid(), flush=True)
     while os.getppid() == manager:
         time.sleep(0.01)
-    from app.main import create_app
+    from app.server import create_app
     create_app()
     time.sleep(600)
 

@@ -256,8 +256,8 @@ async def test_a_medusa_that_is_away_is_a_warning_of_serve(
         "MEDUSA_BACKEND_URL": f"http://{HOST}:{free_port()}",
         **({"OPERATOR_SESSION_SECRET": "mJ8sQd2xVb6nLr4tZk9wYc3hGf7pAe5u"} if operators else {}),
     }
-    monkeypatch.setattr(cli, "listen", lambda *_: None)
-    monkeypatch.setattr(cli, "configure_logs", lambda _: None)
+    monkeypatch.setattr("app.server.listen", lambda *_: None)
+    monkeypatch.setattr("app.logs.configure_logs", lambda _: None)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with structlog.testing.capture_logs() as logs, pytest.raises(SystemExit) as ended:

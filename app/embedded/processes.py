@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+from app.operator_error import OperatorError
+
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 POLL_SECONDS = 0.01
@@ -38,7 +40,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
-class EmbeddedServerError(RuntimeError):
+class EmbeddedServerError(OperatorError):
     """An embedded server cannot be found, started or stopped; the message says what to do."""
 
 

@@ -15,12 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from litestar import Request
-from litestar.types import Message, Scope
 
 from app.domain.fleet import Fleet
-from app.http import errors
-from app.meters import record_request
 from app.ports import Services, Unavailable
 from app.usecases.observe_fleet import observe_fleet
 
@@ -36,7 +32,6 @@ _PATIENCE: Final = 12.0
 CLIENT_TIMEOUT: Final = 10.0
 """Seconds that a client may take to send its request, or to read on."""
 _BETWEEN_TRIES: Final = 5.0
-_BEGAN: Final = "grace_began"
 
 
 class FleetFigures:
@@ -159,24 +154,3 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
-
-
-def request_meter() -> tuple[Any, Any]:
-    """Two hooks for Litestar, ``before_request`` and ``before_send``, that measure every answer of a known route."""
-
-    async def begin(request: Request[Any, Any, Any]) -> None:
-        request.scope["state"][_BEGAN] = time.monotonic()
-
-    async def end(message: Message, scope: Scope) -> None:
-        began = scope.get("state", {}).get(_BEGAN)
-        if message["type"] != "http.response.start" or began is None:
-            return
-        record_request(
-            method=str(scope.get("method", "")),
-            route=str(scope.get("path_template", "")),
-            status=message["status"],
-            outcome=scope["state"].get(errors.OUTCOME, f"status_{message['status']}"),
-            seconds=time.monotonic() - began,
-        )
-
-    return begin, end

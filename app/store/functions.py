@@ -13,6 +13,7 @@ from typing import Final, Self
 import asyncpg
 import msgspec
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store.sql import function_name, statement
 
@@ -21,7 +22,7 @@ _SCHEMAS: Final = statement("schemas_of_tables")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
-class FunctionError(Exception):
+class FunctionError(OperatorError):
     """Why a function cannot be made, in a line for the person at the terminal."""
 
 

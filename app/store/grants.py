@@ -12,6 +12,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store import turns
 from app.store.sql import statement
@@ -42,7 +43,7 @@ _PASSING: Final[tuple[type[asyncpg.PostgresError], ...]] = (
 third of the role, the last ("tuple concurrently updated") of both."""
 
 
-class GrantError(Exception):
+class GrantError(OperatorError):
     """Why the role cannot be made or given its rights, in a line for the person at the terminal."""
 
 

@@ -18,6 +18,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store import session, turns
 from app.store.functions import Function, install
@@ -48,7 +49,7 @@ _INDEX: Final = re.compile(
 log = structlog.get_logger()
 
 
-class MigrationError(Exception):
+class MigrationError(OperatorError):
     """Why a migration was not applied, in a line for the person at the terminal. What was applied before it stands."""
 
 

@@ -7,7 +7,6 @@ from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
 from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import READ, NotMigrated, check_shop, grant_role, print_grants
-from plugins.medusa_bridge.plugin import MedusaPlugin
 from plugins.medusa_bridge.releases import NoShop
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
@@ -22,7 +21,6 @@ __all__ = [
     "Locking",
     "MedusaAdmins",
     "MedusaBridge",
-    "MedusaPlugin",
     "MedusaStorefront",
     "NoShop",
     "NotMigrated",

@@ -7,6 +7,7 @@ from typing import Final
 
 import asyncpg
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store import session
 from app.store.grants import Right, as_sql, grant, own_rights, public_grants, rights
@@ -190,7 +191,7 @@ def as_arguments() -> tuple[list[str], list[str], list[str]]:
     return [r.table for r in needed], [r.privilege for r in needed], [r.column for r in needed]
 
 
-class NotMigrated(Exception):
+class NotMigrated(OperatorError):
     """Schema ``grace`` is missing, or that of a version before."""
 
 

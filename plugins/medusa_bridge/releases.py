@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -76,7 +77,7 @@ async def find_release(conn: Connection) -> Release:
     return Release(name="none")
 
 
-class NoShop(Exception):
+class NoShop(OperatorError):
     """The database has no tables of Medusa's, or the role that migrates may not read them."""
 
 

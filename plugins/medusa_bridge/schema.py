@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import asyncpg
 import structlog
 
+from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store.examine import unusable
 from app.store.functions import Function, absent
@@ -17,7 +18,7 @@ from plugins.medusa_bridge.sqlfile import FOLDER
 log = structlog.get_logger()
 
 
-class SchemaMismatch(Exception):
+class SchemaMismatch(OperatorError):
     """Medusa's tables are not as this version of the bridge expects them. One line per statement that fails."""
 
 
