@@ -184,6 +184,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "plugins.medusa_bridge.ids:_BEHIND": (5 * MINUTE, 20 * MINUTE),
     "plugins.medusa_bridge.stock:_LOCK_WAIT": (1, 4),
     "plugins.medusa_bridge.stock:_LOCK_PAUSE": (0.01, 0.04),
+    "plugins.medusa_bridge.stock:_LONGEST_LOCK_PAUSE": (0.2, 1),
     "plugins.medusa_bridge.stock:_LOCK_LEASE": (10, 15),
     "plugins.medusa_bridge.stock:_UNDER_LOCK": (6, 9),
     "plugins.medusa_bridge.stock:_NO_EXPIRY": (-1, -1),  # of Redis: PTTL

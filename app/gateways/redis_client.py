@@ -110,7 +110,10 @@ def connect(url: str, *, timeout: float = PATIENCE) -> Redis:
 
 
 async def overhear(redis: Redis, channel: str) -> AsyncIterator[bytes]:
-    """What is published on the channel, for ever. While Redis is away nothing is heard, and it is not made up for."""
+    """Yield what is published on the channel. While Redis is away nothing is heard, and it is not made up for.
+
+    Without tenacity, which cannot call a generator again from inside of it.
+    """
     while True:
         try:
             async with redis.pubsub(ignore_subscribe_messages=True) as ear:

@@ -93,7 +93,10 @@ class MetricsServer:
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
 
     def start_when_free(self) -> None:
-        """Listen as soon as the address is free: of several API processes on a host, one answers for all."""
+        """Listen as soon as the address is free: of several API processes on a host, one answers for all.
+
+        Without tenacity, whose ``stop_when_event_set`` is looked at after an attempt, and not before the first.
+        """
 
         def wait() -> None:
             while not self._stopped.is_set():

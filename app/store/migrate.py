@@ -104,7 +104,8 @@ async def renew_installation(dsn: str) -> str:
 async def _lock(conn: asyncpg.Connection, patience: float) -> None:
     """Take the lock of migrations. One that another migration holds is waited for as long as that works.
 
-    Polls, because a statement that waits would hold a snapshot, which a concurrent index build waits for.
+    Polls, because a statement that waits would hold a snapshot, which a concurrent index build waits for. Without
+    tenacity: the end of the wait depends on what the holder does, not on the attempts.
     """
     began = logged = time.monotonic()
     while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):

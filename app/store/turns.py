@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import asyncpg
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_fixed
 
 LOCK_TIMEOUT: Final = "1s"
 """How long a change may stand in the queue for a table: whoever comes after it waits as long."""
@@ -36,12 +35,21 @@ async def in_turns(
     passing: tuple[type[asyncpg.PostgresError], ...] = IN_THE_WAY,
 ) -> Made:
     """What ``attempt`` gives, tried again while it fails with an error that is ``passing``."""
-    give_up_at = time.monotonic() + patience
-    while True:
-        try:
-            return await attempt()
-        except passing as error:
-            if time.monotonic() > give_up_at:
-                raise KeptWaitingError(str(error)) from error
-            log.info("migrate.waiting", migration=what, error=str(error))
-            await asyncio.sleep(_PAUSE)
+
+    async def make() -> Made:  # tenacity awaits what a coroutine function returns, and no other's
+        return await attempt()
+
+    def say(state: RetryCallState) -> None:
+        log.info("migrate.waiting", migration=what, error=str(state.outcome and state.outcome.exception()))
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(passing),
+        wait=wait_fixed(_PAUSE),
+        stop=stop_after_delay(patience),
+        before_sleep=say,
+        reraise=True,
+    )
+    try:
+        return await retrying(make)
+    except passing as error:
+        raise KeptWaitingError(str(error)) from error

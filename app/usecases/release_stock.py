@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 import msgspec
 import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job, JobRef, JobState
@@ -70,16 +68,13 @@ async def _put_aside(services: Services, job: Job) -> _Claim | None:
 
 async def _record_patiently(services: Services, claim: _Claim) -> None:
     """Try again for a few seconds while the shop is at work on the same stock."""
-    patience = time.monotonic() + _STOCK_PATIENCE
-    while True:
-        try:
-            await _record(services, claim)
-        except StockBusy:
-            if time.monotonic() > patience:
-                raise
-            await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (not a secret)
-        else:
-            return
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(StockBusy),
+        wait=wait_random(0.02, 0.2),
+        stop=stop_after_delay(_STOCK_PATIENCE),
+        reraise=True,
+    )
+    await retrying(_record, services, claim)
 
 
 async def _record(services: Services, claim: _Claim) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +12,7 @@ import httpx
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
+from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from app.ports import Connection, Reservation, StockBusy, Unavailable
 from plugins.medusa_bridge.config import BridgeConfig, Locking
@@ -27,7 +26,8 @@ _TRY_ADVISORY_LOCK: Final = statement("try_advisory_lock")
 _LOCK_WAIT: Final = 2.0
 """Seconds to wait for Medusa here; after that the job waits, not the worker."""
 _LOCK_PAUSE: Final = 0.02
-"""Seconds until the first new try; doubled each time."""
+"""Seconds until the first new try; doubled each time, with as much of jitter."""
+_LONGEST_LOCK_PAUSE: Final = 0.5
 _LOCK_LEASE: Final = 12
 """Seconds. Longer than what is done under the lock may last; what a killed worker leaves locked, every checkout of
 the item waits for."""
@@ -95,17 +95,18 @@ class Stock:
     async def _medusa_locks(self, item_ids: Sequence[str]) -> AsyncIterator[None]:
         """All of them or none: one item's lock is never held while waiting for another's, since every checkout
         of that item would wait too."""
-        patience = time.monotonic() + _LOCK_WAIT
-        pause = _LOCK_PAUSE
         held: list[tuple[Lock, str]] = []
+        retrying = AsyncRetrying(
+            retry=retry_if_result(lambda busy: busy is not None),
+            wait=wait_exponential_jitter(multiplier=_LOCK_PAUSE, max=_LONGEST_LOCK_PAUSE, jitter=_LOCK_PAUSE),
+            stop=stop_after_delay(_LOCK_WAIT),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
         try:
-            while (busy := await self._try_locks(item_ids, held)) is not None:
-                await _give_back(held)
-                if time.monotonic() > patience:
-                    message = f"Medusa holds the lock of {busy} for more than {_LOCK_WAIT:.0f} s"
-                    raise Unavailable(message + await self._unless_deleted(busy))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
-                pause = min(pause * 2, 0.5)
+            busy: str | None = await retrying(self._try_locks, item_ids, held)
+            if busy is not None:
+                message = f"Medusa holds the lock of {busy} for more than {_LOCK_WAIT:.0f} s"
+                raise Unavailable(message + await self._unless_deleted(busy))
             async with asyncio.timeout(_UNDER_LOCK):
                 yield
         except TimeoutError as error:
@@ -115,7 +116,7 @@ class Stock:
             await _give_back(held)
 
     async def _try_locks(self, item_ids: Sequence[str], held: list[tuple[Lock, str]]) -> str | None:
-        """Take the locks into ``held`` without waiting for any; the one that is busy, or ``None``."""
+        """Take all locks into ``held`` without waiting for any, or none; return the one that is busy, or ``None``."""
         assert self._redis is not None
         try:
             for item_id in item_ids:
@@ -123,6 +124,7 @@ class Stock:
                 token = f"execute:{uuid.uuid4()}"
                 held.append((lock, token))  # before it is taken: its answer may be lost
                 if not await lock.acquire(blocking=False, token=token):
+                    await _give_back(held)
                     return item_id
         except (RedisError, OSError) as error:
             message = f"Medusa's Redis does not answer: {type(error).__name__}"
