@@ -196,7 +196,6 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "workers.main:STOP_WITHIN": (25_000, 45_000),
     "workers.relay:POLL": (0.1, 0.5),
     "workers.relay:BUSY_POLL": (0.02, 0.1),
-    "workers.relay:_AT_ONCE": (50, 200),
     "workers.relay:SILENT": (30, 2 * MINUTE),
 }
 """The least and the most that each may be, in seconds where it is a time."""

@@ -37,9 +37,6 @@ POLL: Final = 0.25
 BUSY_POLL: Final = 0.05
 """Seconds between looks while there is work: a look at every job's end would cost more than the job."""
 
-_AT_ONCE: Final = 100
-"""Messages in one round trip to Redis."""
-
 SILENT: Final = 60.0
 """Seconds that a step may be late with its next success before this process counts as broken. A database that does not
 answer is not its fault: waiting for one counts as a success."""
@@ -121,15 +118,14 @@ class Relay:
         return len(due)
 
     def _send(self, due: list[tuple[JobKind, JobRef]]) -> list[tuple[JobKind, JobRef]]:
-        """Send messages until Redis does not answer; the rest is returned, with those of which it is not known whether
-        they arrived: the row lets one of two take it. Runs in a thread: the broker blocks."""
-        for first in range(0, len(due), _AT_ONCE):
-            some = due[first : first + _AT_ONCE]
+        """Send messages until Redis does not answer; the rest is returned, with the one of which it is not known
+        whether it arrived: the row lets one of two take it. Runs in a thread: the broker blocks."""
+        for number, (kind, ref) in enumerate(due):
             try:
-                self._broker.enqueue_all([self._actors[kind].message(*astuple(ref)) for kind, ref in some])
+                self._broker.enqueue(self._actors[kind].message(*astuple(ref)))
             except (BrokerConnectionError, RedisError, OSError) as error:
-                log.warning("relay.redis_down", undelivered=len(due) - first, error=type(error).__name__)
-                return due[first:]
+                log.warning("relay.redis_down", undelivered=len(due) - number, error=type(error).__name__)
+                return due[number:]
         return []
 
     def _run_here(self, kind: JobKind, ref: JobRef) -> None:

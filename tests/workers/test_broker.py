@@ -72,7 +72,8 @@ def test_a_worker_that_runs_dry_asks_for_more_without_waiting(broker: RedisBroke
 def test_messages_are_sent_and_acknowledged_once_by_a_redis_that_has_lost_the_script(broker: JobBroker) -> None:
     actor = dramatiq.actor(actor_name="add", queue_name="bells", broker=broker)(_never_run)
     broker.client.script_flush()
-    broker.enqueue_all([actor.message(number) for number in range(3)])
+    for number in range(3):
+        broker.enqueue(actor.message(number))
     consumer = broker.consume("bells", prefetch=3)
     for _ in range(3):
         message = next(consumer)
