@@ -11,9 +11,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlunsplit
 import asyncpg
 import certifi
 import msgspec
-from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]  # what connect() calls
 
 from app.network_address import PERCENT_ENCODE, AddressError, check_account, check_host_and_port, check_port, split_url
+from app.private_names import reaching_into
+
+with reaching_into("asyncpg", __file__):
+    from asyncpg.connect_utils import _parse_connect_dsn_and_args  # type: ignore[attr-defined]  # what connect() calls
 
 SCHEMES: Final = ("postgres", "postgresql")
 _EXAMPLE: Final = "postgresql://user:password@host:5432/database"

@@ -19,14 +19,25 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import structlog
-from granian import Granian, _signals
-from granian._granian import WorkerSignal
+from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from litestar import Litestar
 
 from app import main
+from app.private_names import reaching_into, require_method
 from app.settings import Settings
+
+with reaching_into("granian", __file__):
+    from granian import _signals
+    from granian._granian import WorkerSignal
+
+    assert callable(_signals.set_loop_signals)
+    require_method(Granian, "_init_shared_socket", "_ssp", "_shd", "build", "get_fd")
+    require_method(Granian, "_spawn_worker", "_ssp", "_shd")
+    require_method(Granian, "_spawn_asgi_lifespan_worker", "granian._signals", "set_loop_signals")
+    require_method(Granian, "_stop_workers", "wrks")
+    require_method(Granian, "_serve_loop", "interrupt_signal", "interrupt_children")
 
 log = structlog.get_logger()
 

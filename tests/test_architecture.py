@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -59,6 +60,63 @@ def test_one_home(imports: grimp.ImportGraph, part: str) -> None:
     assert users, "it is used under another name"
     strangers = {user for user in users if not any(user == home or user.startswith(f"{home}.") for home in HOMES[part])}
     assert not strangers
+
+
+PRIVATE = {"app/database_address.py": "asyncpg", "app/server.py": "granian"}
+"""The one file for each library that reaches names which the library does not promise to keep."""
+
+
+OURS = {"app", "plugins", "workers"}
+
+
+def _private_names(path: Path) -> set[str]:
+    """Underscore names that a file imports from elsewhere, or reaches on what is not its own."""
+    found: set[str] = set()
+    own: set[str] = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names):
+                found |= {alias.name for alias in names if "._" in alias.name}
+            case ast.ImportFrom(module=str(module), names=names) if not module.startswith(
+                ("app", "plugins", "workers")
+            ):
+                found |= {alias.name for alias in names if alias.name.startswith("_") or "._" in module}
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Attribute(attr=name) if name.startswith("_") and not name.startswith("__"):
+                found.add(name)
+    return found - own - {"_replace", "_exit"}  # documented, of namedtuple and os
+
+
+def test_private_names_of_a_library_are_reached_in_one_file_that_says_so() -> None:
+    files = {path for folder in ("app", "plugins", "workers") for path in (ROOT / folder).rglob("*.py")}
+    reaching = {str(path.relative_to(ROOT)): names for path in files if (names := _private_names(path))}
+    assert reaching.keys() == PRIVATE.keys(), reaching
+    for file, package in PRIVATE.items():
+        assert f'with reaching_into("{package}", __file__):' in (ROOT / file).read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "moved"),
+    [
+        ("app.server", "import granian._signals; del granian._signals.set_loop_signals"),
+        ("app.server", "import granian; del granian.server.common.AbstractServer._stop_workers"),
+        (
+            "app.server",
+            "from granian.server.common import AbstractServer as it; it._init_shared_socket = lambda it: it.shared()",
+        ),
+        ("app.database_address", "from asyncpg import connect_utils as it; del it._parse_connect_dsn_and_args"),
+    ],
+)
+def test_a_release_that_moved_a_private_name_is_met_at_the_import(module: str, moved: str) -> None:
+    program = f"{moved}\nimport {module}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    file = module.replace(".", "/") + ".py"
+    assert subprocess.run([sys.executable, "-c", f"import {module}"], timeout=60, check=True)
+    assert re.search(rf"^ImportError: mend \S*{file}: {PRIVATE[file]} ", done.stderr, re.MULTILINE), done.stderr
 
 
 def test_every_package_is_in_a_layer() -> None:

@@ -58,7 +58,7 @@ async def incidents(
         return page("_numbers.html", {"numbers": await count_day(services)})
     open_only = show != "closed"
     by = Sort.LAPSE if sort == Sort.LAPSE else Sort.MONEY
-    of_kind = IncidentKind(kind) if kind in IncidentKind._value2member_map_ else None
+    of_kind = IncidentKind(kind) if kind in set(IncidentKind) else None
     listed = await list_incidents(services, operator_desk.backoffice, sort=by, open_only=open_only)
     shown = [one for one in listed if of_kind is None or one.incident.kind is of_kind]
     counts = await count_open_incidents(services) if open_only else Counter(one.incident.kind for one in listed)
