@@ -127,25 +127,24 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PaymentGateway(Protocol):
-    """Stripe. Every call ends within seconds; answers that are to be expected are values."""
+    """Stripe. Every call ends within seconds; answers that are to be expected are values.
 
-    def noting(self, calls: list[Call]) -> PaymentGateway:
-        """The same gateway, which adds every call that it makes to ``calls``."""
-        ...
+    Each call is added to ``calls`` when it ends, however it ends.
+    """
 
-    async def look(self, intent_id: str) -> Answered | Unseen:
+    async def look(self, intent_id: str, *, calls: list[Call] | None = None) -> Answered | Unseen:
         """The intent as it stands."""
         ...
 
-    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+    async def capture(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """Capture ``amount`` (smallest unit) of a hold."""
         ...
 
-    async def void(self, intent_id: str, *, key: str) -> Outcome:
+    async def void(self, intent_id: str, *, key: str, calls: list[Call] | None = None) -> Outcome:
         """Let go of a hold."""
         ...
 
-    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+    async def refund(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """Give ``amount`` (smallest unit) of a captured intent back; the answer holds the intent afterwards."""
         ...
 
@@ -583,8 +582,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     db: Database
     commerce: Commerce
     gateway: PaymentGateway
-    calls: list[Call] = []
-    """What the gateway was asked, and no transaction has written down yet."""
     locks: OrderLocks
     wakeup: WorkerWakeup
     void_news: VoidNews = NoVoidNews()

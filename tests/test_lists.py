@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 
 from app.domain.cancellation import Refusal
-from app.domain.incidents import TITLES, WORDS, IncidentKind, alert
+from app.domain.incidents import INCIDENT_OF, TITLES, WORDS, IncidentKind, alert
 from app.domain.jobs import JobKind
 from app.domain.order import Provider
 from app.domain.timeline import _DOING, REFUSALS, Act, Event, Tone, moments
 from app.http.errors import cancel_refused
 from app.usecases.heal_incidents import _SETTLED
-from app.usecases.run_job import INCIDENT_OF, VERBS
+from app.usecases.run_job import VERBS
 from plugins.medusa_bridge.orders import provider_of
 from tests.world import Shop
 from workers.actors import _FIRST

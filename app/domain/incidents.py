@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from app.domain.jobs import JobKind
+
 
 class IncidentKind(StrEnum):
     """One open incident per order and kind."""
@@ -26,6 +28,17 @@ class IncidentKind(StrEnum):
     RELEASE_FAILED = "release_failed"
     PUBLISH_FAILED = "publish_failed"
     LOOK_FAILED = "look_failed"
+
+
+INCIDENT_OF: Final[Mapping[JobKind, IncidentKind]] = {
+    JobKind.CAPTURE: IncidentKind.CAPTURE_FAILED,
+    JobKind.VOID: IncidentKind.VOID_FAILED,
+    JobKind.REFUND: IncidentKind.REFUND_FAILED,
+    JobKind.RELEASE: IncidentKind.RELEASE_FAILED,
+    JobKind.PUBLISH: IncidentKind.PUBLISH_FAILED,
+    JobKind.LOOK: IncidentKind.LOOK_FAILED,
+}
+"""What failures of a job open; over once a job of the order and kind is done."""
 
 
 def alert_delay(attempts: int) -> timedelta:

@@ -96,6 +96,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """When it was over; ``None`` for a job that is not, or that was claimed."""
     key_number: int = 1
     """Spells the idempotency key; raised after a definite error, since Stripe replays saved errors."""
+    request_id: str | None = None
+    """The request that the job goes back to, and the trace parent that it gave on."""
+    traceparent: str | None = None
+    late: float = 0.0
+    """Seconds that it was overdue for when it was claimed."""
 
     @property
     def ref(self) -> JobRef:

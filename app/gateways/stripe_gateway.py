@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
@@ -65,7 +64,6 @@ class StripeGateway:
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=0,
         )
-        self._calls: list[Call] | None = None
 
     @classmethod
     def open(cls, api_key: str, api_base: str | None, **watch: Tracing) -> Self:
@@ -88,53 +86,45 @@ class StripeGateway:
                 log.warning("stripe.away", setting="STRIPE_API_BASE", error=type(error).__name__)
         return None
 
-    def noting(self, calls: list[Call]) -> Self:
-        """See ``app.ports.PaymentGateway``. Shares the connections."""
-        twin = copy.copy(self)
-        twin._calls = calls
-        return twin
-
-    async def look(self, intent_id: str) -> Answered | Unseen:
+    async def look(self, intent_id: str, *, calls: list[Call] | None = None) -> Answered | Unseen:
         """See ``app.ports.PaymentGateway``."""
-        call = self._client.raw_request_async("get", f"{_INTENTS}/{_path(intent_id)}", expand=["latest_charge"])
-        outcome = await self._outcome("look", intent_id, call)
+        asked = self._client.raw_request_async("get", f"{_INTENTS}/{_path(intent_id)}", expand=["latest_charge"])
+        outcome = await self._outcome("look", intent_id, asked, calls)
         return outcome if isinstance(outcome, Answered) else Unseen(outcome.error)
 
-    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+    async def capture(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``. A capture that was made before is answered, not declined."""
         path = f"{_INTENTS}/{_path(intent_id)}/capture"
-        call = self._client.raw_request_async("post", path, amount_to_capture=amount, idempotency_key=key)
-        return _already(await self._outcome("capture", intent_id, call), IntentState.CAPTURED)
+        asked = self._client.raw_request_async("post", path, amount_to_capture=amount, idempotency_key=key)
+        return _already(await self._outcome("capture", intent_id, asked, calls), IntentState.CAPTURED)
 
-    async def void(self, intent_id: str, *, key: str) -> Outcome:
+    async def void(self, intent_id: str, *, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``. A hold that is gone already is answered, not declined."""
         path = f"{_INTENTS}/{_path(intent_id)}/cancel"
-        call = self._client.raw_request_async("post", path, idempotency_key=key)
-        return _already(await self._outcome("void", intent_id, call), IntentState.CANCELED)
+        asked = self._client.raw_request_async("post", path, idempotency_key=key)
+        return _already(await self._outcome("void", intent_id, asked, calls), IntentState.CANCELED)
 
-    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+    async def refund(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``. Looks afterwards, since a refund's answer has no intent in it."""
-        call = self._client.raw_request_async(
+        asked = self._client.raw_request_async(
             "post", "/v1/refunds", payment_intent=intent_id, amount=amount, idempotency_key=key
         )
-        failure = await self._failure("refund", intent_id, call)
-        return await self.look(intent_id) if failure is None else failure
+        answer = await self._ask("refund", intent_id, asked, calls)
+        return await self.look(intent_id, calls=calls) if isinstance(answer, StripeResponse) else answer
 
-    async def _outcome(self, verb: str, intent_id: str, call: Awaitable[Any]) -> Answered | Declined | Unknown:
-        answer: list[StripeResponse] = []
+    async def _outcome(
+        self, verb: str, intent_id: str, asked: Awaitable[Any], calls: list[Call] | None
+    ) -> Answered | Declined | Unknown:
+        answer = await self._ask(verb, intent_id, asked, calls)
+        return Answered(_intent(_plain(answer.data))) if isinstance(answer, StripeResponse) else answer
 
-        async def keep() -> StripeResponse:
-            answer.append(await call)
-            return answer[0]
-
-        failure = await self._failure(verb, intent_id, keep())
-        return Answered(_intent(_plain(answer[0].data))) if failure is None else failure
-
-    async def _failure(self, verb: str, intent_id: str, call: Awaitable[StripeResponse]) -> Declined | Unknown | None:
+    async def _ask(
+        self, verb: str, intent_id: str, asked: Awaitable[StripeResponse], calls: list[Call] | None
+    ) -> StripeResponse | Declined | Unknown:
         noted = _Noted(verb, intent_id)
         try:
             with self._tracing.span(f"stripe {verb}"):
-                noted.answer = await call
+                noted.answer = await asked
         except stripe.StripeError as error:
             noted.outcome, noted.request_id = _told_apart(error), error.request_id
             log.warning("stripe.error", verb=verb, intent_id=intent_id, error=noted.outcome.error)
@@ -142,10 +132,10 @@ class StripeGateway:
         finally:  # also where patience ended: then there is neither an answer nor an error
             made = noted.call()
             record_stripe_call(verb=verb, outcome=made.outcome, seconds=made.seconds)
-            if self._calls is not None:
-                self._calls.append(made)
+            if calls is not None:
+                calls.append(made)
         log.debug("stripe.answer", verb=verb, intent_id=intent_id)  # the job says at INFO what came of it
-        return None
+        return noted.answer
 
 
 class _Noted:

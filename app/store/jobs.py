@@ -16,7 +16,6 @@ from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.order import Order
 from app.domain.timeline import JobRow
 from app.ports import Connection, Event
-from app.store.runs import note_ended, note_taken
 from app.store.sql import statement
 
 _SCHEDULE: Final = statement("schedule_jobs")
@@ -136,7 +135,7 @@ async def all_of(conn: Connection, order_id: str) -> list[JobRow]:
 
 async def of_order(conn: Connection, order_id: str, kind: JobKind) -> list[Job]:
     """The order's jobs of a kind. Under the order's lock, none of them can begin to run."""
-    return [_job(row) for row in await conn.fetch(_ORDER_JOBS, order_id, kind.value)]
+    return [job_of(row) for row in await conn.fetch(_ORDER_JOBS, order_id, kind.value)]
 
 
 async def void_is_open(conn: Connection, order_id: str) -> bool:
@@ -161,19 +160,13 @@ async def take(conn: Connection, ref: JobRef) -> Job | None:
     ``in_doubt`` of the answer says whether an *earlier* attempt may have reached Stripe.
     """
     row = await conn.fetchrow(_TAKE, *astuple(ref), LEASE)
-    return None if row is None else taken(row)
-
-
-def taken(row: asyncpg.Record | Mapping[str, Any]) -> Job:
-    """The job of a row that ``take_job`` gave, noted as what this run is about."""
-    note_taken(request_id=row["request_id"], traceparent=row["traceparent"], late=row["late"])
-    return _job(row)
+    return None if row is None else job_of(row)
 
 
 async def running(conn: Connection, ref: JobRef) -> Job | None:
     """The job as it runs, locked until the commit; ``None`` when it does not, or not for this message any more."""
     row = await conn.fetchrow(_RUNNING, *astuple(ref))
-    return None if row is None else _job(row)
+    return None if row is None else job_of(row)
 
 
 async def hold(conn: Connection, job: Job) -> bool:
@@ -189,7 +182,6 @@ async def renew(conn: Connection, job: Job) -> None:
 async def finish(conn: Connection, job: Job, state: JobState = JobState.DONE, *, note: str | None = None) -> None:
     """End the job: ``done``, ``removed`` or ``dead``."""
     await conn.execute(_FINISH, *astuple(job.ref), state.value, note)
-    note_ended(state.value)
 
 
 async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: str | None = None) -> bool:
@@ -197,16 +189,12 @@ async def end_well(conn: Connection, job: Job, incident: IncidentKind, *, note: 
 
     ``False``, and nothing is written, when the job is not this worker's any more.
     """
-    ended = bool(await conn.fetch(_END_WELL, *astuple(job.ref), note, incident.value))
-    if ended:
-        note_ended(JobState.DONE.value)
-    return ended
+    return bool(await conn.fetch(_END_WELL, *astuple(job.ref), note, incident.value))
 
 
 async def fail(conn: Connection, job: Job, *, delay: timedelta, error: str, in_doubt: bool, new_key: bool) -> None:
     """Try again after ``delay``. ``in_doubt`` when Stripe may have done it, ``new_key`` when it surely did not."""
     await conn.execute(_FAIL, *astuple(job.ref), delay, error[:2000], in_doubt, new_key)
-    note_ended("failed")
 
 
 async def snooze(conn: Connection, job: Job, delay: timedelta, *, in_doubt: bool, new_key: bool = False) -> None:
@@ -236,7 +224,8 @@ async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
     return len(await conn.fetch(_SWEEP, queued_for))
 
 
-def _job(row: asyncpg.Record | Mapping[str, Any]) -> Job:
+def job_of(row: asyncpg.Record | Mapping[str, Any]) -> Job:
+    """The job of a row."""
     return Job(
         installation=row["installation"],
         id=row["id"],
@@ -251,4 +240,7 @@ def _job(row: asyncpg.Record | Mapping[str, Any]) -> Job:
         in_doubt=row["in_doubt"],
         ended_at=row.get("ended_at"),
         key_number=row["key_number"],
+        request_id=row.get("request_id"),
+        traceparent=row.get("traceparent"),
+        late=row.get("late", 0.0),
     )

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from app.domain.incidents import IncidentKind
-from app.domain.jobs import PROCESSING_TRIES, QUICK_TRIES, Job, processing_delay, retry_delay
-from app.ports import Answered, Connection, Declined, IntentState, Outcome, Unknown, Unseen
+import structlog
+
+from app.domain.intents import IntentState
+from app.domain.jobs import PROCESSING_TRIES, QUICK_TRIES, processing_delay, retry_delay
+from app.ports import Answered, Declined, Outcome, Unknown, Unseen
 from app.store import incidents, jobs
+from app.usecases.job_run import JobRun, Recording
+
+log = structlog.get_logger()
 
 
-async def record_failure(
-    conn: Connection, job: Job, outcome: Outcome, *, kind: IncidentKind, now: datetime, at_once: bool = False
-) -> None:
+async def record_failure(recording: Recording, outcome: Outcome, *, at_once: bool = False) -> None:
     """Schedule the next attempt; after the quick tries, or ``at_once``, open an incident in the same commit.
 
     An intent that Stripe still processes is waited for: whatever becomes of it is no failure of the call, and until
     then the money may be taken.
     """
+    conn, job, order = recording.conn, recording.job, recording.order
     if _is_processing(outcome) and job.attempts < PROCESSING_TRIES:
-        await jobs.snooze(
-            conn, job, processing_delay(job.attempts), in_doubt=True, new_key=isinstance(outcome, Declined)
-        )
+        await recording.snooze(processing_delay(job.attempts), in_doubt=True, new_key=isinstance(outcome, Declined))
         return
     failures = job.failures + 1
+    now = order.read_at if order is not None else await conn.fetchval("select now()")
     failing_for = now - job.failing_since if job.failing_since else timedelta(0)
     error = describe(outcome)
     await jobs.fail(
@@ -34,14 +37,22 @@ async def record_failure(
         in_doubt=isinstance(outcome, Unknown) or (job.in_doubt and not _settles(outcome)),
         new_key=isinstance(outcome, Declined) or (isinstance(outcome, Unknown) and outcome.saved),
     )
+    recording.run.outcome = "failed"
     if at_once or failures >= QUICK_TRIES:
-        await incidents.open_(conn, job.order_id, kind, error)
+        await incidents.open_(conn, job.order_id, recording.incident, error)
 
 
-async def record_trouble(conn: Connection, job: Job, detail: str, *, kind: IncidentKind) -> None:
+async def record_trouble(recording: Recording, detail: str) -> None:
     """The shop does not show what the job is about: a person is told at once, and it is looked at again later."""
-    now = await conn.fetchval("select now()")
-    await record_failure(conn, job, Unseen(detail), kind=kind, now=now, at_once=True)
+    await record_failure(recording, Unseen(detail), at_once=True)
+
+
+async def record_unavailable(run: JobRun, error: Exception) -> None:
+    """Record an attempt that ended because something did not answer in time."""
+    async with run.services.db.transaction(f"{run.job.kind}.failed") as conn:
+        if recording := await run.recording(conn):
+            await record_failure(recording, Unknown(str(error)))
+    log.warning(f"{run.job.kind}.failed", order_id=run.job.order_id, error=str(error))
 
 
 def describe(outcome: Outcome) -> str:

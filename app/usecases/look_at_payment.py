@@ -2,95 +2,81 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from app.domain.capture import medusa_captures
 from app.domain.incidents import IncidentKind
 from app.domain.intents import Intent, Standing, is_in, is_kept, standing
-from app.domain.jobs import CALL_LIMIT, Job, JobRef, JobState
+from app.domain.jobs import Job, JobState
 from app.domain.money import given_back
-from app.domain.order import Order, OrderState, Payment, PaymentState, Provider
-from app.ports import Answered, Connection, Services, Unseen
-from app.store import incidents, jobs
+from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState, Provider
+from app.ports import Answered, Call, Connection, Outcome, PaymentGateway, Services, Unseen
+from app.store import incidents
 from app.usecases.heal_incidents import close_late_money_if_settled
 from app.usecases.job_failures import record_failure
+from app.usecases.job_run import JobRun, Recording
 from app.usecases.judge_capture import record_taken
 from app.usecases.look_at_session import act_on_session
 from app.usecases.settle_canceled import settle_canceled
 from app.usecases.settle_shared import raise_lost
+from app.usecases.stripe_job import NO_ANSWER, IntentStep, run_stripe_job
 
 log = structlog.get_logger()
 
 
-class _Claim(msgspec.Struct, frozen=True):
-    job: Job
-    intent_id: str
+async def look_at_payment(run: JobRun, order: Order | None) -> None:
+    """Find out what became of one payment or session at Stripe."""
+    await run_stripe_job(run, order, decide=_decide, put_aside=_put_aside)
 
 
-async def look_at_payment(services: Services, ref: JobRef) -> None:
-    """Find out what became of one payment at Stripe. Safe to run any number of times."""
-    claim = await _claim(services, ref)
-    if claim is None:
-        return
-    outcome = await _call(services, claim)
-    await _record(services, claim, outcome)
+def _decide(job: Job, order: Order | None) -> _LookStep | None:
+    money = _money(job, order)
+    is_ours = money is not None and money.provider is Provider.STRIPE and money.intent_id is not None
+    return _LookStep(job, money, compare=True) if money is not None and is_ours else None
 
 
-async def _claim(services: Services, ref: JobRef) -> _Claim | None:
-    async with services.db.transaction("look.claim") as conn:
-        order = await services.commerce.lock_order(conn, ref.order_id)
-        job = await jobs.take(conn, ref)
-        if job is None:
-            return None
-        intent_id = _intent_id(order, job)
-        if intent_id is None:
-            await jobs.finish(conn, job, JobState.REMOVED, note="no payment with an intent that our key is for")
-            return None
-        return _Claim(job, intent_id)
-
-
-def _payment_id(job: Job) -> str:
+def _money(job: Job, order: Order | None) -> Payment | PaymentSession | None:
     """The subject is the payment, or the session, and the event that hinted at it."""
-    return job.subject.partition(":")[0]
+    money_id = job.subject.partition(":")[0]
+    return None if order is None else order.payment(money_id) or order.session(money_id)
 
 
-def _intent_id(order: Order | None, job: Job) -> str | None:
-    if order is None:
-        return None
-    found = order.payment(_payment_id(job)) or order.session(_payment_id(job))
-    return None if found is None or found.provider is not Provider.STRIPE else found.intent_id
+async def _put_aside(recording: Recording) -> _LookStep | None:
+    step = _decide(recording.job, recording.order)
+    if step is None:
+        await recording.finish(JobState.REMOVED, note="no payment with an intent that our key is for")
+    return step
 
 
-async def _call(services: Services, claim: _Claim) -> Answered | Unseen:
-    try:
-        async with asyncio.timeout(CALL_LIMIT.total_seconds()):
-            return await services.gateway.look(claim.intent_id)
-    except TimeoutError:
-        return Unseen(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+@dataclass(frozen=True)
+class _LookStep(IntentStep):
+    """Retrieve the intent, and act on what its rows do not say."""
 
+    async def act(self, gateway: PaymentGateway, calls: list[Call], intent_id: str, seen: Answered | None) -> Outcome:  # noqa: ARG002
+        """Change nothing."""
+        assert seen is not None
+        return seen
 
-async def _record(services: Services, claim: _Claim, outcome: Answered | Unseen) -> None:
-    job = claim.job
-    async with services.db.transaction("look.record") as conn:
-        order = await services.commerce.lock_order(conn, job.order_id)
-        if not await jobs.hold(conn, job):
-            return
-        payment = order.payment(_payment_id(job)) if order else None
-        session = order.session(_payment_id(job)) if order else None
-        if order is None or (payment is None and session is None):
-            await jobs.finish(conn, job, JobState.REMOVED, note="vanished from the shop meanwhile")
-        elif isinstance(outcome, Unseen):
-            await record_failure(conn, job, outcome, kind=IncidentKind.LOOK_FAILED, now=order.read_at)
-        elif payment is None:
-            assert session is not None
-            await act_on_session(services, conn, order, session, outcome.intent)
-            await jobs.end_well(conn, job, IncidentKind.LOOK_FAILED)
+    def no_answer(self) -> Outcome:
+        """Nothing was changed."""
+        return Unseen(NO_ANSWER)
+
+    async def record(self, recording: Recording, answer: Outcome | None) -> None:
+        """Record what the intent says."""
+        services, conn, order = recording.services, recording.conn, recording.order
+        money = _money(recording.job, order)
+        if order is None or money is None or answer is None:
+            await recording.finish(JobState.REMOVED, note="vanished from the shop meanwhile")
+        elif not isinstance(answer, Answered):
+            await record_failure(recording, answer)
         else:
-            await _act_on(services, conn, order, payment, outcome.intent)
-            await jobs.end_well(conn, job, IncidentKind.LOOK_FAILED)
+            if isinstance(money, Payment):
+                await _act_on(services, conn, order, money, answer.intent)
+            else:
+                await act_on_session(services, conn, order, money, answer.intent)
+            await recording.complete()
 
 
 async def _act_on(services: Services, conn: Connection, order: Order, payment: Payment, intent: Intent) -> None:

@@ -2,78 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from app.domain.incidents import IncidentKind
-from app.domain.intents import Standing, in_words, spell, standing
-from app.domain.jobs import CALL_LIMIT, Job
-from app.domain.order import Provider
-from app.ports import Answered, Connection, Declined, Outcome, Services, Unknown
-from app.store import jobs
+from app.domain.intents import Standing, spell, standing
+from app.ports import Answered, Call, Declined, Outcome, PaymentGateway
 from app.usecases.heal_incidents import close_refunded
-from app.usecases.job_failures import record_failure, record_trouble
-from app.usecases.void_session import SessionClaim
+from app.usecases.job_failures import record_failure
+from app.usecases.job_run import Recording
+from app.usecases.stripe_job import IntentStep, intent_of, record_vanished
 
 log = structlog.get_logger()
 
 
-async def refund_session(services: Services, claim: SessionClaim) -> None:
-    """Refund what Stripe received and has not refunded. Safe to run any number of times."""
-    outcome = await _call(services, claim)
-    await _record(services, claim, outcome)
+@dataclass(frozen=True)
+class RefundStep(IntentStep):
+    """Refund what Stripe received and has not refunded."""
+
+    @property
+    def retrieves_first(self) -> bool:
+        """Always: what Stripe has refunded already is not refunded again."""
+        return True
+
+    async def act(self, gateway: PaymentGateway, calls: list[Call], intent_id: str, seen: Answered | None) -> Outcome:
+        """Refund the rest."""
+        assert seen is not None
+        owed = seen.intent.amount_received - seen.intent.amount_refunded
+        if owed <= 0:
+            return seen
+        return await gateway.refund(intent_id, amount=owed, key=self.job.idempotency_key, calls=calls)
+
+    async def record_gone(self, recording: Recording, answer: Outcome | None) -> None:
+        """The shop has forgotten the money; the shopper has not, unless Stripe says that all was refunded."""
+        intent = intent_of(answer)
+        settled = intent is not None and standing(intent) in {Standing.TAKEN, Standing.RELEASED}
+        done = settled and intent is not None and intent.amount_refunded >= intent.amount_received
+        await record_vanished(recording, answer, "money", done=done, verb="refunded")
 
 
-async def _call(services: Services, claim: SessionClaim) -> Outcome:
-    session, job = claim.session, claim.job
-    if session.provider is not Provider.STRIPE:
-        return Declined(f"{session.id}: this sidecar cannot refund for provider {session.provider_id}")
-    try:
-        async with asyncio.timeout(CALL_LIMIT.total_seconds()):
-            seen = await services.gateway.look(session.intent_id)
-            if not isinstance(seen, Answered):
-                return seen
-            owed = seen.intent.amount_received - seen.intent.amount_refunded
-            if owed <= 0:
-                return seen
-            return await services.gateway.refund(session.intent_id, amount=owed, key=job.idempotency_key)
-    except TimeoutError:
-        return Unknown(f"no answer within {CALL_LIMIT.total_seconds():.0f} s")
+@dataclass(frozen=True)
+class RefundSessionStep(RefundStep):
+    """Refund a session."""
 
-
-async def _record(services: Services, claim: SessionClaim, outcome: Outcome) -> None:
-    job = claim.job
-    async with services.db.transaction("refund.record") as conn:
-        order = await services.commerce.lock_order(conn, job.order_id)
-        if not await jobs.hold(conn, job):
-            return
+    async def record(self, recording: Recording, answer: Outcome | None) -> None:
+        """Record the refund, or that it failed."""
+        services, conn, job, order = recording.services, recording.conn, recording.job, recording.order
         session = order.session(job.subject) if order is not None else None
         if order is not None and order.payment(job.subject) is not None:
             # The shop made a payment of it meanwhile: the next attempt retrieves the intent and records it there.
-            await jobs.snooze(conn, job, timedelta(0), in_doubt=True)
+            await recording.snooze(timedelta(0), in_doubt=True)
         elif order is None or session is None:
-            await record_vanished(conn, job, outcome)
-        elif isinstance(outcome, Answered):
-            await services.commerce.record_session(conn, session, outcome.intent)
-            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED)
+            await self.record_gone(recording, answer)
+        elif isinstance(answer, Answered):
+            await services.commerce.record_session(conn, session, answer.intent)
+            await recording.complete()
             await close_refunded(services, conn, order.id)
-            refunded = spell(outcome.intent.amount_refunded, outcome.intent.currency)
+            refunded = spell(answer.intent.amount_refunded, answer.intent.currency)
             log.info("session.refunded", order_id=order.id, session_id=session.id, refunded=refunded)
         else:
-            await record_failure(conn, job, outcome, kind=IncidentKind.REFUND_FAILED, now=order.read_at)
+            detail = f"{session.id}: this sidecar cannot refund for provider {session.provider_id}"
+            await record_failure(recording, answer or Declined(detail))
             log.warning("refund.failed", order_id=order.id, session_id=session.id, attempt=job.attempts)
-
-
-async def record_vanished(conn: Connection, job: Job, outcome: Outcome | None) -> None:
-    """The shop has forgotten the payment; the shopper has not, unless Stripe says that all was given back."""
-    intent = outcome.intent if isinstance(outcome, (Answered, Declined)) else None
-    gone = f"{job.subject} vanished from the shop while it was refunded; look for its money at Stripe"
-    if intent is not None:
-        settled = standing(intent) in {Standing.TAKEN, Standing.RELEASED}
-        if settled and intent.amount_refunded >= intent.amount_received:
-            await jobs.end_well(conn, job, IncidentKind.REFUND_FAILED, note="refunded, and gone from the shop")
-            return
-        gone += f". {in_words(intent)}"
-    await record_trouble(conn, job, gone, kind=IncidentKind.REFUND_FAILED)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from app.domain.incidents import IncidentKind
-from app.domain.jobs import Job, JobRef, JobState
-from app.domain.order import OrderState
-from app.ports import Reservation, Services, StockBusy, Unavailable, Unknown, Unseen
-from app.store import jobs
-from app.usecases.job_failures import record_failure
+from app.domain.jobs import JobState
+from app.domain.order import Order, OrderState
+from app.ports import Reservation, StockBusy, Unavailable, Unseen
+from app.usecases.job_failures import record_failure, record_unavailable
+from app.usecases.job_run import JobRun
 
 log = structlog.get_logger()
 
@@ -24,49 +22,36 @@ _STOCK_PATIENCE: Final = 5.0
 _MORE_TO_RELEASE: Final = timedelta(seconds=1)
 
 
-class _Claim(msgspec.Struct, frozen=True):
-    job: Job
-    reservations: Sequence[Reservation]
-
-
-async def release_stock(services: Services, ref: JobRef) -> None:
+async def release_stock(run: JobRun, _: Order | None) -> None:
     """Release every live reservation of the order, each once. Safe to run any number of times."""
-    claim = await _claim(services, ref)
+    claim = await _claim(run)
     if claim is None:
         return
     try:
-        async with services.commerce.stock_guard(claim.reservations):
-            await _record_patiently(services, claim)
+        async with run.services.commerce.stock_guard(claim):
+            await _record_patiently(run, claim)
     except Unavailable as error:
-        await _record_failure(services, claim.job, error)
+        await record_unavailable(run, error)
 
 
-async def _claim(services: Services, ref: JobRef) -> _Claim | None:
+async def _claim(run: JobRun) -> Sequence[Reservation] | None:
     """Without the order's lock, which the void of the same order is after: what was canceled stays canceled."""
-    async with services.db.single("release.claim") as conn:
-        job = await jobs.take(conn, ref)
-    if job is None:
-        return None
-    async with services.db.read("release.look") as conn:
-        order = await services.commerce.read_order(conn, job.order_id)
+    commerce = run.services.commerce
+    async with run.services.db.read("release.look") as conn:
+        order = await commerce.read_order(conn, run.job.order_id)
         if order is not None and order.state is OrderState.CANCELED:
-            return _Claim(job, await services.commerce.reservations(conn, order.id))
-    return await _put_aside(services, job)
-
-
-async def _put_aside(services: Services, job: Job) -> _Claim | None:
-    """The order is not canceled, it seems. Say so in the rows, unless it is after all."""
-    async with services.db.transaction("release.unwanted") as conn:
-        order = await services.commerce.lock_order(conn, job.order_id)
-        if not await jobs.hold(conn, job):
+            return await commerce.reservations(conn, order.id)
+    async with run.transaction("unwanted") as recording:
+        if recording is None:
             return None
+        order = recording.order
         if order is None or order.state is not OrderState.CANCELED:
-            await jobs.finish(conn, job, JobState.REMOVED, note="the order is not canceled")
+            await recording.finish(JobState.REMOVED, note="the order is not canceled")
             return None
-        return _Claim(job, await services.commerce.reservations(conn, order.id))
+        return await commerce.reservations(recording.conn, order.id)
 
 
-async def _record_patiently(services: Services, claim: _Claim) -> None:
+async def _record_patiently(run: JobRun, claim: Sequence[Reservation]) -> None:
     """Try again for a few seconds while the shop is at work on the same stock."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(StockBusy),
@@ -74,31 +59,23 @@ async def _record_patiently(services: Services, claim: _Claim) -> None:
         stop=stop_after_delay(_STOCK_PATIENCE),
         reraise=True,
     )
-    await retrying(_record, services, claim)
+    await retrying(_record, run, claim)
 
 
-async def _record(services: Services, claim: _Claim) -> None:
-    job = claim.job
-    async with services.db.transaction("release.record") as conn:
-        await services.commerce.lock_stock(conn, claim.reservations)
-        if not await jobs.hold(conn, job):
+async def _record(run: JobRun, claim: Sequence[Reservation]) -> None:
+    commerce, order_id = run.services.commerce, run.job.order_id
+    async with run.services.db.transaction("release.record") as conn:
+        await commerce.lock_stock(conn, claim)
+        recording = await run.recording(conn)
+        if recording is None:
             return
-        left = await services.commerce.release_stock(conn, job.order_id, claim.reservations)
-        kept = set(left) & set(claim.reservations)
+        left = await commerce.release_stock(conn, order_id, claim)
+        kept = set(left) & set(claim)
         if kept:
-            now = await conn.fetchval("select now()")
             outcome = Unseen(f"released, and reserved all the same: {', '.join(sorted(r.id for r in kept))}")
-            await record_failure(conn, job, outcome, kind=IncidentKind.RELEASE_FAILED, now=now)
+            await record_failure(recording, outcome)
         elif left:
-            await jobs.snooze(conn, job, _MORE_TO_RELEASE, in_doubt=False)
+            await recording.snooze(_MORE_TO_RELEASE, in_doubt=False)
         else:
-            await jobs.end_well(conn, job, IncidentKind.RELEASE_FAILED)
-            log.info("stock.released", order_id=job.order_id, reservations=len(claim.reservations))
-
-
-async def _record_failure(services: Services, job: Job, error: Unavailable) -> None:
-    async with services.db.transaction("release.failed") as conn:
-        now = await conn.fetchval("select now()")
-        if await jobs.hold(conn, job):
-            await record_failure(conn, job, Unknown(str(error)), kind=IncidentKind.RELEASE_FAILED, now=now)
-    log.warning("release.failed", order_id=job.order_id, error=str(error))
+            await recording.complete()
+            log.info("stock.released", order_id=order_id, reservations=len(claim))

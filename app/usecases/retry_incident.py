@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from app.domain.incidents import IncidentKind
+from app.domain.incidents import INCIDENT_OF, IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Payment, PaymentSession, Provider
 from app.domain.timeline import Act
@@ -13,14 +13,7 @@ from app.ports import Services
 from app.store import jobs
 from app.usecases.operator_acts import Acted, ActRequest, Stage, on_stage, record_act
 
-JOB_OF: Final[Mapping[IncidentKind, JobKind]] = {
-    IncidentKind.VOID_FAILED: JobKind.VOID,
-    IncidentKind.CAPTURE_FAILED: JobKind.CAPTURE,
-    IncidentKind.REFUND_FAILED: JobKind.REFUND,
-    IncidentKind.RELEASE_FAILED: JobKind.RELEASE,
-    IncidentKind.PUBLISH_FAILED: JobKind.PUBLISH,
-    IncidentKind.LOOK_FAILED: JobKind.LOOK,
-}
+JOB_OF: Final[Mapping[IncidentKind, JobKind]] = {incident: kind for kind, incident in INCIDENT_OF.items()}
 LOOKED_AT: Final = frozenset(
     {
         IncidentKind.LATE_MONEY,

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
-from app.domain.incidents import IncidentKind
-from app.domain.jobs import LEASE, JobKind, JobRef, JobState
+from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.domain.order import Order
 from app.meters import record_job
-from app.ports import Outcome, Services, Unavailable, Unknown, Unseen
+from app.ports import CommitUnknown, Outcome, Services, Unavailable, Unknown, Unseen
 from app.store import jobs
-from app.store.runs import begin_run
 from app.usecases.capture_payment import capture_payment
 from app.usecases.job_failures import record_failure
+from app.usecases.job_run import JobRun, Recording
 from app.usecases.look_at_payment import look_at_payment
-from app.usecases.note_calls import noting_calls
 from app.usecases.publish_event import publish_event
 from app.usecases.refund_payment import refund_payment
 from app.usecases.release_stock import release_stock
@@ -26,7 +24,7 @@ from app.usecases.void_payment import void_payment
 
 log = structlog.get_logger()
 
-VERBS: Final[Mapping[JobKind, Callable[[Services, JobRef], Awaitable[None]]]] = {
+VERBS: Final[Mapping[JobKind, Callable[[JobRun, Order | None], Awaitable[None]]]] = {
     JobKind.CAPTURE: capture_payment,
     JobKind.VOID: void_payment,
     JobKind.REFUND: refund_payment,
@@ -34,15 +32,7 @@ VERBS: Final[Mapping[JobKind, Callable[[Services, JobRef], Awaitable[None]]]] = 
     JobKind.PUBLISH: publish_event,
     JobKind.LOOK: look_at_payment,
 }
-
-INCIDENT_OF: Final[Mapping[JobKind, IncidentKind]] = {
-    JobKind.CAPTURE: IncidentKind.CAPTURE_FAILED,
-    JobKind.VOID: IncidentKind.VOID_FAILED,
-    JobKind.REFUND: IncidentKind.REFUND_FAILED,
-    JobKind.RELEASE: IncidentKind.RELEASE_FAILED,
-    JobKind.PUBLISH: IncidentKind.PUBLISH_FAILED,
-    JobKind.LOOK: IncidentKind.LOOK_FAILED,
-}
+"""What a kind of job does once it is claimed, with the order as the claim read it under its locks."""
 
 _AT_STRIPE: Final = {JobKind.CAPTURE, JobKind.VOID, JobKind.REFUND, JobKind.LOOK}
 _AFTER_A_COLLEAGUE: Final = timedelta(milliseconds=250)
@@ -58,45 +48,72 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
         log.warning("job.foreign", job=ref.id, job_kind=ref.kind.value, queue=kind.value, order_id=ref.order_id)
         return
     structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
-    noting = noting_calls(services, ref) if kind in _AT_STRIPE else services
     try:
-        with contextlib.ExitStack() as spans:
-            name = f"job {kind.value}"
-            run = begin_run(lambda traceparent: spans.enter_context(services.tracing.span(name, parent=traceparent)))
-            if not await _run(noting, kind, ref) and not run.claimed:
-                await _log_foreign(services, ref)
-        if run.outcome is not None:
-            late = run.late if run.outcome == JobState.DONE else None
-            record_job(kind=kind.value, outcome=run.outcome, late=late)
+        if kind not in _AT_STRIPE:
+            await claim_and_run(services, ref)
+            return
+        async with services.locks.hold(ref.order_id) as held:
+            if held or not await _postpone(services, ref):
+                await claim_and_run(services, ref)
     except Unavailable as error:
         log.warning("job.interrupted", error=str(error))
     except Exception as error:
         log.exception("job.crashed")
-        await _record_crash(services, kind, ref, error)
+        await _record_crash(services, ref, error)
     finally:
         structlog.contextvars.clear_contextvars()
 
 
-async def _run(services: Services, kind: JobKind, ref: JobRef) -> bool:
-    """Run the job, or put it back while another worker holds the order's lock. Return whether it was put back."""
-    if kind not in _AT_STRIPE:
-        await VERBS[kind](services, ref)
-        return False
-    async with services.locks.hold(ref.order_id) as held:
-        if not held and await _postpone(services, ref):
-            return True
-        await VERBS[kind](services, ref)
-        return False
+async def claim_and_run(services: Services, ref: JobRef) -> None:
+    """Run the job if it is this message's to run, whoever is at work at the same order. Raises what it meets."""
+    claimed = await _claim(services, ref)
+    if claimed is None:
+        await _log_stale(services, ref)
+        return
+    job, order = claimed
+    run = JobRun(services, job)
+    known = {"request_id": job.request_id, "traceparent": job.traceparent}
+    structlog.contextvars.bind_contextvars(**{name: value for name, value in known.items() if value is not None})
+    try:
+        with services.tracing.span(f"job {job.kind}", parent=job.traceparent):
+            await VERBS[job.kind](run, order)
+    except Exception as error:
+        await _keep_calls(run, error)
+        raise
+    if run.outcome is not None:
+        late = run.late if run.outcome == JobState.DONE else None
+        record_job(kind=job.kind.value, outcome=run.outcome, late=late)
 
 
-async def _log_foreign(services: Services, ref: JobRef) -> None:
-    """Log a message that no row of this installation was ever dispatched with: it did nothing."""
+async def _claim(services: Services, ref: JobRef) -> tuple[Job, Order | None] | None:
+    """Make the job this worker's. One that calls Stripe is claimed under the order's locks, and has the order."""
+    async with services.db.single(f"{ref.kind}.claim") as conn:
+        if ref.kind in _AT_STRIPE:
+            return await services.commerce.take_with_order(conn, ref)
+        job = await jobs.take(conn, ref)
+        return None if job is None else (job, None)
+
+
+async def _log_stale(services: Services, ref: JobRef) -> None:
+    """Log a message that did nothing: stale, or foreign where no row of this installation was dispatched with it."""
+    log.info(f"{ref.kind}.stale")
     async with services.db.read("job.foreign") as conn:
         if await jobs.is_foreign(conn, ref):
             log.warning("job.foreign", installation=ref.installation, generation=ref.generation)
 
 
-async def _record_crash(services: Services, kind: JobKind, ref: JobRef, error: Exception) -> None:
+async def _keep_calls(run: JobRun, error: Exception) -> None:
+    """Write the calls to Stripe that no transaction wrote since, for want of one that was committed."""
+    if not run.calls or isinstance(error, CommitUnknown):
+        return
+    try:
+        async with run.services.db.transaction("job.calls") as conn:
+            await run.write_calls(conn)
+    except Unavailable as lost:
+        log.warning("job.calls_lost", error=str(lost), calls=len(run.calls))
+
+
+async def _record_crash(services: Services, ref: JobRef, error: Exception) -> None:
     """A mistake of ours is a failure like any other: tried again, and shown to a person when that does not help."""
     text = f"{type(error).__name__}: {error}"
     try:
@@ -107,8 +124,7 @@ async def _record_crash(services: Services, kind: JobKind, ref: JobRef, error: E
                 outcome = Unseen(text)
                 job = await jobs.take(conn, ref)
             if job is not None:
-                now = await conn.fetchval("select now()")
-                await record_failure(conn, job, outcome, kind=INCIDENT_OF[kind], now=now)
+                await record_failure(Recording(JobRun(services, job), conn), outcome)
     except Unavailable:
         pass
     except Exception:

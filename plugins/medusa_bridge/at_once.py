@@ -75,7 +75,7 @@ async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | N
     rows = await conn.fetch(_TAKE, *astuple(ref), LEASE)
     if not rows:
         return None
-    job = jobs.taken({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
+    job = jobs.job_of({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
     return job, orders.order_of(rows) if rows[0]["order_id"] is not None else None
 
 

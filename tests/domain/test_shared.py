@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.order import Order, OrderState, Payment
 from app.domain.shared import left_alone, parts_of_capture, parts_of_refund, shared_sums, unpaid_orders
-from app.domain.void import is_left_to_others, is_to_be_voided
+from app.domain.void import NotVoided, VoidHold, decide_void, is_left_to_others
 from tests.domain import builders as a
 
 CANCELED = OrderState.CANCELED
@@ -107,13 +107,13 @@ def test_a_canceled_order_leaves_alone_what_a_live_one_shares() -> None:
     hold = a.held(amount=Decimal(90))
     order = sharing(hold, state=CANCELED)
     assert is_left_to_others(order, hold.id)
-    assert not is_to_be_voided(order, hold)
+    assert decide_void(order, hold.id) is NotVoided.SHARED
     assert "order_2" in (left_alone(order) or "")
     assert left_alone(sharing(hold)) is None
     assert left_alone(sharing(hold, state=CANCELED, own_total=Decimal(0))) is None
     alone = sharing(hold, state=CANCELED, linked=(a.linked(state=CANCELED),))
     assert left_alone(alone) is None
-    assert is_to_be_voided(alone, hold)
+    assert decide_void(alone, hold.id) == VoidHold(hold)
     assert not is_left_to_others(alone, hold.id)
 
 

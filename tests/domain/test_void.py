@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app.domain.order import OrderState, Payment
-from app.domain.void import is_not_owed, is_to_be_voided
+from app.domain.void import NotVoided, VoidHold, decide_void, is_not_owed
 from tests.domain import builders as a
 
 OF_A_CANCELED_ORDER = {
@@ -32,7 +32,7 @@ OF_AN_OPEN_ORDER = {
 @pytest.mark.parametrize("total", ["0", "10", None])
 def test_all_that_may_be_held_of_a_canceled_order(payment: Payment, total: str | None, *, voided: bool) -> None:
     order = a.order(payment, state=OrderState.CANCELED, total=None if total is None else Decimal(total))
-    assert is_to_be_voided(order, payment) is voided
+    assert decide_void(order, payment.id) == (VoidHold(payment) if voided else NotVoided.CAPTURED)
 
 
 @pytest.mark.parametrize(("payment", "voided"), OF_AN_OPEN_ORDER.values(), ids=OF_AN_OPEN_ORDER.keys())
@@ -41,15 +41,16 @@ def test_of_an_open_order_only_an_unused_hold_that_it_does_not_owe(
     payment: Payment, state: OrderState, *, voided: bool
 ) -> None:
     nothing = a.order(payment, state=state, total=payment.captured, paid=payment.captured)
-    assert is_to_be_voided(nothing, payment) is is_not_owed(nothing, payment) is voided
+    assert is_not_owed(nothing, payment) is voided
+    assert (decide_void(nothing, payment.id) == VoidHold(payment)) is voided
 
 
 @pytest.mark.parametrize(("total", "voided"), [("0", True), ("0.004", True), ("0.005", False), ("10", False)])
 def test_what_is_owed_is_not_voided(total: str, *, voided: bool) -> None:
     hold = a.held()
-    assert is_to_be_voided(a.order(hold, total=Decimal(total)), hold) is voided
+    assert decide_void(a.order(hold, total=Decimal(total)), hold.id) == (VoidHold(hold) if voided else NotVoided.OWED)
 
 
 def test_without_a_total_all_of_it_is_owed() -> None:
     hold = a.held()
-    assert not is_to_be_voided(a.order(hold), hold)
+    assert decide_void(a.order(hold), hold.id) is NotVoided.OWED

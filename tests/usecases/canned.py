@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -20,25 +20,21 @@ class Canned:
     def __init__(self, inner: PaymentGateway, answers: Mapping[str, Answered]) -> None:
         self._inner, self._answers = inner, answers
 
-    def noting(self, calls: list[Call]) -> Self:
+    async def look(self, intent_id: str, *, calls: list[Call] | None = None) -> Answered | Unseen:
         """See ``app.ports.PaymentGateway``."""
-        return self
+        return self._answers.get("look") or await self._inner.look(intent_id, calls=calls)
 
-    async def look(self, intent_id: str) -> Answered | Unseen:
+    async def capture(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``."""
-        return self._answers.get("look") or await self._inner.look(intent_id)
+        return self._answers.get("capture") or await self._inner.capture(intent_id, amount=amount, key=key, calls=calls)
 
-    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
+    async def void(self, intent_id: str, *, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``."""
-        return self._answers.get("capture") or await self._inner.capture(intent_id, amount=amount, key=key)
+        return self._answers.get("void") or await self._inner.void(intent_id, key=key, calls=calls)
 
-    async def void(self, intent_id: str, *, key: str) -> Outcome:
+    async def refund(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
         """See ``app.ports.PaymentGateway``."""
-        return self._answers.get("void") or await self._inner.void(intent_id, key=key)
-
-    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
-        """See ``app.ports.PaymentGateway``."""
-        return self._answers.get("refund") or await self._inner.refund(intent_id, amount=amount, key=key)
+        return self._answers.get("refund") or await self._inner.refund(intent_id, amount=amount, key=key, calls=calls)
 
 
 def answering(hand: Hand, **answers: Answered) -> Hand:

@@ -16,8 +16,8 @@ from app.embedded.shop_rows import next_version, now_ms
 from app.embedded.shop_sessions import share_collection
 from app.ports import Answered
 from app.store import jobs
-from app.usecases.capture_payment import capture_payment
 from app.usecases.heal_incidents import heal_incidents
+from app.usecases.run_job import claim_and_run
 from tests.usecases.ground import Hand
 from tests.usecases.ledger_rows import twins_agree
 from tests.world import Shop
@@ -384,7 +384,7 @@ async def test_captures_of_one_order_at_once_take_no_more_than_is_owed(hand: Han
             for payment_id in order.payment_ids
             if (await hand.job(order, JobKind.CAPTURE, payment_id))["state"] == "scheduled"
         ]
-        await asyncio.gather(*(capture_payment(hand.services, ref) for ref in waiting))
+        await asyncio.gather(*(claim_and_run(hand.services, ref) for ref in waiting))
     for payment_id in order.payment_ids:
         if await shop.job(order, JobKind.VOID, payment_id):
             await hand.run(order, JobKind.VOID, payment_id)

@@ -28,26 +28,23 @@ class ProcessingGateway:
     def __init__(self, inner: PaymentGateway, bank: Bank) -> None:
         self._inner, self._bank = inner, bank
 
-    def noting(self, calls: list[Call]) -> PaymentGateway:
-        return ProcessingGateway(self._inner.noting(calls), self._bank)
-
-    async def look(self, intent_id: str) -> Answered | Unseen:
-        seen = await self._inner.look(intent_id)
+    async def look(self, intent_id: str, *, calls: list[Call] | None = None) -> Answered | Unseen:
+        seen = await self._inner.look(intent_id, calls=calls)
         return Answered(_processing(seen.intent)) if self._bank.busy and isinstance(seen, Answered) else seen
 
-    async def capture(self, intent_id: str, *, amount: int, key: str) -> Outcome:
-        outcome = await self._inner.capture(intent_id, amount=amount, key=key)
+    async def capture(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
+        outcome = await self._inner.capture(intent_id, amount=amount, key=key, calls=calls)
         return Answered(_processing(outcome.intent)) if self._bank.busy and isinstance(outcome, Answered) else outcome
 
-    async def void(self, intent_id: str, *, key: str) -> Outcome:
+    async def void(self, intent_id: str, *, key: str, calls: list[Call] | None = None) -> Outcome:
         if not self._bank.busy:
-            return await self._inner.void(intent_id, key=key)
-        seen = await self._inner.look(intent_id)
+            return await self._inner.void(intent_id, key=key, calls=calls)
+        seen = await self._inner.look(intent_id, calls=calls)
         assert isinstance(seen, Answered)
         return Declined("You cannot cancel this PaymentIntent because it is processing", _processing(seen.intent))
 
-    async def refund(self, intent_id: str, *, amount: int, key: str) -> Outcome:
-        return await self._inner.refund(intent_id, amount=amount, key=key)
+    async def refund(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:
+        return await self._inner.refund(intent_id, amount=amount, key=key, calls=calls)
 
 
 def _processing(intent: Intent) -> Intent:

@@ -16,7 +16,7 @@ from app.embedded.shop import SYSTEM, Payment, PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa
 from app.ports import Answered, Call, Intent
 from app.usecases.cancel_order import Canceled
-from app.usecases.note_calls import noting_calls
+from app.usecases.job_run import JobRun
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
 from plugins.medusa_bridge import payments
@@ -138,14 +138,16 @@ async def test_a_call_is_written_by_the_first_transaction_that_follows_it_and_by
     order = await shop.place()
     await hand.schedule(order, JobKind.CAPTURE)
     ref: JobRef = await hand.queue(order, JobKind.CAPTURE)
-    services = noting_calls(hand.services, ref)
+    async with hand.services.db.single("capture.claim") as conn:
+        claimed = await hand.services.commerce.take_with_order(conn, ref)
+    assert claimed is not None
     call = Call(verb="look", intent_id=order.intent_ids[0], began_at=datetime.now(UTC), seconds=0.1, outcome="answered")
-    services.calls.append(call)
+    run = JobRun(hand.services, claimed[0], [call])
     with pytest.raises(ZeroDivisionError):
-        async with services.db.transaction("rolled back"):
+        async with run.transaction("record"):
             raise ZeroDivisionError
-    for name in ("first", "second"):
-        async with services.db.transaction(name):
+    for _ in range(2):
+        async with run.transaction("record"):
             pass
     told = await shop.conn.fetch("select order_id, detail from grace.events where kind = 'stripe_call'")
     assert [(row["order_id"], order.intent_ids[0] in row["detail"]) for row in told] == [(order.id, True)]

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 
 from app.domain.capture import MEDUSA_FINISHES_WITHIN
-from app.domain.incidents import IncidentKind
+from app.domain.incidents import INCIDENT_OF, IncidentKind
 from app.domain.order import Order, OrderState, Payment, Provider
 from app.usecases.heal_incidents import _SETTLED
 from app.usecases.retry_incident import JOB_OF, LOOKED_AT
-from app.usecases.run_job import INCIDENT_OF, VERBS
+from app.usecases.run_job import VERBS
 from tests.domain import builders as a
 
 K = IncidentKind

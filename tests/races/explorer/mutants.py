@@ -13,7 +13,8 @@ from app.domain.jobs import Job
 from app.domain.order import Order
 from app.ports import Connection, Reservation, Services
 from app.store import jobs
-from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, void_payment
+from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, stripe_job, void_payment
+from app.usecases.job_run import Recording
 from plugins.medusa_bridge import MedusaBridge, orders
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
@@ -153,11 +154,13 @@ def _healed(kind: IncidentKind) -> Callable[[], AbstractContextManager[None]]:
     return lambda: _instead(heal_incidents, "_SETTLED", {**heal_incidents._SETTLED, kind: settled})
 
 
-def _without_a_word_of_the_vanished() -> AbstractContextManager[None]:
-    async def end(conn: Connection, job: Job, _detail: str, *, kind: IncidentKind) -> None:
-        await jobs.end_well(conn, job, kind)
+@contextmanager
+def _without_a_word_of_the_vanished() -> Iterator[None]:
+    async def end(recording: Recording, _detail: str) -> None:
+        await recording.complete()
 
-    return _instead(void_payment, "record_trouble", end)
+    with _instead(void_payment, "record_trouble", end), _instead(stripe_job, "record_trouble", end):
+        yield
 
 
 ORDER_LOCK: Final = "for update of o"

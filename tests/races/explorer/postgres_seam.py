@@ -27,7 +27,7 @@ CALLS: Final = {orders._LOCK_ORDER, at_once._TAKE, at_once._CANCEL, payments._BO
 CANCELS: Final = "cancel_if_unchanged: write order payment order_change payment_collection"
 """The place in a function that cancels the order."""
 
-_UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign"}
+_UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign", "job.calls"}
 """Transactions that read what others may change at any time, and decide nothing."""
 
 _TIMEOUTS: Final = re.compile(r"timeout = \d+")
@@ -300,13 +300,13 @@ class WiredConnection:
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
         row = await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
-        if row is not None and label(statement) == "take_job":
+        if row is not None and label(statement) == "take_job" and self._wire.actor is not None:
             self._claimed(row, args)
         return row
 
     def _claimed(self, row: Mapping[str, Any], args: Sequence[Any]) -> None:
-        if self._wire.open is not None:
-            self._wire.open.taken.append((JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])))
+        claimed = JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])
+        (self._wire.open or self._wire.committed[-1]).taken.append(claimed)
 
     async def _call(self, statement: str, args: Sequence[Any], ask: Callable[[], Awaitable[Any]]) -> Any:
         """Call a function of production's: by itself in a transaction of its own, so that its commit is a point too."""
