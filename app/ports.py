@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import asyncpg
 import msgspec
@@ -43,6 +43,16 @@ class StockBusy(Unavailable):
 
 class CommitUnknown(Unavailable):
     """The connection was lost during the commit: it may have been made, or not."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The request that work goes back to, and the trace parent of what it is a part of. Jobs carry both on."""
+
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
+NO_ORIGIN: Final = Origin()
 
 
 class Database(Protocol):
@@ -577,7 +587,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a use case may reach for. Made once a process by ``app.runtime``."""
+    """All that a use case may reach for. Made once a process by ``app.runtime``; ``origin`` is a run's own."""
 
     db: Database
     commerce: Commerce
@@ -588,3 +598,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     tracing: Tracing = Tracing()
     alert_channels: Mapping[str, AlertChannel] = {}
+    origin: Origin = NO_ORIGIN

@@ -22,22 +22,22 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Opens spans. The open span's traceparent stands in the log's context, where job rows take it from."""
+    """Opens spans. Lines of the log have the open span's traceparent."""
 
     def __init__(self, tracer: Tracer = NoOpTracer()) -> None:  # noqa: B008 (it has no state)
         self._tracer = tracer
 
     @contextmanager
-    def span(self, name: str, *, parent: str | None = None) -> Iterator[None]:
+    def span(self, name: str, *, parent: str | None = None) -> Iterator[str | None]:
         """Open a span around a block: a child of ``parent`` (a W3C traceparent), or of the span that is open. A
-        ``parent`` that cannot be read begins a trace of its own."""
+        ``parent`` that cannot be read begins a trace of its own. Give the span's own traceparent, where it has one."""
         context = None if parent is None else _propagator.extract({_HEADER: parent})
         with self._tracer.start_as_current_span(name, context=context, kind=_kind(name)) as span:
             carrier: dict[str, str] = {}
             _propagator.inject(carrier)
             tokens = structlog.contextvars.bind_contextvars(**carrier)
             try:
-                yield
+                yield carrier.get(_HEADER)
             finally:
                 known = structlog.contextvars.get_contextvars()
                 span.set_attributes({f"grace.{name}": known[name] for name in _ATTRIBUTES if name in known})

@@ -17,6 +17,7 @@ from app.http import errors
 from app.http.admission import count_webhook
 from app.http.answers import FAILED, JSON, TIMEOUT, done, refused, specs
 from app.http.desk import Desk
+from app.http.tracing import origin_of
 from app.ports import HintRejected
 from app.usecases.take_hint import take_hint
 
@@ -76,7 +77,8 @@ async def receive(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
     """
     if not desk.hints.expected:
         raise NotFoundException
-    structlog.contextvars.bind_contextvars(request_id=str(ULID()))
+    request_id = str(ULID())
+    structlog.contextvars.bind_contextvars(request_id=request_id)
     await count_webhook(desk, request, EVENTS_PER_ADDRESS)
     try:
         signature = desk.hints.check_signature(request.headers.getall("stripe-signature", []))
@@ -85,5 +87,5 @@ async def receive(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) 
         log.warning("webhook.rejected", error=str(rejected))
         raise errors.invalid_data(f"Invalid webhook: {rejected}") from rejected
     if hint is not None:
-        await take_hint(desk.services, hint)
+        await take_hint(desk.services, hint, origin_of(request, request_id))
     return Received(received=True)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Final
 
+from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from app.ports import Origin
 from app.tracing import Tracing
+
+TRACEPARENT: Final = "traceparent"
+"""Where a request's state has the span's own traceparent."""
+
+
+def origin_of(request: Request[Any, Any, Any], request_id: str | None = None) -> Origin:
+    """What the jobs that the request makes go back to."""
+    return Origin(request_id, request.state.get(TRACEPARENT))
 
 
 class TracingMiddleware(ASGIMiddleware):
@@ -25,5 +36,6 @@ class TracingMiddleware(ASGIMiddleware):
         headers = dict(scope.get("headers", []))
         parent = headers.get(b"traceparent", b"").decode("latin-1") or None
         name = f"{scope.get('method', '')} {template}"
-        with self._tracing().span(name, parent=parent):
+        with self._tracing().span(name, parent=parent) as traceparent:
+            scope.setdefault("state", {})[TRACEPARENT] = traceparent
             await next_app(scope, receive, send)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
-import structlog
 from msgspec.structs import astuple
 
 from app.domain.cancellation import HandOver
@@ -15,7 +14,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.order import Order
 from app.domain.timeline import JobRow
-from app.ports import Connection, Event
+from app.ports import NO_ORIGIN, Connection, Event, Origin
 from app.store.sql import statement
 
 _SCHEDULE: Final = statement("schedule_jobs")
@@ -43,76 +42,78 @@ _HAND_OVER: Final = statement("hand_over_captures")
 
 
 async def schedule(
-    conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None
+    conn: Connection,
+    kind: JobKind,
+    order_id: str,
+    subjects: Sequence[str],
+    *,
+    run_at: datetime | None = None,
+    origin: Origin = NO_ORIGIN,
 ) -> None:
-    """One job per subject, due at ``run_at`` or at once. Subjects that had one before are left alone, for ever.
-
-    A job remembers the request that it goes back to, and its trace, as the log's context has them.
-    """
-    await schedule_many(conn, kind, [(order_id, subject, run_at) for subject in subjects])
+    """One job per subject, due at ``run_at`` or now. Subjects that had one before are left alone."""
+    await schedule_many(conn, kind, [(order_id, subject, run_at) for subject in subjects], origin=origin)
 
 
-async def schedule_many(conn: Connection, kind: JobKind, jobs: Sequence[tuple[str, str, datetime | None]]) -> None:
+async def schedule_many(
+    conn: Connection,
+    kind: JobKind,
+    jobs: Sequence[tuple[str, str, datetime | None]],
+    *,
+    origin: Origin = NO_ORIGIN,
+) -> None:
     """As ``schedule``, for ``(order_id, subject, run_at)`` of many orders in one statement."""
     if jobs:
         order_ids, subjects, run_ats = zip(*jobs, strict=True)
-        asked = structlog.contextvars.get_contextvars()
-        await conn.execute(
-            _SCHEDULE, kind.value, order_ids, subjects, run_ats, asked.get("request_id"), asked.get("traceparent")
-        )
+        await conn.execute(_SCHEDULE, kind.value, order_ids, subjects, run_ats, *astuple(origin))
 
 
 async def schedule_again(
-    conn: Connection, kind: JobKind, order_id: str, subjects: Sequence[str], *, run_at: datetime | None = None
+    conn: Connection,
+    kind: JobKind,
+    order_id: str,
+    subjects: Sequence[str],
+    *,
+    run_at: datetime | None = None,
+    origin: Origin = NO_ORIGIN,
 ) -> None:
     """As ``schedule``, and jobs of these subjects that are over are done once more."""
     if subjects:
-        asked = structlog.contextvars.get_contextvars()
-        await conn.execute(
-            _SCHEDULE_AGAIN,
-            kind.value,
-            order_id,
-            list(subjects),
-            asked.get("request_id"),
-            asked.get("traceparent"),
-            run_at,
-        )
+        await conn.execute(_SCHEDULE_AGAIN, kind.value, order_id, list(subjects), *astuple(origin), run_at)
 
 
-async def schedule_for_cancel(conn: Connection, kind: JobKind, order: Order, subject: str) -> None:
+async def schedule_for_cancel(
+    conn: Connection, kind: JobKind, order: Order, subject: str, *, origin: Origin = NO_ORIGIN
+) -> None:
     """As ``schedule`` for a canceled order, and a job that was over before this cancel is done once more.
 
     An order can be canceled, opened and canceled again. What ended since is left alone: its rows tell what it found.
     """
     ended = [job.ended_at for job in await of_order(conn, order.id, kind) if job.subject == subject]
     if order.canceled_at is not None and any(at is not None and at < order.canceled_at for at in ended):
-        await schedule_again(conn, kind, order.id, [subject])
+        await schedule_again(conn, kind, order.id, [subject], origin=origin)
     else:
-        await schedule(conn, kind, order.id, [subject])
+        await schedule(conn, kind, order.id, [subject], origin=origin)
 
 
-async def hand_over_captures(conn: Connection, order_id: str, hand_overs: Sequence[HandOver]) -> None:
+async def hand_over_captures(
+    conn: Connection, order_id: str, hand_overs: Sequence[HandOver], *, origin: Origin = NO_ORIGIN
+) -> None:
     """Schedule the order's removed or dead captures for the orders that need their holds."""
     if hand_overs:
-        asked = structlog.contextvars.get_contextvars()
         await conn.execute(
             _HAND_OVER,
             order_id,
             [one.payment_id for one in hand_overs],
             [one.order_id for one in hand_overs],
             [one.due for one in hand_overs],
-            asked.get("request_id"),
-            asked.get("traceparent"),
+            *astuple(origin),
         )
 
 
-async def schedule_event(conn: Connection, order_id: str, event: Event) -> None:
+async def schedule_event(conn: Connection, order_id: str, event: Event, *, origin: Origin = NO_ORIGIN) -> None:
     """One job to publish ``event``, due now: one for each occurrence where it has one, else one ever."""
-    asked = structlog.contextvars.get_contextvars()
     once = Event(event.name, event.id).subject
-    await conn.execute(
-        _SCHEDULE_EVENT, order_id, once, event.occurrence, asked.get("request_id"), asked.get("traceparent")
-    )
+    await conn.execute(_SCHEDULE_EVENT, order_id, once, event.occurrence, *astuple(origin))
 
 
 async def again(conn: Connection, kind: JobKind, order_id: str, subject: str) -> None:

@@ -131,7 +131,7 @@ async def _skip(recording: Recording, order: Order, reason: NotWanted) -> None:
             await recording.finish(JobState.DEAD if lost else JobState.REMOVED, note=reason.value)
         case NotWanted.NOTHING_OWED:
             await recording.finish(JobState.REMOVED, note=reason.value)
-            await jobs.schedule_again(conn, JobKind.VOID, order.id, [job.subject])
+            await jobs.schedule_again(conn, JobKind.VOID, order.id, [job.subject], origin=services.origin)
         case NotWanted.UNSUPPORTED_PROVIDER:
             detail = f"{job.subject}: this sidecar cannot capture for its provider"
             await recording.give_up(IncidentKind.UNSUPPORTED_PROVIDER, detail, note=reason.value)

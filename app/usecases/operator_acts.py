@@ -12,7 +12,7 @@ import structlog
 
 from app.domain.order import Order
 from app.domain.timeline import Act
-from app.ports import Connection, Services
+from app.ports import NO_ORIGIN, Connection, Origin, Services
 from app.store import events, incidents
 from app.store.incidents import Seen
 
@@ -26,6 +26,7 @@ class ActRequest(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     token: str
     """Made with the form: the same form sent twice is one act."""
+    origin: Origin = NO_ORIGIN
 
 
 class Acted(StrEnum):

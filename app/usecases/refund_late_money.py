@@ -9,7 +9,7 @@ from app.domain.jobs import Job, JobKind, JobState
 from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
 from app.domain.owed import kept_money
 from app.domain.timeline import Act
-from app.ports import Services
+from app.ports import Origin, Services
 from app.store import jobs
 from app.usecases.operator_acts import Acted, ActRequest, Stage, on_stage, record_act
 
@@ -29,18 +29,18 @@ async def refund_late_money(services: Services, request: ActRequest) -> Acted:
             return Acted.NOTHING
         if not await record_act(stage, request, Act.REFUND, payments=[money.id for money in owed]):
             return Acted.BEFORE
-        outcome = await _schedule(stage, owed)
+        outcome = await _schedule(stage, owed, request.origin)
     await services.wakeup.wake()
     return outcome
 
 
-async def _schedule(stage: Stage, owed: list[Payment | PaymentSession]) -> Acted:
+async def _schedule(stage: Stage, owed: list[Payment | PaymentSession], origin: Origin) -> Acted:
     order_id = stage.incident.order_id
     there = {job.subject: job for job in await jobs.of_order(stage.conn, order_id, JobKind.REFUND)}
     subjects = [_subject(money, there) for money in owed]
     new = [subject for subject in subjects if subject not in there or there[subject].state not in _WAITING]
     for subject in new:
-        await jobs.schedule_again(stage.conn, JobKind.REFUND, order_id, [subject])
+        await jobs.schedule_again(stage.conn, JobKind.REFUND, order_id, [subject], origin=origin)
     return Acted.DONE if new else Acted.BEFORE
 
 

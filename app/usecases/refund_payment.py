@@ -94,7 +94,8 @@ class _RefundStep(RefundStep):
             # The rows told of the refund before we did: by a row of Medusa's that it takes out again when Stripe, which
             # has given the money back to us already, refuses it. When that is over, they are compared with Stripe.
             due = order.read_at + MEDUSA_FINISHES_WITHIN
-            await jobs.schedule_again(conn, JobKind.LOOK, order.id, [f"{payment.id}:after-refund"], run_at=due)
+            subject = f"{payment.id}:after-refund"
+            await jobs.schedule_again(conn, JobKind.LOOK, order.id, [subject], run_at=due, origin=services.origin)
         await recording.complete()
         await close_refunded(services, conn, order.id)
         log.info("payment.refunded", order_id=order.id, payment_id=payment.id)

@@ -54,5 +54,5 @@ async def _look(stage: Stage, request: ActRequest) -> Acted:
     if stage.order is not None:
         money = [*stage.order.payments, *stage.order.sessions]
     subjects = [f"{one.id}:{request.token}" for one in money if one.provider is Provider.STRIPE]
-    await jobs.schedule(stage.conn, JobKind.LOOK, stage.incident.order_id, subjects)
+    await jobs.schedule(stage.conn, JobKind.LOOK, stage.incident.order_id, subjects, origin=request.origin)
     return Acted.DONE if subjects else Acted.NOTHING

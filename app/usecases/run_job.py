@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.order import Order
 from app.meters import record_job
-from app.ports import CommitUnknown, Outcome, Services, Unavailable, Unknown, Unseen
+from app.ports import CommitUnknown, Origin, Outcome, Services, Unavailable, Unknown, Unseen
 from app.store import jobs
 from app.usecases.capture_payment import capture_payment
 from app.usecases.job_failures import record_failure
@@ -71,15 +72,16 @@ async def claim_and_run(services: Services, ref: JobRef) -> None:
         await _log_stale(services, ref)
         return
     job, order = claimed
-    run = JobRun(services, job)
-    known = {"request_id": job.request_id, "traceparent": job.traceparent}
-    structlog.contextvars.bind_contextvars(**{name: value for name, value in known.items() if value is not None})
-    try:
-        with services.tracing.span(f"job {job.kind}", parent=job.traceparent):
+    if job.request_id is not None:
+        structlog.contextvars.bind_contextvars(request_id=job.request_id)
+    with services.tracing.span(f"job {job.kind}", parent=job.traceparent) as traceparent:
+        origin = Origin(job.request_id, traceparent or job.traceparent)
+        run = JobRun(msgspec.structs.replace(services, origin=origin), job)
+        try:
             await VERBS[job.kind](run, order)
-    except Exception as error:
-        await _keep_calls(run, error)
-        raise
+        except Exception as error:
+            await _keep_calls(run, error)
+            raise
     if run.outcome is not None:
         late = run.late if run.outcome == JobState.DONE else None
         record_job(kind=job.kind.value, outcome=run.outcome, late=late)

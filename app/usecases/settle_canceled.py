@@ -29,13 +29,15 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
         match payment.state:
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
                 await services.commerce.cancel_payment(conn, payment)
+                subject = await void_subject(conn, order, payment)
                 if payment.state is PaymentState.HELD:
-                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [await void_subject(conn, order, payment)])
+                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [subject], origin=services.origin)
                 else:
-                    await jobs.schedule_for_cancel(conn, JobKind.VOID, order, await void_subject(conn, order, payment))
+                    await jobs.schedule_for_cancel(conn, JobKind.VOID, order, subject, origin=services.origin)
             case PaymentState.PARTIALLY_CAPTURED:
                 # Medusa's Stripe provider captures in full whatever was asked for: the void finds out.
-                await jobs.schedule_for_cancel(conn, JobKind.VOID, order, await void_subject(conn, order, payment))
+                subject = await void_subject(conn, order, payment)
+                await jobs.schedule_for_cancel(conn, JobKind.VOID, order, subject, origin=services.origin)
                 if kept_of(payment) > 0:
                     await raise_late_money(services, conn, order, payment)
             case PaymentState.CAPTURED if kept_of(payment) > 0:
@@ -59,4 +61,4 @@ async def raise_late_money(services: Services, conn: Connection, order: Order, p
     detail = f"{payment.id} is captured although the order is canceled"
     await incidents.open_(conn, order.id, IncidentKind.LATE_MONEY, detail)
     if services.policy.late_money is LateMoney.REFUND:
-        await jobs.schedule_for_cancel(conn, JobKind.REFUND, order, payment.id)
+        await jobs.schedule_for_cancel(conn, JobKind.REFUND, order, payment.id, origin=services.origin)

@@ -18,7 +18,7 @@ async def settle_sessions(services: Services, conn: Connection, order: Order) ->
     """
     for session in order.own_sessions:
         if session.is_open:
-            await _schedule(conn, JobKind.VOID, order, session)
+            await _schedule(services, conn, JobKind.VOID, order, session)
         if session.kept > 0:
             await _raise_late_session(services, conn, order, session)
 
@@ -32,12 +32,12 @@ async def _raise_late_session(services: Services, conn: Connection, order: Order
     )
     await incidents.open_(conn, order.id, IncidentKind.LATE_MONEY, detail)
     if services.policy.late_money is LateMoney.REFUND:
-        await _schedule(conn, JobKind.REFUND, order, session)
+        await _schedule(services, conn, JobKind.REFUND, order, session)
 
 
-async def _schedule(conn: Connection, kind: JobKind, order: Order, session: PaymentSession) -> None:
+async def _schedule(services: Services, conn: Connection, kind: JobKind, order: Order, session: PaymentSession) -> None:
     """Schedule the session's job. One that is done is done again: the session tells what Stripe answered it."""
-    await jobs.schedule_for_cancel(conn, kind, order, session.id)
+    await jobs.schedule_for_cancel(conn, kind, order, session.id, origin=services.origin)
     await jobs.again(conn, kind, order.id, session.id)
 
 

@@ -41,7 +41,8 @@ async def settle_shared(services: Services, conn: Connection, order: Order) -> N
 
 async def hand_over_captures(services: Services, conn: Connection, order: Order) -> None:
     """Schedule the captures of a canceled order's shared holds for orders that are live."""
-    await jobs.hand_over_captures(conn, order.id, await hand_overs(services, conn, order))
+    needed = await hand_overs(services, conn, order)
+    await jobs.hand_over_captures(conn, order.id, needed, origin=services.origin)
 
 
 async def hand_overs(services: Services, conn: Connection, order: Order) -> tuple[HandOver, ...]:

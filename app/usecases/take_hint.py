@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from app.domain.jobs import JobKind
-from app.ports import Connection, Hint, Services
+from app.ports import NO_ORIGIN, Connection, Hint, Origin, Services
 from app.store import jobs, stripe_events
 
 log = structlog.get_logger()
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 BATCH: Final = 100
 
 
-async def take_hint(services: Services, hint: Hint) -> None:
+async def take_hint(services: Services, hint: Hint, origin: Origin = NO_ORIGIN) -> None:
     """Schedule a look at the hinted payment or session. Events that came before, or that cannot be this shop's, do
     nothing; one about an intent that no row names yet is kept (Medusa may write its row after Stripe's event).
 
@@ -23,7 +23,7 @@ async def take_hint(services: Services, hint: Hint) -> None:
     afterwards, and one that comes twice is not. Order and content of events are not relied on.
     """
     async with services.db.transaction("hint") as conn:
-        if not await _schedule_look(services, conn, hint):
+        if not await _schedule_look(services, conn, hint, origin):
             if hint.session:
                 await stripe_events.keep(conn, hint)
             event = "hint.kept" if hint.session else "hint.not_ours"
@@ -49,11 +49,11 @@ async def retry_pending_hints(services: Services) -> int:
     return scheduled
 
 
-async def _schedule_look(services: Services, conn: Connection, hint: Hint) -> bool:
+async def _schedule_look(services: Services, conn: Connection, hint: Hint, origin: Origin = NO_ORIGIN) -> bool:
     found = await services.commerce.find_payment(conn, hint)
     if found is None:
         return False
     order_id, subject = found
-    await jobs.schedule(conn, JobKind.LOOK, order_id, [f"{subject}:{hint.id}"])
+    await jobs.schedule(conn, JobKind.LOOK, order_id, [f"{subject}:{hint.id}"], origin=origin)
     log.info("hint.taken", stripe_event=hint.id, type=hint.type, order_id=order_id, payment_id=subject)
     return True

@@ -13,4 +13,4 @@ async def tell_subscribers(services: Services, conn: Connection, order_id: str, 
     subject without it, which processes of earlier versions can publish too.
     """
     if services.policy.publishes_events:
-        await jobs.schedule_event(conn, order_id, event)
+        await jobs.schedule_event(conn, order_id, event, origin=services.origin)

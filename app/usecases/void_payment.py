@@ -75,7 +75,7 @@ async def _put_aside(recording: Recording) -> IntentStep | None:
                 await raise_late_money(services, conn, order, payment)
         case NotVoided.OWED:
             await recording.finish(JobState.REMOVED, note="the order is open and owes it")
-            await jobs.schedule_again(conn, JobKind.CAPTURE, order.id, [payment.id])
+            await jobs.schedule_again(conn, JobKind.CAPTURE, order.id, [payment.id], origin=services.origin)
             await recording.close_failure()
         case NotVoided.UNSUPPORTED_PROVIDER:
             await leave_to_provider(recording, payment)

@@ -15,6 +15,7 @@ from litestar.response import Redirect
 from app.http.operator.desk import OperatorDesk
 from app.http.operator.doors import Forged, check_form, confirm_operator, own_page
 from app.http.operator.session import Session
+from app.http.tracing import origin_of
 from app.ports import Services
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
@@ -37,7 +38,7 @@ async def retry(
     """Try it now."""
     fields = await check_form(request, operator_desk, operator)
     await confirm_operator(operator_desk, services, operator)
-    return _answer(await retry_incident(services, _asked(incident_id, operator, fields)), "retry", fields)
+    return _answer(await retry_incident(services, _asked(request, incident_id, operator, fields)), "retry", fields)
 
 
 @post("/incidents/{incident_id:int}/refund")
@@ -51,7 +52,7 @@ async def refund(
     """Give late money back."""
     fields = await check_form(request, operator_desk, operator)
     await confirm_operator(operator_desk, services, operator)
-    return _answer(await refund_late_money(services, _asked(incident_id, operator, fields)), "refund", fields)
+    return _answer(await refund_late_money(services, _asked(request, incident_id, operator, fields)), "refund", fields)
 
 
 @post("/incidents/{incident_id:int}/settle")
@@ -65,20 +66,20 @@ async def settle(
     """I did it by hand."""
     fields = await check_form(request, operator_desk, operator)
     await confirm_operator(operator_desk, services, operator)
-    asked = _asked(incident_id, operator, fields)
+    asked = _asked(request, incident_id, operator, fields)
     name, note = fields.get("name", "").strip(), fields.get("note", "").strip()
     if not _is_text(name, LONGEST_NAME) or not _is_text(note, LONGEST_NOTE):
         return _back(fields, "incomplete")
     return _answer(await settle_incident(services, asked, name=name, note=note), "settle", fields)
 
 
-def _asked(incident_id: int, operator: Session, fields: dict[str, str]) -> ActRequest:
+def _asked(request: Request[Any, Any, Any], incident_id: int, operator: Session, fields: dict[str, str]) -> ActRequest:
     token = fields.get("act", "")
     if not _TOKEN.fullmatch(token):
         raise Forged
     if not 0 < incident_id < 2**63:
         raise NotFoundException
-    return ActRequest(incident_id=incident_id, actor=operator.email, token=token)
+    return ActRequest(incident_id=incident_id, actor=operator.email, token=token, origin=origin_of(request))
 
 
 def _is_text(words: str, longest: int) -> bool:
