@@ -195,8 +195,9 @@ async def mend_capture(conn: Connection, order: Order, payment: Payment, *, aban
     is gone from its sums. It also leaves ``canceled_at``, and then its admin refuses to refund. Transactions that
     it owes are written only when its capture is ``abandoned``, since it would write them a second time.
     """
-    if abandoned:
-        await _book_captures(conn, order, payment)
+    if abandoned and await conn.fetch(_UNBOOKED_CAPTURES, payment.id):
+        booked = order.id, order.version, payment.id, payment.collection_id, decimal_digits(payment.currency)
+        await conn.execute(_BOOK_CAPTURE, *booked, new_id("capt"), _NOTHING, None, False)  # noqa: FBT003
     drift = await conn.fetchrow(_DRIFT, order.id, payment.id)
     if drift is None:
         return
@@ -218,21 +219,3 @@ def _taken(payment: Payment, intent: Intent | None, share: Decimal) -> Decimal:
         if intent.amount_received == to_minor_units(whole, payment.currency):
             return whole
     return from_minor_units(intent.amount_received, payment.currency)
-
-
-async def _book_captures(conn: Connection, order: Order, payment: Payment) -> None:
-    booked = _NOTHING
-    for row in await conn.fetch(_UNBOOKED_CAPTURES, payment.id):
-        await conn.execute(
-            _INSERT_TRANSACTION,
-            new_id("ordtrx"),
-            order.id,
-            order.version,
-            row["amount"],
-            row["currency_code"],
-            "capture",
-            row["id"],
-        )
-        booked += row["amount"]
-    if booked:
-        await conn.execute(_ADD_TO_SUMMARY, order.id, order.version, booked, _NOTHING)
