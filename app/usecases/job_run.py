@@ -40,7 +40,7 @@ class JobRun:
     async def transaction(self, step: str) -> AsyncIterator[Recording | None]:
         """Lock the order, its payments and the job, then read the order; ``None`` when the job is not this worker's.
 
-        The same commit writes the calls that were made before it, whoever owns the job by now.
+        The same commit writes the calls that were made before it, also where the job is another worker's by now.
         """
         job = self.job
         async with self.services.db.transaction(f"{job.kind}.{step}") as conn:

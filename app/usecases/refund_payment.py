@@ -41,7 +41,7 @@ def _decide(job: Job, order: Order | None) -> RefundStep | None:
 
 
 async def _put_aside(recording: Recording) -> RefundStep | None:
-    """It seems that there is nothing to refund, or nobody to ask. Say so in the rows, unless there is after all."""
+    """Decide again under the locks; record why there is nothing to refund."""
     job, order = recording.job, recording.order
     payment = order.payment(job.subject) if order is not None else None
     step = _decide(job, order)

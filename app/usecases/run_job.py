@@ -66,7 +66,7 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
 
 
 async def claim_and_run(services: Services, ref: JobRef) -> None:
-    """Run the job if it is this message's to run, whoever is at work at the same order. Raises what it meets."""
+    """Run the job unless its message is stale, without the order's advisory lock. Raises what it meets."""
     claimed = await _claim(services, ref)
     if claimed is None:
         await _log_stale(services, ref)

@@ -114,7 +114,7 @@ async def leave_to_others(recording: Recording, order: Order) -> None:
 
 
 async def leave_to_provider(recording: Recording, money: Payment | PaymentSession) -> None:
-    """End the job: whoever serves the other provider is to do it."""
+    """End the job as dead: its provider is none of Stripe's accounts here, and a person has to do it."""
     detail = f"{money.id}: this sidecar cannot {recording.job.kind} for provider {money.provider_id}"
     await recording.give_up(IncidentKind.UNSUPPORTED_PROVIDER, detail)
 

@@ -52,7 +52,7 @@ def _decide(job: Job, order: Order | None) -> IntentStep | None:
 
 
 async def _put_aside(recording: Recording) -> IntentStep | None:
-    """It seems that there is nothing to void, or nobody to ask. Say so in the rows, unless there is after all."""
+    """Decide again under the locks; record why there is nothing to void."""
     services, conn, job, order = recording.services, recording.conn, recording.job, recording.order
     decision = decide_void(order, job.subject)
     payment = order.payment(job.subject) if order is not None else None

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.domain.order import OrderState, Payment
-from app.domain.void import NotVoided, VoidHold, decide_void, is_not_owed
+from app.domain.order import OrderState, Payment, Provider
+from app.domain.void import NotVoided, VoidHold, VoidSession, decide_void, is_not_owed
 from tests.domain import builders as a
 
 OF_A_CANCELED_ORDER = {
@@ -54,3 +54,36 @@ def test_what_is_owed_is_not_voided(total: str, *, voided: bool) -> None:
 def test_without_a_total_all_of_it_is_owed() -> None:
     hold = a.held()
     assert decide_void(a.order(hold), hold.id) is NotVoided.OWED
+
+
+@pytest.mark.parametrize(
+    ("provider", "decided"),
+    [(Provider.SYSTEM, NotVoided.NO_GATEWAY), (Provider.OTHER, NotVoided.UNSUPPORTED_PROVIDER)],
+)
+@pytest.mark.parametrize("state", OrderState)
+def test_a_hold_that_stripe_does_not_hold_is_left_to_its_provider(
+    provider: Provider, decided: NotVoided, state: OrderState
+) -> None:
+    hold = a.held(provider=provider)
+    assert decide_void(a.order(hold, state=state, total=Decimal(0)), hold.id) is decided
+
+
+def test_a_part_that_another_provider_captured_is_nothing_to_void() -> None:
+    part = a.partly_captured(provider=Provider.OTHER)
+    assert decide_void(a.order(part, state=OrderState.CANCELED), part.id) is NotVoided.CAPTURED
+
+
+@pytest.mark.parametrize(("state", "is_voided"), [(OrderState.CANCELED, True), (OrderState.OPEN, False)])
+def test_a_session_is_voided_with_its_order(state: OrderState, *, is_voided: bool) -> None:
+    session = a.session()
+    decided = decide_void(a.order(state=state, sessions=(session,)), session.id)
+    assert decided == (VoidSession(session) if is_voided else NotVoided.REOPENED)
+
+
+def test_of_a_hold_that_an_open_order_calls_canceled_only_the_intent_is_retrieved() -> None:
+    closed = a.canceled()
+    assert decide_void(a.order(closed, total=Decimal(0)), closed.id) == VoidHold(closed, compare=True)
+
+
+def test_what_the_shop_has_forgotten_is_not_voided() -> None:
+    assert decide_void(None, "pay_1") is decide_void(a.order(), "pay_1") is NotVoided.GONE

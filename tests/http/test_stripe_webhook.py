@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import stripe
+from ulid import ULID
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
@@ -265,3 +266,11 @@ async def test_without_a_secret_there_is_no_such_path(shop: Shop, deaf: Api) -> 
 
 async def _closed(shop: Shop, order: PlacedOrder) -> bool:
     return await shop.incidents(order) == [] and await shop.incidents(order, open_only=False) == ["late_money"]
+
+
+async def test_the_look_goes_back_to_the_webhook(shop: Shop, api: Api) -> None:
+    order = await placed(shop)
+    await post(api, await event(shop, order, "payment_intent.canceled"))
+    look = await shop.job(order, JobKind.LOOK)
+    assert look is not None
+    assert ULID.from_str(look["request_id"])

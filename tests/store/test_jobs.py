@@ -8,11 +8,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 from msgspec.structs import astuple, replace
 from ulid import ULID
 
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.ports import Event, Origin
 from app.store import jobs
 from app.usecases.dispatch_jobs import LOST_AFTER
 from tests.world import fetch_one
@@ -351,3 +353,14 @@ async def _states(conn: asyncpg.Connection) -> dict[str, str]:
 
 def _ago(**time: Any) -> datetime:
     return datetime.now(UTC) - timedelta(**time)
+
+
+async def test_a_job_goes_back_to_what_its_caller_names_and_not_to_what_is_logged(conn: asyncpg.Connection) -> None:
+    origin = Origin("01M8FEV2P3KVVKRAEDWP4NQZ91", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    with structlog.contextvars.bound_contextvars(request_id="logged", traceparent="logged"):
+        await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_1"], origin=origin)
+        await jobs.schedule_again(conn, JobKind.VOID, "order_1", ["pay_1"], origin=origin)
+        await jobs.schedule_event(conn, "order_1", Event("payment.captured", "pay_1"), origin=origin)
+        await jobs.schedule(conn, JobKind.CAPTURE, "order_1", ["pay_2"])
+    rows = await conn.fetch("select request_id, traceparent from grace.jobs order by id")
+    assert [tuple(row) for row in rows] == [astuple(origin)] * 3 + [(None, None)]
