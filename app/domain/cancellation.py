@@ -66,6 +66,7 @@ class NewCancellation(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     reason_label: str | None
     request_id: str
+    traceparent: str | None = None
     jobs: tuple[tuple[JobKind, str], ...]
     """Kind and subject of what is left to be done, due now."""
     hand_overs: tuple[HandOver, ...] = ()

@@ -31,6 +31,7 @@ from app.http.answers import (
     specs,
 )
 from app.http.desk import Desk
+from app.http.tracing import TRACEPARENT
 from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotFound, SeenOrder, cancel_order
 from app.usecases.preview_cancel import Preview, preview_cancel
 from app.usecases.tell_refusal import tell_refusal
@@ -146,6 +147,7 @@ async def cancel(
     asked = CancelRequest(
         order_id=order_id,
         request_id=request.state[errors.REQUEST_ID],
+        traceparent=request.state.get(TRACEPARENT),
         canceled_by="token" if right.customer_id is None else f"customer:{right.customer_id}",
         received_at=received_at,
         reason=body.reason,

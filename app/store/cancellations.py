@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-import structlog
-
 from app.domain.cancellation import NewCancellation
 from app.domain.receipt import CancellationRecord
 from app.ports import Connection
@@ -34,7 +32,7 @@ def arguments(order_id: str, new: NewCancellation) -> tuple[Any, ...]:
         new.reason_label,
         [kind.value for kind, _ in new.jobs],
         [subject for _, subject in new.jobs],
-        structlog.contextvars.get_contextvars().get("traceparent"),
+        new.traceparent,
     )
 
 

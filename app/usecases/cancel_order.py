@@ -49,6 +49,7 @@ class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: str
     request_id: str
+    traceparent: str | None = None
     canceled_by: str
     received_at: float
     """``time.monotonic()`` of the request's receipt: only how long before a read of the order it was counts."""
@@ -160,6 +161,7 @@ async def _cancellation(services: Services, request: CancelRequest, order: Order
         reason=request.reason,
         reason_label=label_of(services.policy.cancel_reasons, request.reason),
         request_id=request.request_id,
+        traceparent=request.traceparent,
         jobs=tuple(_follow_up_jobs(services.policy, order)),
         hand_overs=handed_over,
     )
