@@ -192,9 +192,10 @@ def _moment(event: Event) -> Moment:
             return _act(event)
         case kind if kind in _ENDINGS:
             ending, tone = _ENDINGS[kind]
+            doing = _doing(detail["job"])
             return Moment(
                 at=event.at,
-                title=f"{_doing(detail['job'])}: {ending}".capitalize(),
+                title=f"{doing[:1].upper()}{doing[1:]}: {ending}",
                 notes=_some(detail.get("subject"), detail.get("note")),
                 tone=tone,
             )

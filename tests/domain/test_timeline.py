@@ -128,7 +128,7 @@ EVENTS: dict[str, tuple[Event, str, tuple[str, ...], Tone]] = {
         ("pay_1", "order_canceled"),
         PLAIN,
     ),
-    "given up": (event("job_dead", job="look"), "Comparison with stripe: given up", (), BAD),
+    "given up": (event("job_dead", job="look"), "Comparison with Stripe: given up", (), BAD),
     "Stripe answered": (
         event(
             "stripe_call",
