@@ -58,6 +58,16 @@ CANCELABLE = {
         a.held(), linked=(a.linked(state=OrderState.CANCELED),), own_total=a.TEN
     ),
     "nothing owed, and money in the cart": a.order(a.canceled(), money_in_cart=True),
+    "a shared session that was canceled": a.order(
+        sessions=(a.session("canceled"),), linked=(a.linked(),), own_total=a.TEN
+    ),
+    "a hold of its own, and what it owes is less than the orders together": a.order(
+        a.held(),
+        total=Decimal(60),
+        own_total=a.TEN,
+        linked=(a.linked(state=OrderState.CANCELED, total=Decimal(50)),),
+        money_in_cart=True,
+    ),
     "rounded, the hold is enough": a.order(a.held(), total=Decimal("10.004"), money_in_cart=True),
 }
 
@@ -88,6 +98,14 @@ REFUSED = {
     "rounded, it is all": (a.order(a.in_flight(captured=Decimal("9.996"))), Refusal.CAPTURE_IN_FLIGHT),
     "a session that was paid": (a.order(sessions=(a.session("succeeded"),)), Refusal.CAPTURED),
     "a paid session beside a hold": (a.order(a.held(), sessions=(a.session("succeeded"),)), Refusal.PARTIAL_CAPTURE),
+    "a session of which a part was taken, and more is held": (
+        a.order(sessions=(a.session("requires_capture", received=Decimal(4)),)),
+        Refusal.PARTIAL_CAPTURE,
+    ),
+    "partly captured, beside a hold that was let go of": (
+        a.order(a.partly_captured(), a.canceled()),
+        Refusal.PARTIAL_CAPTURE,
+    ),
     "captured beside an open session": (a.order(a.captured(), sessions=(a.session(),)), Refusal.CAPTURED),
     "owed, and nothing linked": (a.order(payment_known=False, total=a.TEN), Refusal.PAYMENT_UNKNOWN),
     "a cent owed": (a.order(payment_known=False, total=Decimal("0.01")), Refusal.PAYMENT_UNKNOWN),
@@ -197,3 +215,14 @@ def test_precedence(winner: Cause, loser: Cause) -> None:
     order = a.order(*winner.payments, *loser.payments, **winner.facts, **loser.facts)
     received_at = max(winner.received_at, loser.received_at)
     assert decide(order, received_at=received_at) == refused(winner.reason)
+
+
+@pytest.mark.parametrize(("shared", "refused_"), [(True, False), (False, True)])
+def test_a_capture_of_what_only_another_order_needs_is_no_hindrance(*, shared: bool, refused_: bool) -> None:
+    """An order that has no part of the shared hold is canceled beside its capture."""
+    hold = a.held()
+    facts = {"linked": (a.linked(),) if shared else (), "own_total": Decimal(0)}
+    order = a.order(hold, captures_in_flight=frozenset({hold.id}), **facts)
+    assert decide(order) == (refused(Refusal.CAPTURE_IN_FLIGHT) if refused_ else Cancel())
+    own = a.order(hold, captures_in_flight=frozenset({hold.id, "pay_own"}), **facts)
+    assert decide(own) == refused(Refusal.CAPTURE_IN_FLIGHT)

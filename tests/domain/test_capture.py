@@ -241,3 +241,39 @@ class TestBesideOthers:
         assert not medusa_captures(a.order(whole), whole)
         assert medusa_captures(a.order(hold), hold)
         assert not medusa_captures(a.order(a.held()), a.held())
+
+    @pytest.mark.parametrize(
+        ("provider", "paid", "expected"),
+        [
+            (Provider.OTHER, "4", Skip),
+            (Provider.OTHER, "0", Skip),
+            (Provider.SYSTEM, "0", Skip),  # six are owed yet: a person decides
+            (Provider.SYSTEM, "6", TakeMoney),
+            (Provider.STRIPE, "6", Compare),
+        ],
+    )
+    def test_a_part_that_is_all_that_is_owed(self, provider: Provider, paid: str, expected: type) -> None:
+        part = a.partly_captured(provider=provider)
+        other = a.captured(captured=Decimal(6)) if paid == "6" else a.canceled()
+        order = a.order(part, other, total=a.TEN, paid=Decimal(4) + Decimal(paid))
+        assert isinstance(decide_capture(order, part.id), expected)
+
+    def test_a_hold_does_not_wait_for_itself(self) -> None:
+        """Its own job is running when it is decided."""
+        hold = a.held(is_capturing=True)
+        assert decide_capture(a.order(hold, total=Decimal(5)), hold.id) == TakeMoney(hold, Decimal(5))
+
+    def test_a_hold_at_rest_is_not_waited_for(self) -> None:
+        hold, other = a.held(), a.held()
+        assert decide_capture(a.order(hold, other, total=Decimal(15)), hold.id) == TakeMoney(hold, a.TEN)
+
+    def test_without_a_total_all_of_each_hold_is_taken(self) -> None:
+        hold, other = a.held(), a.held(is_capturing=True)
+        assert decide_capture(a.order(hold, other), hold.id) == TakeMoney(hold, a.TEN)
+
+    @pytest.mark.parametrize(("total", "waits"), [("16", False), ("15.99", True)])
+    def test_what_a_capture_row_left_behind_took_is_owed_of_this_hold(self, total: str, *, waits: bool) -> None:
+        hold = a.in_flight(captured=Decimal(10), last_captured_at=a.PLACED_AT - timedelta(hours=1))
+        other = a.held(amount=Decimal(6), is_capturing=True)
+        order = a.order(hold, other, total=Decimal(total), paid=a.TEN)
+        assert decide_capture(order, hold.id) == (WaitForOther() if waits else TakeMoney(hold, a.TEN))

@@ -292,6 +292,12 @@ class TestSessions:
         assert {judgment.finding.defect for judgment in found} <= {Defect.CAPTURED_WITHOUT_ROWS}
         assert [judgment.finding.amount for judgment in found] == [Decimal(sum_) for sum_ in expected]
 
+    @pytest.mark.parametrize("kind", IncidentKind)
+    def test_money_that_no_payment_was_made_of_is_told_by_what_compares_or_captures(self, kind: IncidentKind) -> None:
+        known = beside(a.session("requires_action"), order_canceled=False, incidents=frozenset({kind}))
+        (judgment,) = judge_session(known, AT_TAKEN, at_rest=False)
+        assert judgment.excused is (kind in COMPARING | TAKING)
+
     def test_sums_are_of_the_intents_currency_where_it_is_known(self) -> None:
         yen = IntentFacts(state="captured", received=700, refunded=0, currency="jpy")
         (judgment,) = judge_session(beside(a.session("succeeded")), yen, at_rest=False)
@@ -427,6 +433,7 @@ def test_how_a_hold_of_a_canceled_order_is_live(payment: Payment, let_go: bool |
     assert [said is not None and said in judgment.finding.detail for judgment in found] == ([True] if said else [])
     open_ = judge(examined(CAPTURED, canceled=True, let_go=False), AT_TAKEN, at_rest=False)
     assert [judgment.finding.defect for judgment in open_] == [Defect.CAPTURED_AT_STRIPE]
+    assert verdict(examined(PART, canceled=True, let_go=False)) == [Defect.CAPTURE]
 
 
 PART_BACK = msgspec.structs.replace(CAPTURED, refunded=Decimal(9))
@@ -457,14 +464,16 @@ def test_how_much_it_is_about(payment: ExaminedPayment, facts: IntentFacts | Non
 
 
 def test_a_part_that_was_given_back_is_owed_to_nobody() -> None:
-    back = msgspec.structs.replace(PART, refunded=Decimal(10))
-    assert verdict(examined(back, canceled=True)) == []
+    for payment in (PART, CAPTURED):
+        back = msgspec.structs.replace(payment, refunded=payment.captured)
+        assert verdict(examined(back, canceled=True)) == []
 
 
 def test_a_capture_that_medusa_waits_for_is_no_difference() -> None:
     flying = msgspec.structs.replace(HELD, captured=HELD.amount, last_captured_at=NOW)
     assert verdict(examined(flying), AT_HELD) == []
     assert verdict(examined(flying), CENT) == [Defect.SUMS_DIFFER]
+    assert verdict(examined(), CENT) == [Defect.CAPTURED_WITHOUT_ROWS]
     part = IntentFacts(state="held", received=0, refunded=0)
     assert verdict(examined(PART), part) == [Defect.SUMS_DIFFER]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.incidents import TITLES, WORDS, IncidentKind, alert
+from app.domain.incidents import TITLES, WORDS, IncidentKind, alert, alert_delay
 
 LINES = {
     "void_failed": "Order order_1 Canceled but Payment Void Failed. Manual Void Required.",
@@ -47,3 +47,31 @@ def test_the_readme_says_what_the_page_says(kind: IncidentKind) -> None:
     words = WORDS[kind]
     assert f"| `{kind.value}` | {words.meaning} | {words.what_to_do} |" in readme
     assert TITLES[kind]
+
+
+def test_an_alert_that_is_not_taken_is_sent_again_ever_more_rarely() -> None:
+    waits = [alert_delay(attempts).total_seconds() for attempts in range(1, 12)]
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert alert_delay(10**6).total_seconds() == 300
+
+
+TITLED = {
+    "void_failed": "Hold not let go",
+    "late_money": "Captured although canceled",
+    "refund_failed": "Refund failed",
+    "capture_failed": "Money not captured",
+    "authorization_lost": "Hold lost before capture",
+    "partial_capture": "Captured in part",
+    "over_captured": "Captured too much",
+    "payment_shared": "Payment shared with an open order",
+    "fulfilled": "Canceled but being sent",
+    "unsupported_provider": "Unsupported payment provider",
+    "release_failed": "Stock not released",
+    "look_failed": "Stripe could not be asked",
+    "publish_failed": "Subscribers not told",
+}
+
+
+@pytest.mark.parametrize("kind", IncidentKind)
+def test_every_kind_has_its_title(kind: IncidentKind) -> None:
+    assert TITLES[kind] == TITLED[kind.value]

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from app.domain.intents import Intent, IntentState, Standing, in_words, is_in, standing
+from app.domain.intents import Intent, IntentState, Standing, in_words, is_in, spell, standing, state_of
 
 
 def intent(state: IntentState, *, received: int = 0, capturable: int = 0, refunded: int = 0) -> Intent:
@@ -54,3 +54,36 @@ def test_words() -> None:
 @pytest.mark.parametrize(("currency", "same"), [("eur", True), ("EUR", True), ("usd", False)])
 def test_currency(currency: str, *, same: bool) -> None:
     assert is_in(intent(IntentState.HELD), currency) is same
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("requires_capture", IntentState.HELD),
+        ("succeeded", IntentState.CAPTURED),
+        ("canceled", IntentState.CANCELED),
+        ("processing", IntentState.PROCESSING),
+        ("requires_action", IntentState.OTHER),
+        ("of_a_later_version", IntentState.OTHER),
+        ("", IntentState.OTHER),
+        (None, IntentState.OTHER),
+    ],
+)
+def test_stripes_words(status: str | None, state: IntentState) -> None:
+    assert state_of(status) is state
+
+
+def test_an_intent_says_nothing_of_refunds_unless_it_is_told() -> None:
+    plain = Intent(
+        id="pi_1", state=IntentState.CAPTURED, currency="eur", amount=1, amount_capturable=0, amount_received=1
+    )
+    assert (plain.amount_refunded, plain.knows_refunds, plain.lapses_at, plain.raw) == (0, False, None, {})
+    assert in_words(plain) == "Stripe's intent is captured: 0.01 EUR of 0.01 EUR received"
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "spelled"),
+    [(1000, "eur", "10.00 EUR"), (3500, "jpy", "3500 JPY"), (1240, "KWD", "1.240 KWD"), (0, "usd", "0.00 USD")],
+)
+def test_spelled_sums(minor: int, currency: str, spelled: str) -> None:
+    assert spell(minor, currency) == spelled

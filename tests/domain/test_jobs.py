@@ -8,7 +8,19 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import astuple
 
-from app.domain.jobs import CALL_LIMIT, LEASE, QUICK_TRIES, Job, JobKind, JobRef, JobState, retry_delay
+from app.domain.jobs import (
+    CALL_LIMIT,
+    LEASE,
+    PROCESSING_TRIES,
+    QUICK_TRIES,
+    Job,
+    JobKind,
+    JobRef,
+    JobState,
+    capture_key,
+    processing_delay,
+    retry_delay,
+)
 from tests.domain import builders as a
 
 ID = "01M8ENPPEZFT6BX79QANHA0HAP"
@@ -45,6 +57,8 @@ def test_the_quick_tries_end_within_two_seconds() -> None:
 
 def test_calls_end_within_the_lease() -> None:
     assert CALL_LIMIT < LEASE
+    assert timedelta(seconds=12) < CALL_LIMIT, "two calls to Stripe take six seconds each"
+    assert timedelta(seconds=30) > LEASE, "the work of a killed worker is taken up within half a minute"
 
 
 def test_idempotency_key() -> None:
@@ -89,6 +103,23 @@ def test_another_key_for_another_try_kind_or_payment() -> None:
 def test_keys_fit_into_stripes_255_characters() -> None:
     job = a.job(JobKind.CAPTURE, JobState.RUNNING, "pay_01M82MGPYYHGSM41XBR1GMBMVJ", key_number=10**9)
     assert len(job.idempotency_key) < 255
+
+
+def test_another_amount_is_another_key() -> None:
+    """Stripe answers a key that comes with another amount with an error."""
+    job = a.job(JobKind.CAPTURE, JobState.RUNNING, "pay_01")
+    assert capture_key(job, 1000, 1000) == job.idempotency_key == "grace-capture-pay_01-1"
+    assert capture_key(job, 999, 1000) == "grace-capture-pay_01-1-999"
+
+
+def test_a_bank_is_given_about_a_day() -> None:
+    waits = sum((processing_delay(attempts) for attempts in range(1, PROCESSING_TRIES)), timedelta(0))
+    assert timedelta(hours=20) < waits < timedelta(hours=28)
+
+
+def test_a_new_job_has_not_been_tried() -> None:
+    job = Job(id="", kind=JobKind.VOID, order_id="order_1", subject="pay_1", state=JobState.SCHEDULED)
+    assert (job.generation, job.attempts, job.failures, job.in_doubt, job.key_number) == (0, 0, 0, False, 1)
 
 
 def test_the_message_of_a_job() -> None:

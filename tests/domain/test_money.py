@@ -6,7 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units
+from app.domain.money import (
+    covers,
+    decimal_digits,
+    from_minor_units,
+    given_back,
+    smallest_step,
+    to_minor_units,
+    unrounded,
+)
 
 ZERO = ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"]
 THREE = ["BHD", "IQD", "JOD", "KWD", "OMR", "TND"]
@@ -126,3 +134,22 @@ def test_covers(paid: str, amount: str, currency: str, enough: bool) -> None:
 def test_given_back(refunded_minor: int, captured: str, currency: str, back: str) -> None:
     """All of it is the unrounded sum, so that no fraction of a cent stays open."""
     assert given_back(refunded_minor, Decimal(captured), currency) == Decimal(back)
+
+
+@pytest.mark.parametrize(("currency", "step"), [("eur", 1), ("jpy", 1), ("kwd", 10), ("TND", 10)])
+def test_what_two_sums_differ_by_at_least(currency: str, step: int) -> None:
+    assert smallest_step(currency) == step
+
+
+@pytest.mark.parametrize(
+    ("minor", "amount", "currency", "sum_"),
+    [
+        (2974, "29.7381", "eur", "29.7381"),
+        (2973, "29.7381", "eur", "29.73"),
+        (1240, "1.234", "kwd", "1.234"),
+        (1230, "1.234", "kwd", "1.230"),
+        (3501, "3500.5", "jpy", "3500.5"),
+    ],
+)
+def test_a_sum_that_is_the_amount_rounded_is_the_amount(minor: int, amount: str, currency: str, sum_: str) -> None:
+    assert unrounded(minor, Decimal(amount), currency) == Decimal(sum_)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from app.domain.order import Order, Payment, PaymentSession, Provider
-from app.domain.owed import overpaid, owes_nothing, share_of, uncovered
+from app.domain.order import Order, OrderState, Payment, PaymentSession, Provider
+from app.domain.owed import kept_money, kept_of, overpaid, owes_nothing, share_of, uncovered
 from tests.domain import builders as a
 
 NOTHING = Decimal(0)
@@ -112,3 +113,65 @@ def test_a_session_that_nobody_pays_covers_nothing(status: str) -> None:
 @pytest.mark.parametrize(("total", "nothing"), [("0", True), ("0.004", True), ("0.005", False), ("10", False)])
 def test_owes_nothing(total: str, *, nothing: bool) -> None:
     assert owes_nothing(of_eur(total, "0", a.held())) is nothing
+
+
+@pytest.mark.parametrize(
+    ("money", "kept"),
+    [
+        (a.held(), "0"),
+        (a.captured(refunded=Decimal(4)), "6"),
+        (a.captured(refunded=Decimal(11)), "0"),
+        (a.payment(captured_at=a.PLACED_AT), "10"),
+        (a.session("succeeded", refunded=Decimal(4)), "6"),
+        (a.session("requires_action"), "0"),
+    ],
+)
+def test_what_is_kept(money: Payment | PaymentSession, kept: str) -> None:
+    assert kept_of(money) == Decimal(kept)
+
+
+def test_kept_money_is_the_orders_own() -> None:
+    shared, own, back = a.captured(), a.captured(collection_id="pay_col_2"), a.captured(refunded=a.TEN)
+    paid = a.session("succeeded", collection_id="pay_col_2")
+    order = a.order(shared, own, back, sessions=(paid, a.session()), linked=(a.linked(),), state=OrderState.CANCELED)
+    assert kept_money(order) == [own, paid]
+
+
+def test_rounding_excuses_a_cent_for_each_capture_beyond_the_first() -> None:
+    """What brought nothing excuses nothing."""
+    order = of_eur("10", "10.01", a.captured(), a.held(), a.canceled())
+    assert overpaid(order) == Decimal("0.01")
+    paid_too = a.order(a.captured(), total=Decimal(20), paid=Decimal("10.01"), sessions=(session("succeeded"),))
+    assert overpaid(paid_too) == NOTHING
+
+
+OWN = {"collection_id": "pay_col_2"}
+
+
+@pytest.mark.parametrize(
+    ("payments", "sessions", "facts", "rest"),
+    [
+        ((a.held(),), (), {}, "0"),
+        ((a.held(**OWN),), (), {}, "10"),
+        ((a.in_flight(amount=Decimal(25), captured=Decimal(25)),), (), {}, "10"),
+        ((), (a.session("processing"),), {}, "0"),
+        ((), (a.session("processing", **OWN),), {}, "10"),
+        ((), (), {"linked": (a.linked(held_elsewhere=Decimal(7)),)}, "3"),
+        ((a.canceled(), a.held(**OWN)), (), {"total": None}, "10"),
+    ],
+)
+def test_of_a_canceled_order_the_others_are_covered_by_what_they_share(
+    payments: tuple[Payment, ...], sessions: tuple[PaymentSession, ...], facts: dict[str, Any], rest: str
+) -> None:
+    given = {"total": a.TEN, "linked": (a.linked(),), "state": OrderState.CANCELED, **facts}
+    assert uncovered(a.order(*payments, sessions=sessions, **given)) == Decimal(rest)
+
+
+@pytest.mark.parametrize("facts", [{"state": OrderState.CANCELED}, {"linked": (a.linked(),)}])
+def test_else_all_that_is_held_covers(facts: dict[str, Any]) -> None:
+    order = a.order(a.held(**OWN), total=Decimal(20), sessions=(a.session("processing", **OWN),), **facts)
+    assert uncovered(order) == NOTHING
+
+
+def test_a_cent_is_uncovered() -> None:
+    assert uncovered(of_eur("10.005", "0", a.held())) == Decimal("0.005")

@@ -125,3 +125,11 @@ def test_a_done_void_of_a_payment_that_was_captured_all_the_same() -> None:
     """The void ended because the money had been taken: nothing was voided, and nobody is told so."""
     payment = a.captured()
     assert action_of((payment, a.void_job(JobState.DONE, payment))) is NONE
+
+
+def test_what_live_orders_share_is_theirs() -> None:
+    hold, session = a.held(), a.session("requires_action")
+    order = a.order(hold, state=OrderState.CANCELED, sessions=(session,), linked=(a.linked(),))
+    assert payment_action(order, [], trouble=False) is NONE
+    alone = a.order(hold, state=OrderState.CANCELED, linked=(a.linked(state=OrderState.CANCELED),))
+    assert payment_action(alone, [], trouble=False) is PENDING

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.examination import HOLD_LASTS
 from app.domain.incidents import IncidentKind
-from app.domain.order import Payment, Provider
+from app.domain.order import Payment, PaymentSession, Provider
 from app.domain.risk import SeenOrder, SeenPayment, at_risk, currency_order, lapses_at
 from tests.domain import builders as a
 
@@ -26,7 +26,7 @@ def seen(payment: Payment, *, let_go: bool | None = None, days: int = 0, before:
     )
 
 
-def order(*payments: SeenPayment, canceled: bool) -> SeenOrder:
+def order(*payments: SeenPayment, canceled: bool, sessions: tuple[PaymentSession, ...] = ()) -> SeenOrder:
     return SeenOrder(
         id="order_1",
         display_id=1,
@@ -35,6 +35,7 @@ def order(*payments: SeenPayment, canceled: bool) -> SeenOrder:
         canceled=canceled,
         canceled_at=a.PLACED_AT if canceled else None,
         payments=payments,
+        sessions=sessions,
     )
 
 
@@ -118,3 +119,36 @@ def test_only_what_is_held_lapses(payment: Payment, let_go: bool | None, *, of_c
 def test_the_currency_of_most_comes_first_and_names_break_ties() -> None:
     assert currency_order(["usd", "eur", "usd", "jpy", "eur", "chf"]) == {"eur": 0, "usd": 1, "chf": 2, "jpy": 3}
     assert currency_order([]) == {}
+
+
+# A session of ten, and what is at risk of it in a canceled order and beside a parcel.
+SESSIONS: dict[str, tuple[PaymentSession, str, str]] = {
+    "being paid": (a.session("processing"), "10", "10"),
+    "held": (a.session("requires_capture"), "10", "10"),
+    "held, a part taken": (a.session("requires_capture", received=Decimal(4)), "10", "10"),
+    "held, a part taken and given back": (
+        a.session("requires_capture", received=Decimal(4), refunded=Decimal(4)),
+        "6",
+        "10",
+    ),
+    "paid": (a.session("succeeded"), "10", "10"),
+    "paid, a part given back": (a.session("succeeded", refunded=Decimal(3)), "7", "10"),
+    "canceled": (a.session("canceled"), "0", "0"),
+    "of another currency": (a.session("succeeded", currency="usd"), "0", "0"),
+    "of the same in capitals": (a.session("succeeded", currency="EUR"), "10", "10"),
+}
+
+
+@pytest.mark.parametrize(("session", "sum_", "parcel"), SESSIONS.values(), ids=SESSIONS.keys())
+def test_sessions_at_risk(session: PaymentSession, sum_: str, parcel: str) -> None:
+    """Of an open order they are nobody's trouble."""
+    assert at_risk(IncidentKind.LATE_MONEY, order(canceled=True, sessions=(session,))) == Decimal(sum_)
+    assert at_risk(IncidentKind.CAPTURE_FAILED, order(canceled=False, sessions=(session,))) == 0
+    assert at_risk(IncidentKind.FULFILLED, order(canceled=True, sessions=(session,))) == Decimal(parcel)
+    beside = order(seen(a.held()), canceled=True, sessions=(session, session))
+    assert at_risk(IncidentKind.VOID_FAILED, beside) == 10 + 2 * Decimal(sum_)
+
+
+def test_more_captured_than_held_is_no_negative_sum() -> None:
+    more = seen(a.partly_captured(captured=Decimal(11)))
+    assert at_risk(IncidentKind.AUTHORIZATION_LOST, order(more, seen(a.held()), canceled=False)) == 10

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.order import Order, OrderState, Payment
-from app.domain.shared import left_alone, parts_of_capture, parts_of_refund, shared_sums, unpaid_orders
+from app.domain.order import Order, OrderState, Payment, PaymentSession
+from app.domain.shared import left_alone, own_owed, parts_of_capture, parts_of_refund, shared_sums, unpaid_orders
 from app.domain.void import NotVoided, VoidHold, decide_void, is_left_to_others
 from tests.domain import builders as a
 
@@ -171,3 +171,98 @@ def test_of_a_canceled_order_the_shared_sessions_alone_count_as_received() -> No
     assert sharing(state=CANCELED, sessions=(shared, own)).received == TEN
     assert sharing(sessions=(shared, own)).received == Decimal(13)
     assert a.order(state=CANCELED, sessions=(shared, own)).received == Decimal(13)
+
+
+@pytest.mark.parametrize(
+    ("money", "said"),
+    [
+        (a.held(), True),
+        (a.in_flight(), True),
+        (a.partly_captured(), True),
+        (a.canceled(), False),
+        (a.captured(), False),
+        (a.session("requires_action"), True),
+        (a.session("requires_capture"), True),
+        (a.session("succeeded"), True),
+        (a.session("succeeded", refunded=a.TEN), False),
+        (a.session("canceled"), False),
+    ],
+)
+def test_what_is_left_is_named_while_it_can_bring_money(money: Payment | PaymentSession, *, said: bool) -> None:
+    payments, sessions = ((money,), ()) if isinstance(money, Payment) else ((), (money,))
+    order = sharing(*payments, state=CANCELED, sessions=sessions)
+    assert left_alone(order) == (
+        f"{money.id}: of order_2 too, not canceled. Nothing is voided or refunded" if said else None
+    )
+    assert is_left_to_others(order, money.id)
+    assert left_alone(sharing(*payments, sessions=sessions)) is None
+
+
+def test_what_is_left_is_named_with_all_who_need_it() -> None:
+    hold, own = a.held(), a.held(collection_id="pay_col_2")
+    third = a.linked(id="order_3", collection_ids=frozenset({"pay_col_1", "pay_col_2"}))
+    said = left_alone(sharing(hold, own, state=CANCELED, linked=(a.linked(), third)))
+    assert said == f"{hold.id}, {own.id}: of order_2, order_3 too, not canceled. Nothing is voided or refunded"
+    taken = a.captured(amount=Decimal(90), captured=Decimal(90))
+    assert left_alone(sharing(taken, state=CANCELED)) == (
+        f"{taken.id}: of order_2 too, not canceled. Nothing is voided or refunded. 90.00 EUR captured, the other "
+        "orders come to 60.00 EUR: refund 30.00 EUR"
+    )
+
+
+def test_only_a_canceled_order_leaves_its_own_money_to_others() -> None:
+    hold = a.held()
+    assert not is_left_to_others(sharing(hold), hold.id)
+    assert not is_left_to_others(sharing(hold, state=CANCELED), "pay_unknown")
+
+
+def test_what_is_booked_counts_while_all_are_live() -> None:
+    other, third = a.linked(booked=Decimal(5)), a.linked(id="order_3", state=CANCELED, booked=Decimal(-3))
+    assert sums(a.held(), linked=(other,), booked=Decimal(4))[1] == 9
+    assert sums(a.held(), linked=(other, third), booked=Decimal(4))[1] == 0
+    assert sums(a.held(), linked=(other,), booked=Decimal(4), state=CANCELED)[1] == 0
+
+
+def test_a_live_orders_other_payments_pay_for_it_too() -> None:
+    own, shared = a.captured(collection_id="pay_col_2"), a.captured(refunded=Decimal(1))
+    assert sums(own, shared)[1] == 19
+    assert sums(own, shared, state=CANCELED)[1] == 9
+
+
+@pytest.mark.parametrize(
+    ("own_total", "booked", "owed"), [(30, 0, 30), (30, 4, 26), (30, 31, 0), (30, -2, 32), (None, 4, None)]
+)
+def test_what_an_order_owes_by_its_own_rows(own_total: int | None, booked: int, owed: int | None) -> None:
+    total = None if own_total is None else Decimal(own_total)
+    assert own_owed(sharing(own_total=total, booked=Decimal(booked))) == owed
+
+
+def test_a_cent_is_unpaid() -> None:
+    gone = a.canceled()
+    assert unpaid_orders(sharing(gone, own_total=Decimal("0.01"), linked=(a.linked(total=Decimal(0)),)), gone) == [
+        "order_1"
+    ]
+    assert unpaid_orders(sharing(gone, own_total=Decimal("0.004"), linked=(a.linked(total=Decimal(0)),)), gone) == []
+
+
+def test_a_canceled_member_makes_what_each_comes_to_count() -> None:
+    """A refund can be booked on another order than its capture."""
+    gone = a.canceled()
+    third = a.linked(id="order_3", state=CANCELED)
+    live = a.linked(booked=a.TEN)
+    assert unpaid_orders(sharing(gone, booked=Decimal(30), linked=(live, third)), gone) == ["order_1", "order_2"]
+    assert unpaid_orders(sharing(gone, linked=(live,), state=CANCELED), gone) == ["order_2"]
+    assert unpaid_orders(sharing(gone, booked=Decimal(30), linked=(live,)), gone) == []
+
+
+def test_a_refund_goes_to_this_order_before_the_others_and_to_those_by_their_ids() -> None:
+    taken = a.captured(amount=Decimal(90), captured=Decimal(90))
+    linked = tuple(a.linked(id=name, booked=a.TEN) for name in ("order_3", "order_0", "order_2"))
+    divided = parts_of_refund(sharing(taken, booked=a.TEN, linked=linked), taken, Decimal(30))
+    assert {part.order_id: int(part.amount) for part in divided} == {"order_1": 10, "order_0": 10, "order_2": 10}
+
+
+def test_a_part_of_less_than_one_is_a_part() -> None:
+    hold = a.held()
+    divided = parts_of_capture(sharing(hold, own_total=Decimal("0.5"), version=3), hold, Decimal("0.5"))
+    assert [(part.order_id, part.version, part.amount) for part in divided] == [("order_1", 3, Decimal("0.5"))]
