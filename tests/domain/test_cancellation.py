@@ -131,6 +131,10 @@ REFUSED = {
         a.order(a.canceled(), sessions=(a.session("canceled"),), total=a.TEN, money_in_cart=True),
         Refusal.PAYMENT_UNKNOWN,
     ),
+    "a shared hold that lapsed, no total known, and money in the cart": (
+        a.order(a.canceled(), total=a.TEN, linked=(a.linked(state=OrderState.CANCELED),), money_in_cart=True),
+        Refusal.PAYMENT_UNKNOWN,
+    ),
     "an open change": (a.order(a.held(), open_changes=1), Refusal.ORDER_CHANGE_PENDING),
 }
 

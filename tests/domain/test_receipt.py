@@ -85,6 +85,10 @@ def test_a_record_of_an_earlier_cancellation_is_not_this_ones() -> None:
     assert (made.canceled_by, made.reason, made.canceled_at) == (CanceledBy.SHOP, None, CANCELED)
 
 
+def test_a_record_of_the_same_moment_is_this_ones() -> None:
+    assert receipt(recorded(canceled_at=CANCELED)).canceled_by is CanceledBy.CUSTOMER
+
+
 def test_without_the_shops_word_ours_is_taken() -> None:
     assert receipt(canceled_at=None).canceled_at == RECORD.canceled_at
 

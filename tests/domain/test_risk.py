@@ -56,6 +56,7 @@ SUMS: dict[str, tuple[Payment, bool | None, str, str]] = {
     "held": (a.held(), None, "10", "10"),
     "being captured": (a.in_flight(), None, "10", "0"),
     "captured in part": (a.partly_captured(), None, "4", "6"),
+    "captured by half a euro": (a.partly_captured(captured=Decimal("0.5")), None, "0.5", "9.5"),
     "captured in part, given back": (a.partly_captured(refunded=Decimal(4)), None, "0", "6"),
     "captured": (a.captured(), None, "10", "0"),
     "captured without a row": (a.captured(captured=Decimal(0)), None, "10", "0"),

@@ -184,6 +184,7 @@ def test_of_a_canceled_order_the_shared_sessions_alone_count_as_received() -> No
         (a.session("requires_action"), True),
         (a.session("requires_capture"), True),
         (a.session("succeeded"), True),
+        (a.session("succeeded", refunded=Decimal("9.5")), True),
         (a.session("succeeded", refunded=a.TEN), False),
         (a.session("canceled"), False),
     ],
@@ -258,8 +259,8 @@ def test_a_canceled_member_makes_what_each_comes_to_count() -> None:
 def test_a_refund_goes_to_this_order_before_the_others_and_to_those_by_their_ids() -> None:
     taken = a.captured(amount=Decimal(90), captured=Decimal(90))
     linked = tuple(a.linked(id=name, booked=a.TEN) for name in ("order_3", "order_0", "order_2"))
-    divided = parts_of_refund(sharing(taken, booked=a.TEN, linked=linked), taken, Decimal(30))
-    assert {part.order_id: int(part.amount) for part in divided} == {"order_1": 10, "order_0": 10, "order_2": 10}
+    divided = parts_of_refund(sharing(taken, booked=a.TEN, linked=linked), taken, Decimal(25))
+    assert {part.order_id: int(part.amount) for part in divided} == {"order_1": 10, "order_0": 10, "order_2": 5}
 
 
 def test_a_part_of_less_than_one_is_a_part() -> None:
