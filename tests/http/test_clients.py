@@ -78,3 +78,27 @@ def test_private_networks_are_trusted_by_default(proxy: str) -> None:
         Role.SERVE,
     )
     assert ClientAddresses(settings.trusted_proxies).of(proxy, SHOPPER) == SHOPPER
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("fc00::1", True),
+        (SHOPPER, False),
+        ("2001:db8::7", False),
+        ("nonsense", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_whose_word_is_taken(peer: str | None, trusted: bool) -> None:
+    assert ClientAddresses(PROXIES).trusts(peer) is trusted
+    assert not ClientAddresses(()).trusts(peer)
+
+
+@pytest.mark.parametrize(("proxies", "found"), [(19, SHOPPER), (20, "10.0.0.9"), (40, "10.0.0.9")])
+def test_twenty_hops_are_read(proxies: int, found: str) -> None:
+    chain = ", ".join([SHOPPER] + ["10.0.0.9"] * proxies)
+    assert ClientAddresses(PROXIES).of("10.0.0.1", chain) == found

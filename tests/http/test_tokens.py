@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448
 
 from app.http.tokens import AUDIENCE, TokenVerifier, mint
 from app.ports import TokenRejected
@@ -176,3 +177,69 @@ def test_minting_makes_what_the_readme_says() -> None:
     assert claims.keys() == {"order_id", "aud", "iat", "exp"}
     assert abs(claims["iat"] - in_seconds(0)) <= 2
     assert claims["exp"] == claims["iat"] + 600
+
+
+class TestIssuedAt:
+    """Since when the right is there: what was issued in the future would outlive each change of owner."""
+
+    @pytest.mark.parametrize(
+        ("iat", "microsecond"), [(1_700_000_000, 0), (1_700_000_000.25, 250_000), (0, 0), (-86_400, 0)]
+    )
+    def test_told(self, iat: float, microsecond: int) -> None:
+        issued_at = TokenVerifier([SECRET]).verify(_signed({"iat": iat})).issued_at
+        assert issued_at is not None
+        assert (issued_at.timestamp(), issued_at.microsecond, issued_at.utcoffset()) == (iat, microsecond, timedelta(0))
+
+    @pytest.mark.parametrize("claims", [{}, {"iat": None}])
+    def test_not_told(self, claims: dict[str, Any]) -> None:
+        assert TokenVerifier([SECRET]).verify(_signed(claims)).issued_at is None
+
+    @pytest.mark.parametrize("iat", [True, False, "1700000000", [1_700_000_000], {}])
+    def test_no_moment(self, iat: Any) -> None:
+        assert rejected(TokenVerifier([SECRET]), _signed({"iat": iat})) == "invalid"
+
+    @pytest.mark.parametrize(("ahead", "good"), [(8, True), (13, False), (86_400, False)])
+    def test_of_the_future(self, ahead: int, good: bool) -> None:
+        token = _signed({"iat": in_seconds(ahead)})
+        if good:
+            assert TokenVerifier([SECRET]).verify(token).order_id == ORDER
+        else:
+            assert rejected(TokenVerifier([SECRET]), token) == "invalid"
+
+    def test_minted_now(self) -> None:
+        issued_at = TokenVerifier([SECRET]).verify(token_for(ORDER)).issued_at
+        assert issued_at is not None
+        assert abs(issued_at.timestamp() - in_seconds(0)) <= 2
+
+
+def test_a_token_of_up_to_four_kilobytes() -> None:
+    """Claims of the shop's own make it longer."""
+    plain = len(modification_token(ORDER, padding=""))
+    longest = next(
+        token
+        for size in range((4096 - plain) * 3 // 4, 0, -1)
+        if len(token := modification_token(ORDER, padding="x" * size)) <= 4096
+    )
+    assert len(longest) > 4090
+    assert TokenVerifier([SECRET]).verify(longest).order_id == ORDER
+    longer = modification_token(ORDER, padding="x" * 4096)
+    assert rejected(TokenVerifier([SECRET]), longer) == "invalid"
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError, OSError, RecursionError])
+def test_whatever_a_token_makes_its_parser_raise(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def decode(*_: object, **__: object) -> None:
+        raise error("x")
+
+    monkeypatch.setattr(jwt, "decode", decode)
+    assert rejected(TokenVerifier([SECRET]), "x") == "invalid"
+
+
+def test_a_short_secret_warns_nobody_with_each_request() -> None:
+    """The start judges secrets."""
+    assert TokenVerifier(["short"]).verify(token_for(ORDER, secret="short")).order_id == ORDER
+
+
+def test_a_key_of_another_kind() -> None:
+    with pytest.raises(ValueError, match="is not an RSA, P-256 or Ed25519 public key"):
+        TokenVerifier([], public_pem(ed448.Ed448PrivateKey.generate()))
