@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.http import body_limits
-from app.http.body_limits import BodyLimitMiddleware, BodyTimeout
+from app.http.body_limits import BodyInPieces, BodyLimitMiddleware, BodyTimeout
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 
@@ -104,7 +104,7 @@ async def test_the_time_is_for_the_whole_body(monkeypatch: pytest.MonkeyPatch) -
     send: Any = None
     with pytest.raises(BodyTimeout) as caught:
         await limits.handle(scope(), receive, send, app)
-    assert (reads, caught.value.status_code) == (1, 408)
+    assert (reads, caught.value.status_code, caught.value.detail) == (1, 408, "Request Timeout")
     assert limits.pending == (0, 0)
 
 
@@ -161,3 +161,83 @@ async def test_the_oldest_gives_way_beyond_the_limit_and_not_at_it(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert limits.pending == (0, 0)
+
+
+async def test_what_was_received_is_passed_on() -> None:
+    sent = [part(b"xx", more=True), {"type": "http.disconnect", "more_body": True}]
+    messages, got = list(sent), []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        got.extend([await receive(), await receive()])
+
+    send: Any = None
+    await BodyLimitMiddleware().handle(scope(), receive, send, app)
+    assert got == sent
+
+
+@pytest.mark.parametrize(("pieces", "good"), [(3, True), (4, False)])
+async def test_a_body_in_more_pieces_than_may_be(monkeypatch: pytest.MonkeyPatch, pieces: int, good: bool) -> None:
+    monkeypatch.setattr(body_limits, "MAX_PIECES", 3)
+    limits = BodyLimitMiddleware()
+    messages = [part(b"x", more=True)] * pieces + [part(b"", more=False)]
+    if good:
+        assert (await received(limits, messages, pieces + 1))[-1] == (0, 0)
+        return
+    with pytest.raises(BodyInPieces) as caught:
+        await received(limits, messages, pieces + 1)
+    assert (caught.value.status_code, caught.value.detail) == (
+        400,
+        "Invalid request: expected a body of at most 3 chunks",
+    )
+    assert limits.pending == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("reads", "closes"),
+    [(0, False), (1, True), (2, False)],
+    ids=["of a body that was not read", "amid a body", "after a body"],
+)
+async def test_an_answer_amid_a_body_closes_the_connection(reads: int, closes: bool) -> None:
+    messages = [part(b"x", more=True), part(b"y", more=False)]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(reads):
+            await receive()
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"No"})
+
+    await BodyLimitMiddleware().handle(scope(), receive, send, app)
+    start, body = sent
+    assert start["headers"] == ([(b"connection", b"close")] if closes else [])
+    assert body == {"type": "http.response.body", "body": b"No"}
+
+
+async def test_what_is_over_refers_to_nothing_of_the_server() -> None:
+    """The server ends the connection of a half-sent body only when nothing refers to its request any more."""
+    sent: list[Any] = []
+    kept: list[Any] = []
+
+    async def receive() -> Any:
+        return part(b"x", more=True)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        kept.extend([receive, send])
+
+    await BodyLimitMiddleware().handle(scope(), receive, send, app)
+    assert (await kept[0]())["type"] == "http.disconnect"
+    await kept[1]({"type": "http.response.body"})
+    assert sent == []

@@ -158,16 +158,16 @@ ORDERS = [
     order("large", a.held(amount=Decimal(50)), days=2),
     order("large too", a.held(amount=Decimal(50)), days=1),
     order("dollars", a.held(amount=Decimal(900)), currency="usd", days=-3),
-    order("nothing", a.canceled(), currency="chf"),
-    order("captured", a.captured(amount=Decimal(20), captured=Decimal(20))),
+    order("nothing", a.canceled()),
+    order("captured", a.captured(amount=Decimal(50), captured=Decimal(50))),
 ]
 
 
 @pytest.mark.parametrize(
     ("sort", "open_only", "expected"),
     [
-        (Sort.MONEY, True, ["large too", "large", "captured", "small", "dollars", "lost", "nothing"]),
-        (Sort.LAPSE, True, ["dollars", "small", "large too", "large", "captured", "lost", "nothing"]),
+        (Sort.MONEY, True, ["large too", "large", "captured", "small", "dollars", "nothing", "lost"]),
+        (Sort.LAPSE, True, ["dollars", "small", "large too", "large", "captured", "nothing", "lost"]),
         (Sort.MONEY, False, ["lost", "nothing", "captured", "small", "large", "large too", "dollars"]),
     ],
 )
