@@ -17,7 +17,7 @@ from app import setting_kinds
 from app.database_address import DatabaseAddress, read_database_address
 from app.environment import Environment, Setting
 from app.http_address import check_http_address
-from app.network_address import AddressError
+from app.network_address import AddressError, check_host_and_port
 from app.redis_address import read_redis_address
 
 POSTGRES: Setting[DatabaseAddress | None] = Setting("THE_URL", setting_kinds.DATABASE, ())
@@ -290,11 +290,46 @@ def test_options_of_prisma_say_what_to_do_with_them() -> None:
         (".".join(["d" * 63] * 4), "no host name"),
         ("db%00", "percent-encoded control character"),
         ("d!b", "no host name"),
+        ("d\u200bb", "white space or control characters"),
+        ("d%7Fb", "percent-encoded control character"),
+        (".".join(["d" * 63] * 3 + ["d" * 62]), "no host name"),
+        ("db:123456", "names port of 6 digits"),
     ],
 )
 def test_hosts_and_ports_that_are_none(scheme: str, place: str, expected: str) -> None:
     """Each ended in a traceback, in the name of an exception, or was found out at each connection."""
     assert expected in refused(f"{scheme}://grace:hunter2@{place}/0")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "db",
+        "db:",
+        "db:1",
+        "db:65535",
+        "db.",
+        "d" * 63,
+        ".".join(["d" * 63] * 3 + ["d" * 61]),
+        ".".join(["d" * 63] * 3 + ["d" * 61]) + ".",
+        "[::1]",
+        "[::1]:",
+        "[::1]:5432",
+        "[fe80::1%25eth0]:5432",
+        "m\u00fcnchen.example",
+    ],
+)
+def test_hosts_and_ports(place: str) -> None:
+    check_host_and_port(place, "host:port")
+
+
+@pytest.mark.parametrize(
+    ("options", "password"),
+    [("user=me&password=a%40b", "a@b"), ("user=me&password=a@b", "a@b"), ("user=me&options=x", None)],
+)
+def test_an_account_among_the_options(options: str, password: str | None) -> None:
+    _, parameters = database(f"postgres://db/medusa?{options}")
+    assert (parameters.user, parameters.password) == ("me", password)
 
 
 def test_ports_and_hosts_among_the_options_of_postgres() -> None:
@@ -318,7 +353,9 @@ def test_a_host_that_libpqs_environment_names(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("url", ["postgres://grace:hunter2-{}@db/medusa", "redis://:hunter2-{}@cache/0"])
-@pytest.mark.parametrize("password", ["p@ss#word/", "p@ss/word", "a/b", "a#b", "a?b", "a@b?c", "[a]", "a]b", "a@b/c?d"])
+@pytest.mark.parametrize(
+    "password", ["p@ss#word/", "p@ss/word", "a/b", "a#b", "a?b", "a@b?c", "[a]", "a]b", "a@b/c?d", "a?b=c"]
+)
 def test_a_password_that_was_not_percent_encoded(url: str, password: str) -> None:
     words = refused(url.format(password))
     assert "percent-encode special characters in its user and password" in words
@@ -338,6 +375,9 @@ def test_a_password_that_was_not_percent_encoded(url: str, password: str) -> Non
         ('"{}"', "is in quotation marks"),
         ("${{SOME_URL}}", "is the name of a variable, which nothing has replaced by its value"),
         ("$SOME_URL", "is the name of a variable, which nothing has replaced by its value"),
+        ("%SOME_URL%", "is the name of a variable, which nothing has replaced by its value"),
+        ("{{{{ some_url }}}}", "is the name of a variable, which nothing has replaced by its value"),
+        ("`{}`", "is in quotation marks"),
     ],
 )
 @pytest.mark.parametrize("url", [DB, CACHE])

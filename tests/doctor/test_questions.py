@@ -3,83 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 
-import asyncpg
-import msgspec
 import pytest
 
-from app.domain.findings import Finding
-from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
+from app.embedded.shop import STRIPE, Line, Payment, place_order
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_rows import add_transaction
 from app.embedded.shop_sessions import open_session, share_collection
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.doctor.ground import SYSTEM
+from tests.doctor.rows import (
+    AN_HOUR_LATER,
+    CANCEL,
+    CANCEL_BY_DATE,
+    Scene,
+    amount,
+    incident,
+    job,
+    scene_of,
+    total,
+    young,
+)
 from tests.http.helpers import one_database_a_file
 from tests.leftovers import connected
 
 database = one_database_a_file()
 BRIDGE = MedusaBridge(BridgeConfig(), None, None)
 THIRTY = Decimal(30)
-
-
-class Scene(msgspec.Struct, frozen=True):
-    """A shop whose rows agree, all of them an hour old."""
-
-    conn: asyncpg.Connection
-    names: dict[str, str]
-
-    @asynccontextmanager
-    async def after(self, change: str) -> AsyncIterator[asyncpg.Connection]:
-        """The connection, with a change of the rows that is taken back."""
-        transaction = self.conn.transaction()
-        await transaction.start()
-        try:
-            await self.conn.execute(self.filled(change))
-            yield self.conn
-        finally:
-            await transaction.rollback()
-
-    def filled(self, text: str) -> str:
-        """``<paid.pay>`` and the like replaced by the ids."""
-        for name, id_ in self.names.items():
-            text = text.replace(f"<{name}>", id_)
-        return text
-
-    def named(self, found: list[Finding]) -> list[str]:
-        """Defect and order, as the cases spell them."""
-        orders = {id_: name for name, id_ in self.names.items() if "." not in name}
-        return sorted(f"{finding.defect.value} {orders.get(finding.order_id or '', '-')}" for finding in found)
-
-
-def _ids(name: str, order: PlacedOrder) -> dict[str, str]:
-    listed = {
-        "pay": order.payment_ids,
-        "ses": order.session_ids,
-        "col": order.collection_ids,
-        "pi": order.intent_ids,
-        "line": order.line_item_ids,
-        "item": order.inventory_item_ids,
-        "level": order.level_ids,
-        "res": order.reservation_ids,
-    }
-    found = {name: order.id}
-    for kind, ids in listed.items():
-        found |= {f"{name}.{kind}{number or ''}": id_ for number, id_ in enumerate(ids)}
-    return found
-
-
-_AGE = """
-do $$ declare t record; begin
-    for t in select table_name as name, column_name as stamp from information_schema.columns
-        where table_schema = 'public' and column_name in ('created_at', 'updated_at')
-    loop execute format('update %I set %I = %I - interval ''1 hour''', t.name, t.stamp, t.stamp); end loop;
-end $$
-"""
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +57,8 @@ async def scene(database: str) -> AsyncIterator[Scene]:
         for name in ("gone", "back"):
             await cancel_by_medusa(conn, orders[name])
         await fulfill(conn, orders["packed"])
-        await conn.execute(_AGE)
-        names: dict[str, str] = {}
-        for name, order in orders.items():
-            names |= _ids(name, order)
-        yield Scene(conn, names)
+        await conn.execute(AN_HOUR_LATER)
+        yield scene_of(conn, orders)
 
 
 async def test_the_rows_agree(scene: Scene) -> None:
@@ -140,40 +90,7 @@ def collection(of: str, name: str, to: object) -> str:
     return _SET_COLLECTION.format(of=of, name=name, to=to)
 
 
-def young(table: str, where: str) -> str:
-    return f"; update {table} set updated_at = now() where {where}"
-
-
-def total(of: str, name: str, to: object) -> str:
-    """Both forms of one of an order's totals."""
-    return (
-        f"update order_summary set totals = totals || jsonb_build_object('{name}', {to}, "
-        f"'raw_{name}', jsonb_build_object('value', '{to}')) where order_id = '<{of}>'"
-    )
-
-
-def job(of: str, kind: str, subject: str, state: str, **columns: str) -> str:
-    columns = {"run_at": "now()", "lease_until": "now()" if state == "running" else "null", **columns}
-    return (
-        f"; insert into grace.jobs (kind, order_id, subject, state, {', '.join(columns)}) "
-        f"values ('{kind}', '{of}', '{subject}', '{state}', {', '.join(columns.values())})"
-    )
-
-
-def incident(of: str, kind: str, closed: str = "null") -> str:
-    return f"; insert into grace.incidents (order_id, kind, detail, closed_at) values ('{of}', '{kind}', 'x', {closed})"
-
-
 WRONG = collection("parts", "captured_amount", 7)
-
-
-def amount(table: str, to: object, where: str, more: str = "") -> str:
-    """Both forms of ``amount``."""
-    return f"update {table} set amount = {to}, raw_amount = jsonb_build_object('value', '{to}'){more} where {where}"
-
-
-CANCEL = "update \"order\" set status = 'canceled' where id = '<{}>'".format
-CANCEL_BY_DATE = "update \"order\" set status = 'archived', canceled_at = now() where id = '<{}>'".format
 UNLINK = "update order_payment_collection set deleted_at = now() where order_id = '<open>'; "
 NO_CAPTURE = "update payment set captured_at = null where id = '<paid.pay>'"
 BACK = (
@@ -297,8 +214,9 @@ NAMED: dict[str, tuple[str, list[str]]] = {
     ),
     "reserved by two orders": (
         (
-            "update reservation_item set inventory_item_id = '<open.item>' where id = '<paid.res>'; update inventory_level "
-            "set reserved_quantity = 0, raw_reserved_quantity = '{\"value\": \"0\"}' where id = '<paid.level>'"
+            "update reservation_item set inventory_item_id = '<open.item>' where id = '<paid.res>'; "
+            "update inventory_level set reserved_quantity = 0, "
+            "raw_reserved_quantity = '{\"value\": \"0\"}' where id = '<paid.level>'"
         ),
         [f"{STOCK} -"],
     ),
