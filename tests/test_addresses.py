@@ -17,7 +17,7 @@ from app import setting_kinds
 from app.database_address import DatabaseAddress, read_database_address
 from app.environment import Environment, Setting
 from app.http_address import check_http_address
-from app.network_address import AddressError, check_host_and_port
+from app.network_address import AddressError, check_host, check_host_and_port
 from app.redis_address import read_redis_address
 
 POSTGRES: Setting[DatabaseAddress | None] = Setting("THE_URL", setting_kinds.DATABASE, ())
@@ -54,6 +54,7 @@ def refused(url: str) -> str:
         ("sslmode=disable", "disable"),
         ("ssl_mode=disable", "disable"),
         ("ssl=false", "disable"),
+        ("ssl=0", "disable"),
         ("sslmode=prefer", "prefer"),
         ("sslmode=require", "require"),
         ("sslmode=no-verify", "require"),
@@ -135,6 +136,12 @@ def test_an_at_in_a_password_is_where_node_postgres_looks_for_it() -> None:
     [
         ("connection_limit=1", "connection_limit", "DATABASE_POOL_SIZE"),
         ("max=5", "max", "DATABASE_POOL_SIZE"),
+        ("pool_max=5", "pool_max", "DATABASE_POOL_SIZE"),
+        ("pool_size=5", "pool_size", "DATABASE_POOL_SIZE"),
+        ("prepareThreshold=0", "prepareThreshold", "DATABASE_POOLER=transaction"),
+        ("prepared_statements=false", "prepared_statements", "DATABASE_POOLER=transaction"),
+        ("currentSchema=shop", "currentSchema", "ALTER ROLE ... SET"),
+        ("db=shop", "db", "as the path of the address"),
         ("statement_cache_size=0", "statement_cache_size", "DATABASE_POOLER=transaction"),
         ("channel_binding=require", "channel_binding", "sslmode=verify-full&sslrootcert=system"),
         ("schema=shop", "schema", "ALTER ROLE ... SET search_path"),
@@ -151,6 +158,9 @@ def test_an_at_in_a_password_is_where_node_postgres_looks_for_it() -> None:
         ("client_encoding=LATIN1", "client_encoding", "UTF-8"),
         ("target_session_attrs=boss", "target_session_attrs", "expected to be one of"),
         ("pgbouncer=maybe", "pgbouncer", "true nor false"),
+        (f"{'a' * 41}=1", "of a strange name", "take it out"),
+        ("a-b=1", "of a strange name", "take it out"),
+        ("ä=1", "of a strange name", "take it out"),
         ("sslmode", "sslmode", "without a value"),
         ("sslmode=", "sslmode", "without a value"),
     ],
@@ -224,6 +234,10 @@ def test_options_of_ioredis(client: Any, url: str, expected: dict[str, object]) 
         ("redis://cache?db=1&db=2", "option", "more than once"),
         ("redis://cache/1?db=2", "two databases", "option db"),
         ("redis://cache/shop", "database", "no number"),
+        ("redis://cache/٣", "database", "no number"),
+        ("redis://cache/123456", "database", "no number"),
+        (f"redis://cache?{'a' * 41}=1", "of a strange name", "take it out"),
+        ("redis://cache?a-b=1", "of a strange name", "take it out"),
         ("redis://cache?db=-1", "database", "no number"),
         ("redis://cache/0/1", "database", "no number"),
         ("redis:///0", "no host", "redis://host:6379/0"),
@@ -321,6 +335,12 @@ def test_hosts_and_ports_that_are_none(scheme: str, place: str, expected: str) -
 )
 def test_hosts_and_ports(place: str) -> None:
     check_host_and_port(place, "host:port")
+
+
+@pytest.mark.parametrize("host", ["[db]", "[]", ""])
+def test_hosts_that_are_none(host: str) -> None:
+    with pytest.raises(AddressError):
+        check_host(host, "host:port")
 
 
 @pytest.mark.parametrize(
