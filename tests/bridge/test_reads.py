@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.order import OrderState
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.bridge.money_rows import (
     HELD,
@@ -208,6 +209,45 @@ FACTS: dict[str, tuple[str, Of, Any]] = {
         lambda o: o.payment_known,
         True,
     ),
+    # nothing of another order's
+    "another order's money": (
+        "select 1" + refund("paid", 4) + capture("paid", 5),
+        lambda o: (o.booked, len(o.payments), o.sessions, o.live_fulfillments, o.state),
+        (Decimal(0), 1, (), 0, OrderState.OPEN),
+    ),
+    "another payment's captures and refunds": (
+        "select 1" + refund("paid", 4) + capture("paid", 5),
+        lambda o: [
+            (one.captured, one.unbooked, one.last_captured_at, one.refunded, one.last_refunded_at) for one in o.payments
+        ],
+        [(Decimal(0), Decimal(0), None, Decimal(0), None)],
+    ),
+    "another payment of two collections": (
+        "select 1" + LINK("open", "due.col"),
+        lambda o: (len(o.payments), [one.collection_id for one in o.sessions] == [o.payments[0].collection_id]),
+        (1, False),
+    ),
+    "another order's totals": ("select 1" + summary("paid", 10), lambda o: o.total, Decimal(30)),
+    "another order's owner": (
+        "select 1" + change_of("confirmed", "transfer", confirmed_at="now()").replace("<open>", "<paid>"),
+        lambda o: o.handed_over_at,
+        None,
+    ),
+    "an edit that another order's address was changed by": (
+        "select 1"
+        + change_of("confirmed", "update_order")
+        + change_of("pending", "edit", name="y")
+        + "; insert into order_change_action (id, order_id, version, ordering, order_change_id, action, details) "
+        "values ('ordchact_x', '<open>', 1, 1, 'ordch_y', 'UPDATE_ORDER_PROPERTIES', "
+        '\'{"email": "b@test", "old": "a@test", "new": "b@test", "field": "email"}\')',
+        lambda o: o.handed_over_at,
+        None,
+    ),
+    "a parcel that is not there": (
+        "update order_fulfillment set order_id = '<open>', fulfillment_id = 'ful_x'",
+        lambda o: o.live_fulfillments,
+        0,
+    ),
     # what its cart leads to
     "a cart with nothing else": ("select 1", lambda o: o.money_in_cart, False),
     "a cart with a voided payment": (cart_money(), lambda o: o.money_in_cart, False),
@@ -253,6 +293,31 @@ FACTS: dict[str, tuple[str, Of, Any]] = {
         lambda o: [one.total for one in o.linked],
         [Decimal(30)],
     ),
+    "an order that shares, a third's total is lower": (
+        SHARED + summary("gone", 10),
+        lambda o: [one.total for one in o.linked],
+        [Decimal(30)],
+    ),
+    "an order that shares, a third's money": (
+        SHARED + refund("gone", 4) + capture("gone", 9) + "; insert into order_transaction (id, order_id, version, "
+        "amount, raw_amount, currency_code) values ('ordtrx_x', '<gone>', 1, 7, '{}', 'eur')",
+        lambda o: [(one.booked, one.taken_elsewhere) for one in o.linked],
+        [(Decimal(30), Decimal(30))],
+    ),
+    **{
+        f"an order that shares and is {name}": (
+            SHARED + order("paid", change),
+            lambda o: [x.state for x in o.linked],
+            [state],
+        )
+        for name, change, state in (
+            ("open", "status = 'pending'", OrderState.OPEN),
+            ("completed", "status = 'completed'", OrderState.COMPLETED),
+            ("archived", "status = 'archived'", OrderState.OPEN),
+            ("canceled", "status = 'canceled'", OrderState.CANCELED),
+            ("canceled and archived", "status = 'archived', canceled_at = now()", OrderState.CANCELED),
+        )
+    },
     "an order that shares, given back in part": (
         SHARED + refund("paid", 4),
         lambda o: [one.taken_elsewhere for one in o.linked],
@@ -486,6 +551,22 @@ OF_PAYMENT: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
     "closed, and so not covered": (payment("open", "canceled_at = now()")[2:], lambda one: one.uncovered, 30),
     "captured in part, and so judged by what is booked": (
         "select 1" + capture("open", 10), lambda one: one.uncovered, 30
+    ),
+    "captured by date is no hold": (
+        OTHERS + "; delete from capture" + payment("open", "canceled_at = now()"), lambda one: one.uncovered, 30
+    ),
+    "captured in part is no hold": (
+        OTHERS + payment("paid", "captured_at = null") + payment("open", "canceled_at = now()"),
+        lambda one: one.uncovered,
+        30,
+    ),
+    "another hold covers it": (
+        OTHERS
+        + "; delete from capture"
+        + payment("paid", "captured_at = null")
+        + payment("open", "canceled_at = now()"),
+        lambda one: one.uncovered,
+        0,
     ),
     "the lower of two totals is what it owes": (
         payment("open", "canceled_at = now()")[2:] + summary("open", 10), lambda one: one.uncovered, 10

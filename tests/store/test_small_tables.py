@@ -605,3 +605,151 @@ async def test_a_job_that_was_given_up_is_named_where_no_incident_says_so(
         )
     found = [(one.order_id, one.detail) for one in await examine.dead_jobs(conn, lenient=False)]
     assert found == ([("order_1", f"{kind} of x: no")] if named else [])
+
+
+STUCK: list[tuple[str, dict[str, str], str | None]] = [
+    ("queued", {"updated_at": "now() - interval '6 min'"}, "is queued for 6 min"),
+    ("queued", {"updated_at": "now() - interval '4 min'"}, None),
+    ("queued", {"updated_at": "now()", "run_at": "now() - interval '9 min'"}, None),
+    ("running", {"lease_until": "now() - interval '6 min'"}, "lost its worker 6 min ago"),
+    ("running", {"lease_until": "now() - interval '4 min'"}, None),
+    ("running", {"lease_until": "now()", "updated_at": "now() - interval '9 min'"}, None),
+    ("scheduled", {"run_at": "now() - interval '6 min'"}, "is overdue for 6 min"),
+    ("scheduled", {"run_at": "now() - interval '4 min'"}, None),
+    ("scheduled", {"run_at": "now() + interval '1 h'", "updated_at": "now() - interval '9 min'"}, None),
+    ("scheduled", {"failing_since": "now() - interval '61 min'", "failures": "9"}, "fails for 61 min"),
+    ("scheduled", {"failing_since": "now() - interval '59 min'", "failures": "9"}, None),
+    ("queued", {"failing_since": "now() - interval '61 min'", "failures": "9"}, "fails for 61 min"),
+    ("done", {"updated_at": "now() - interval '9 min'", "run_at": "now() - interval '9 min'"}, None),
+    ("removed", {"updated_at": "now() - interval '9 min'", "run_at": "now() - interval '9 min'"}, None),
+    ("dead", {"updated_at": "now() - interval '9 min'", "run_at": "now() - interval '9 min'"}, None),
+]
+
+
+async def put(conn: asyncpg.Connection, state: str, subject: str = "pay_1", **columns: str) -> None:
+    """A job of ``order_1``, columns by their SQL."""
+    given = {"run_at": "now()", "lease_until": "now()" if state == "running" else "null", **columns}
+    await conn.execute(
+        f"insert into grace.jobs (kind, order_id, subject, state, {', '.join(given)}) "
+        f"values ('void', 'order_1', '{subject}', '{state}', {', '.join(given.values())})"
+    )
+
+
+@pytest.mark.parametrize(("state", "columns", "said"), STUCK)
+async def test_a_job_that_does_not_move_is_told_with_its_time(
+    conn: asyncpg.Connection, state: str, columns: dict[str, str], said: str | None
+) -> None:
+    await put(conn, state, **columns)
+    found = [(one.order_id, one.detail) for one in await examine.stuck_jobs(conn, lenient=False)]
+    assert found == ([] if said is None else [("order_1", f"void of pay_1 {said}")])
+
+
+@pytest.mark.parametrize(
+    ("order_id", "kind", "closed_at", "told"),
+    [
+        ("order_1", "void_failed", "null", True),
+        ("order_1", "void_failed", "now()", False),
+        ("order_1", "capture_failed", "null", False),
+        ("order_2", "void_failed", "null", False),
+    ],
+)
+async def test_a_job_that_fails_is_named_unless_its_own_incident_is_open(
+    conn: asyncpg.Connection, order_id: str, kind: str, closed_at: str, told: bool
+) -> None:
+    await put(conn, "scheduled", failing_since="now() - interval '2 h'", failures="9")
+    await conn.execute(
+        f"insert into grace.incidents (order_id, kind, detail, closed_at) values ($1, $2, 'x', {closed_at})",
+        order_id,
+        kind,
+    )
+    assert (await examine.stuck_jobs(conn, lenient=False) == []) is told
+
+
+async def test_stuck_and_dead_jobs_are_named_oldest_first(conn: asyncpg.Connection) -> None:
+    await conn.execute("set enable_indexscan = off; set enable_bitmapscan = off")  # whose order would do for "order by"
+    for subject in ("b", "c", "a"):
+        await put(conn, "scheduled", subject, run_at="now() - interval '9 min'")
+        await put(conn, "dead", f"{subject}2")
+    await conn.execute("update grace.jobs set run_at = run_at where subject in ('b', 'b2')")  # its row goes to the end
+    assert [one.detail[8] for one in await examine.stuck_jobs(conn, lenient=False)] == ["b", "c", "a"]
+    assert [one.detail for one in await examine.dead_jobs(conn, lenient=False)] == [
+        f"void of {subject}2: no reason kept" for subject in ("b", "c", "a")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "incident", "named"),
+    [
+        ("capture", "payment_shared", False),
+        ("refund", "late_money", False),
+        ("look", "authorization_lost", False),
+        ("void", "unsupported_provider", False),
+        ("publish", "payment_shared", True),
+        ("release", "over_captured", True),
+    ],
+)
+async def test_what_else_tells_of_a_job_that_was_given_up(
+    conn: asyncpg.Connection, kind: str, incident: str, named: bool
+) -> None:
+    await put(conn, "dead")
+    await conn.execute("update grace.jobs set kind = $1", kind)
+    for order_id in ("order_1", "order_2"):
+        await conn.execute(
+            "insert into grace.incidents (order_id, kind, detail) values ($1, $2, 'x')", order_id, incident
+        )
+    assert (await examine.dead_jobs(conn, lenient=False) != []) is named
+    await conn.execute("update grace.jobs set order_id = 'order_3'")
+    assert len(await examine.dead_jobs(conn, lenient=False)) == 1, "incidents of another order"
+
+
+@pytest.mark.parametrize(
+    ("state", "worked_on"),
+    [("scheduled", True), ("queued", True), ("running", True), ("dead", True), ("done", False), ("removed", False)],
+)
+async def test_whether_somebody_works_on_an_incident(conn: asyncpg.Connection, state: str, worked_on: bool) -> None:
+    await put(conn, state)
+    told = [
+        ("order_1", "void_failed"),
+        ("order_1", "capture_failed"),
+        ("order_2", "void_failed"),
+        ("order_0", "late_money"),
+    ]
+    for order_id, kind in told:
+        await conn.execute("insert into grace.incidents (order_id, kind, detail) values ($1, $2, 'x')", order_id, kind)
+    await conn.execute("insert into grace.incidents (order_id, kind, detail, closed_at) values ('x', 'a', 'x', now())")
+    found = await examine.open_incidents(conn)
+    assert [(one.order_id, one.kind.value, one.worked_on) for one in found] == [
+        (order_id, kind, worked_on and place == 0) for place, (order_id, kind) in enumerate(told)
+    ]
+
+
+async def test_alerts_that_wait_are_counted_by_channel_with_the_age_of_the_oldest(conn: asyncpg.Connection) -> None:
+    number = await conn.fetchval(
+        "insert into grace.incidents (order_id, kind, detail) values ('order_1', 'void_failed', 'x') returning id"
+    )
+    await conn.execute(
+        """insert into grace.alerts (incident_id, event, channel, created_at, delivered_at)
+        values ($1, 'opened', 'pager', now() - interval '9 min', null),
+            ($1, 'resolved', 'pager', now() - interval '2 min', null),
+            ($1, 'opened', 'chat', now() - interval '3 min', null),
+            ($1, 'resolved', 'chat', now() - interval '1 h', now())
+        """,
+        number,
+    )
+    rows = {row["channel"]: (row["number"], row["oldest"]) for row in await fleet.alerts(conn)}
+    assert {channel: waiting for channel, (waiting, _) in rows.items()} == {"pager": 2, "chat": 1}
+    assert 540 <= rows["pager"][1] < 600
+    assert 180 <= rows["chat"][1] < 240
+
+
+@pytest.mark.parametrize("flag", ["indisvalid", "indisready"])
+async def test_an_index_that_cannot_be_used_is_missed(database: str, flag: str) -> None:
+    async with connected(database) as connection, connection.transaction():
+        assert await examine.missing_indexes(connection) == []
+        await connection.execute(
+            f"update pg_index set {flag} = false where indexrelid in ('grace.jobs_order'::regclass, "
+            "'grace.incidents_one_open'::regclass)"
+        )
+        found = [one.detail for one in await examine.missing_indexes(connection)]
+        await connection.execute("update pg_index set indisvalid = true, indisready = true")
+    assert found == ["grace.incidents_one_open", "grace.jobs_order"]
