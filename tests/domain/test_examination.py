@@ -304,7 +304,7 @@ class TestSessions:
         assert judgment.finding.amount == 700
 
     @pytest.mark.parametrize(("facts", "found"), [({"voids": 2}, True), ({"voids": 1}, False), ({"refunds": 2}, True)])
-    def test_twice(self, facts: dict[str, int], *, found: bool) -> None:
+    def test_twice(self, facts: dict[str, Any], *, found: bool) -> None:
         counted = IntentFacts(state="canceled", received=0, refunded=0, **facts)
         defects = [one.finding.defect for one in judge_session(beside(a.session("canceled")), counted, at_rest=False)]
         assert defects == ([Defect.DONE_TWICE] if found else [])
@@ -480,7 +480,7 @@ def test_a_capture_that_medusa_waits_for_is_no_difference() -> None:
 
 @pytest.mark.parametrize("age", [timedelta(seconds=59), timedelta(minutes=1), timedelta(seconds=61)])
 def test_only_what_medusa_writes_in_steps_is_given_a_minute(age: timedelta) -> None:
-    young = {"touched_at": NOW - age}
+    young: dict[str, Any] = {"touched_at": NOW - age}
     assert verdict(examined(PART, **young), AT_TAKEN) == ([] if age <= timedelta(minutes=1) else [Defect.SUMS_DIFFER])
     assert verdict(examined(canceled=True, **young)) == [Defect.LIVE_PAYMENT]
 

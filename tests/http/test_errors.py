@@ -210,8 +210,9 @@ def test_an_answer_names_its_request_and_when_to_ask_again() -> None:
 
 
 def test_of_a_request_without_a_state_too() -> None:
-    asked = request()
-    del asked.scope["state"]
+    scope: Any = {"type": "http", "path": "/", "headers": []}
+    asked: Request[Any, Any, Any] = Request(scope)
+    scope.pop("state", None)
     assert errors.answer_problem(asked, errors.no_such_route()).status_code == 404
     assert asked.scope["state"] == {errors.OUTCOME: "not_found"}
 

@@ -112,15 +112,15 @@ async def test_what_is_at_risk_and_when_its_hold_lapses() -> None:
     open_, closed, stock = await listed(
         [incident(1, "order_1"), incident(2, "order_1", closed_at=a.PLACED_AT), incident(3, "order_1", RELEASE)], held
     )
-    assert (open_.at_risk, open_.lapses_at) == (10, lapse)
-    assert (closed.at_risk, closed.lapses_at) == (0, None)
-    assert (stock.at_risk, stock.lapses_at) == (0, None)
+    assert (open_.at_risk, open_.lapses_at) == (Decimal(10), lapse)
+    for none in (closed, stock):
+        assert (none.at_risk, none.lapses_at) == (Decimal(0), None)
 
 
 async def test_an_order_that_the_shop_lost() -> None:
     office: Any = Office()
     (row,) = await with_money(CONN, office, [incident(1, "order_gone")])
-    assert (row.order, row.at_risk, row.lapses_at, row.refundable) == (None, 0, None, 0)
+    assert (row.order, row.at_risk, row.lapses_at, row.refundable) == (None, Decimal(0), None, Decimal(0))
     assert await with_money(CONN, office, []) == []
     assert office.asked == [["order_gone"]], "nothing is asked about nothing"
 
