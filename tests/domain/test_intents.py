@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from app.domain.intents import Intent, IntentState, Standing, in_words, is_in, spell, standing, state_of
+from app.domain.intents import Intent, IntentState, Standing, in_words, is_in, is_kept, spell, standing, state_of
 
 
 def intent(state: IntentState, *, received: int = 0, capturable: int = 0, refunded: int = 0) -> Intent:
@@ -87,3 +87,10 @@ def test_an_intent_says_nothing_of_refunds_unless_it_is_told() -> None:
 )
 def test_spelled_sums(minor: int, currency: str, spelled: str) -> None:
     assert spell(minor, currency) == spelled
+
+
+@pytest.mark.parametrize(
+    ("received", "refunded", "kept"), [(0, 0, False), (1, 0, True), (10, 9, True), (10, 10, False)]
+)
+def test_money_is_kept_until_all_of_it_was_refunded(received: int, refunded: int, *, kept: bool) -> None:
+    assert is_kept(intent(IntentState.CAPTURED, received=received, refunded=refunded)) is kept

@@ -139,6 +139,8 @@ def test_kept_money_is_the_orders_own() -> None:
 
 def test_rounding_excuses_a_cent_for_each_capture_beyond_the_first() -> None:
     """What brought nothing excuses nothing."""
+    small = a.partly_captured(captured=Decimal("0.5"))
+    assert overpaid(of_eur("1", "1.01", small, small)) == NOTHING
     order = of_eur("10", "10.01", a.captured(), a.held(), a.canceled())
     assert overpaid(order) == Decimal("0.01")
     paid_too = a.order(a.captured(), total=Decimal(20), paid=Decimal("10.01"), sessions=(session("succeeded"),))
