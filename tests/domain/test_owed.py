@@ -131,10 +131,16 @@ def test_what_is_kept(money: Payment | PaymentSession, kept: str) -> None:
 
 
 def test_kept_money_is_the_orders_own() -> None:
-    shared, own, back = a.captured(), a.captured(collection_id="pay_col_2"), a.captured(refunded=a.TEN)
+    shared, own, back = (
+        a.captured(),
+        a.captured(collection_id="pay_col_2"),
+        a.captured(collection_id="pay_col_2", refunded=a.TEN),
+    )
     paid = a.session("succeeded", collection_id="pay_col_2")
     order = a.order(shared, own, back, sessions=(paid, a.session()), linked=(a.linked(),), state=OrderState.CANCELED)
     assert kept_money(order) == [own, paid]
+    small = a.partly_captured(captured=Decimal("0.5"))
+    assert kept_money(a.order(small)) == [small]
 
 
 def test_rounding_excuses_a_cent_for_each_capture_beyond_the_first() -> None:
