@@ -409,6 +409,36 @@ async def test_what_public_may_do_is_named(database: str, conn: asyncpg.Connecti
     assert await grant_role(database, role, password=None) == []
 
 
+OF_EACH_KIND = """
+    create table public.parted (id text, note text) partition by list (id);
+    create view public.seen as select 1 as id, 2 as note;
+    create materialized view public.kept as select 1 as id, 2 as note;
+    create foreign data wrapper nobodys;
+    create server here foreign data wrapper nobodys;
+    create foreign table public.far (id text, note text) server here;
+"""
+
+
+async def test_grants_on_relations_of_each_kind_are_seen(database: str, conn: asyncpg.Connection, role: str) -> None:
+    """The role's are taken away, those of PUBLIC are said."""
+    await grant_role(database, role, password=None)
+    await conn.execute(OF_EACH_KIND)
+    for name in ("parted", "seen", "kept", "far", "customer"):
+        await conn.execute(f"grant select, update (id) on public.{name} to {quoted(role)}")
+    done = set(await grant_role(database, role, password=None))
+    for name in ("parted", "seen", "kept", "far", "customer"):
+        assert f'revoke select on "public"."{name}" from {quoted(role)}' in done
+        assert f'revoke update ("id") on "public"."{name}" from {quoted(role)}' in done
+    assert await grant_role(database, role, password=None) == []
+    await conn.execute("grant select on public.parted, public.seen, public.kept, public.far to public")
+    await conn.execute("grant update (id, note) on public.parted, public.seen to public")
+    said = [line.removeprefix("-- too wide: ") for line in await grant_role(database, role, password=None)]
+    assert [line.partition(": ")[0] for line in said] == [
+        "PUBLIC has select on public.far, public.kept, public.parted, public.seen",
+        "PUBLIC has update (id, note) on public.parted, public.seen",
+    ]
+
+
 async def test_what_is_printed_says_what_the_role_should_be(database: str, role: str) -> None:
     assert (await print_grants(database, role))[-1] == (
         f"-- expected of the role: alter role {quoted(role)} "

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,8 @@ from app.doctor import AT_ONCE, _as_text, _report, run_doctor
 from app.domain.findings import Defect, Finding
 from app.domain.jobs import JobKind
 from app.embedded.processes import free_port
+from app.embedded.shop_acts import cancel_by_medusa, refund_by_medusa
+from app.embedded.shop_sessions import open_session
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Unseen
@@ -175,6 +178,69 @@ async def test_what_changed_since_stripe_was_asked_is_asked_again(
     assert await doctor() == 0
     assert seen.count(order.intent_ids[0]) == 2, "once more, and the other not"
     assert len(seen) == 3
+
+
+async def _voided(clinic: Clinic) -> tuple[str, Answered | Unseen]:
+    """A hold, before its void was made."""
+    order = await clinic.canceled()
+    stale = await clinic.gateway.look(order.intent_ids[0])
+    await clinic.finish(order)
+    return order.intent_ids[0], stale
+
+
+async def _voided_session(clinic: Clinic) -> tuple[str, Answered | Unseen]:
+    """An intent that could still be paid, before it was canceled in Stripe's dashboard."""
+    order = await clinic.place(payments=())
+    card = "pm_card_authenticationRequired"
+    intent = await clinic.shop.sandbox.authorize(2974, "eur", "automatic", payment_method=card)
+    await open_session(clinic.conn, order, intent, amount=order.total)
+    stale = await clinic.gateway.look(intent["id"])
+    await clinic.gateway.void(intent["id"], key="by-hand")
+    await clinic.mark_canceled(order)
+    return intent["id"], stale
+
+
+async def _given_back(clinic: Clinic) -> tuple[str, Answered | Unseen]:
+    """Money of a canceled order, before it was given back."""
+    order = await clinic.captured()
+    stale = await clinic.gateway.look(order.intent_ids[0])
+    await clinic.give_back(order, 2974)
+    await cancel_by_medusa(clinic.conn, order)
+    return order.intent_ids[0], stale
+
+
+async def _given_back_in_part(clinic: Clinic) -> tuple[str, Answered | Unseen]:
+    """Money of an open order, before a part of it was given back."""
+    order = await clinic.captured()
+    stale = await clinic.gateway.look(order.intent_ids[0])
+    await clinic.give_back(order, 1000)
+    await refund_by_medusa(clinic.conn, order, order.payment_ids[0], Decimal(10))
+    return order.intent_ids[0], stale
+
+
+@pytest.mark.parametrize("change", [_voided, _voided_session, _given_back, _given_back_in_part])
+async def test_an_answer_of_stripes_that_is_behind_the_rows_is_asked_for_once_more(
+    doctor: Doctor,
+    clinic: Clinic,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Clinic], Awaitable[tuple[str, Answered | Unseen]]],
+) -> None:
+    behind, stale = await change(clinic)
+    await clinic.let_an_hour_pass()
+    look = StripeGateway.look
+    seen: list[str] = []
+    times = 1
+
+    async def stale_at_first(self: StripeGateway, intent_id: str) -> Answered | Unseen:
+        seen.append(intent_id)
+        return stale if seen.count(intent_id) <= times else await look(self, intent_id)
+
+    monkeypatch.setattr("app.doctor.StripeGateway.look", stale_at_first)
+    assert await doctor() == 0
+    assert seen == [behind, behind]
+    seen.clear()
+    times = 2
+    assert await doctor() == 1, "what it says twice is so"
 
 
 async def test_a_stripe_that_does_not_answer_is_no_clean_bill(
