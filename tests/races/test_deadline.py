@@ -29,7 +29,7 @@ import pytest
 
 from app.embedded.shop import STRIPE, Line, Payment, PlacedOrder, place_order
 from app.embedded.stripe_sandbox.client import Sandbox
-from app.http import store_orders
+from app.http import admission, store_orders
 from app.settings import Settings
 from app.usecases import cancel_order
 from tests.promises import broken_promises
@@ -215,6 +215,7 @@ async def _ask(
     _skew(monkeypatch, *SKEWS[clocks])
     receipts, decisions, dice, asked = FirstLooks(), FirstLooks(), random.Random(seed), list[Asked]()
     monkeypatch.setattr(store_orders, "time", receipts)
+    monkeypatch.setattr(admission, "time", decisions)  # where the order is read that the first attempt decides on
     monkeypatch.setattr(cancel_order, "time", decisions)
     async with _ground(settings, shop, database, receipts, decisions) as ground, working(settings):
         gate = asyncio.Semaphore(AT_ONCE)
