@@ -43,15 +43,12 @@ class Case:
     line_item_ids: tuple[str, ...]
     item_id: str
     account: Account
+    installation: str
+    """Whose order it is."""
     jobs: dict[tuple[JobKind, str], JobRef] = field(default_factory=dict)
     """Messages of its queued jobs, by kind and subject."""
     ours: Shelf = field(default_factory=Shelf)
     medusas: Shelf = field(default_factory=Shelf)
-
-    @property
-    def installation(self) -> str:
-        """Whose order it is."""
-        return next(iter(self.jobs.values())).installation
 
     def ref(self, kind: JobKind, number: int = 0) -> JobRef:
         """The message of a queued job about a payment, or about the order."""
@@ -102,6 +99,7 @@ class Nursery:
     async def copies(self, conn: asyncpg.Connection, number: int) -> list[Case]:
         """So many orders, ready to be raced over."""
         cases, tables = [], {table: list[str]() for table in TABLES}
+        installation: str = await conn.fetchval("select id from grace.installation")
         for _ in range(number):
             account = Account()
             intents = [_hold(account, amount) for amount in self.scenario.amounts]
@@ -109,7 +107,7 @@ class Nursery:
             for table, text in self.rows.items():
                 if text != "[]":
                     tables[table].append(copy.of(text)[1:-1])
-            cases.append(copy.case(account))
+            cases.append(copy.case(account, installation))
         for table, texts in tables.items():
             if texts:
                 await _insert(conn, table, f"[{','.join(texts)}]")
@@ -145,7 +143,7 @@ class _Copy:
             return old
         return old[:-6] + self._suffix
 
-    def case(self, account: Account) -> Case:
+    def case(self, account: Account, installation: str) -> Case:
         first = self._first
         return Case(
             order_id=self.of(first.id),
@@ -155,6 +153,7 @@ class _Copy:
             line_item_ids=tuple(map(self.of, first.line_item_ids)),
             item_id=self.of(first.inventory_item_ids[0]),
             account=account,
+            installation=installation,
         )
 
 
