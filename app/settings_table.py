@@ -242,19 +242,19 @@ DATABASE_POOL_SIZE: Final = _setting("DATABASE_POOL_SIZE", kind.count(2, 200), _
     "connections a process"
 )
 WORKER_THREADS: Final = _setting("WORKER_THREADS", kind.count(1, 256), _WORKER, "8").explained(
-    "jobs a worker process works on at once; 4 for each of `DATABASE_POOL_SIZE` at most"
+    "jobs that a worker process runs concurrently; 4 for each of `DATABASE_POOL_SIZE` at most"
 )
 LOG_LEVEL: Final = _setting("LOG_LEVEL", kind.LEVEL, (*_BOTH, Role.UP), "INFO").explained(
     "logs are JSON lines on standard error"
 )
 ALERT_WEBHOOK_URL: Final = _optional("ALERT_WEBHOOK_URL", kind.http(), _WORKER, "off").explained(
-    "where incidents are told, such as a Slack incoming webhook; the same for every worker"
+    "URL that incidents are posted to, such as a Slack incoming webhook; set one value on all workers"
 )
 ALERT_WEBHOOK_SECRET: Final = _setting("ALERT_WEBHOOK_SECRET", secret.ALERT_SECRETS, _WORKER, "", "unsigned").explained(
     f"`whsec_` and the base64 of 24 to 64 bytes; {_ROTATE}. Slack needs none"
 )
 SENTRY_DSN: Final = _optional("SENTRY_DSN", kind.SENTRY_DSN, _WORKER, "off").explained(
-    "where incidents are told too; needs the extra `medusa-grace[observability]`"
+    "also reports incidents; needs the extra `medusa-grace[observability]`"
 )
 METRICS_LISTEN: Final = _optional("METRICS_LISTEN", kind.LISTEN, _BOTH, "off").explained(
     "where `GET /metrics` is answered, such as `127.0.0.1:9101`; each process that shares a host with others needs its "

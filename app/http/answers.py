@@ -69,7 +69,7 @@ _OVERSIZED: Final = (
 )
 
 ADMISSION: Final = (
-    refused("token_required", "nobody in particular is asking", errors.token_required()),
+    refused("token_required", "the request carries no token and no signed-in customer", errors.token_required()),
     refused("token_invalid", "the token proves nothing", errors.token_rejected(expired=False)),
     refused("token_expired", "the token is too old", errors.token_rejected(expired=True)),
     refused(

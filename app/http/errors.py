@@ -59,7 +59,7 @@ def invalid_data(message: str) -> Problem:
 
 
 def token_required() -> Problem:
-    """401: nobody in particular is asking."""
+    """401: the request carries no token and no signed-in customer."""
     message = "Please sign in, or use the link in your order confirmation, to cancel this order."
     return Problem(401, ErrorBody(code="token_required", type="unauthorized", message=message))
 

@@ -38,8 +38,8 @@ CANCELABLE = {
     "one hold": a.order(a.held()),
     "two holds": a.order(a.held(), a.held()),
     "no payment": a.order(),
-    "a payment that was let go of": a.order(a.canceled()),
-    "a hold and a payment that was let go of": a.order(a.held(), a.canceled()),
+    "a released payment": a.order(a.canceled()),
+    "a hold and a released payment": a.order(a.held(), a.canceled()),
     "a session that is being paid": a.order(sessions=(a.session(),), total=a.TEN),
     "a session that was never paid": a.order(sessions=(a.session("requires_payment_method"),), total=a.TEN),
     "a session that was canceled": a.order(sessions=(a.session("canceled"),), total=a.TEN),
@@ -82,7 +82,7 @@ REFUSED = {
     "captured": (a.order(a.captured()), Refusal.CAPTURED),
     "captured, then refunded": (a.order(a.captured(refunded=a.TEN)), Refusal.CAPTURED),
     "all of two captured": (a.order(a.captured(), a.captured()), Refusal.CAPTURED),
-    "captured beside one let go of": (a.order(a.captured(), a.canceled()), Refusal.CAPTURED),
+    "captured beside a released one": (a.order(a.captured(), a.canceled()), Refusal.CAPTURED),
     "captured although canceled_at": (a.order(a.captured(canceled_at=a.PLACED_AT)), Refusal.CAPTURED),
     "captured beside one in flight": (a.order(a.captured(), a.in_flight()), Refusal.CAPTURED),
     "being packed": (a.order(a.held(), live_fulfillments=1), Refusal.FULFILLED),
@@ -102,7 +102,7 @@ REFUSED = {
         a.order(sessions=(a.session("requires_capture", received=Decimal(4)),)),
         Refusal.PARTIAL_CAPTURE,
     ),
-    "partly captured, beside a hold that was let go of": (
+    "partly captured, beside a released hold": (
         a.order(a.partly_captured(), a.canceled()),
         Refusal.PARTIAL_CAPTURE,
     ),

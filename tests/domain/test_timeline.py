@@ -174,7 +174,7 @@ EVENTS: dict[str, tuple[Event, str, tuple[str, ...], Tone]] = {
         GOOD,
     ),
     "an incident of a later version": (event("incident_opened", incident="later"), "Incident opened: later", (), BAD),
-    "tried at once": (
+    "retried by an operator": (
         event("act_retry", actor="ada@shop.test", incident="void_failed"),
         "Tried at once: Hold not let go",
         ("by ada@shop.test",),

@@ -221,7 +221,7 @@ def test_of_a_request_without_a_state_too() -> None:
     ("path", "error", "expected"),
     [
         ("/store/orders/order_1/cancel", Unavailable("db"), errors.service_unavailable()),
-        ("/store/orders/order_1/cancel", TurnedAway("crowd"), errors.service_unavailable()),
+        ("/store/orders/order_1/cancel", TurnedAway("overloaded"), errors.service_unavailable()),
         ("/store/orders/order_1/cancel", CommitUnknown("lost"), errors.service_unavailable(unconfirmed=True)),
         ("/store/orders/order_1/cancellation", Unavailable("db"), errors.receipt_unavailable()),
         ("/store/orders/cancellation/cancel", Unavailable("db"), errors.service_unavailable()),
