@@ -97,7 +97,7 @@ MODIFICATION_TOKEN_AUDIENCE_REQUIRED: Final = _setting(
 ).explained(
     "`true` refuses tokens without the audience (`aud`) `medusa-grace/cancel`, so that no other token signed with the "
     "same key opens an order. Another `aud` is refused anyway. Switch it on once all tokens minted without it have "
-    "expired: two weeks after the subscriber in the README mints it"
+    "expired: two weeks after the subscriber of docs/install.md mints it"
 )
 MODIFICATION_TOKEN_PUBLIC_KEY: Final = _optional("MODIFICATION_TOKEN_PUBLIC_KEY", secret.TOKEN_KEY, _SERVE).explained(
     "instead of `MODIFICATION_TOKEN_SECRET`: verifies RS256 (RSA), ES256 (P-256) or EdDSA (Ed25519); line ends also "
@@ -213,7 +213,7 @@ MEDUSA_LOCK_REDIS_URL: Final = _optional(
 ).explained("where `@medusajs/locking-redis` has another `redisUrl` than the event bus")
 MEDUSA_BACKEND_URL: Final = _optional("MEDUSA_BACKEND_URL", kind.http(path_only=True), _BOTH).explained(
     "Medusa's address, with `MEDUSA_LOCKING=memory` and for the operator's page and "
-    "[sessions](../README.md#sessions) of customers"
+    "[sessions](install.md#sessions) of customers"
 )
 MEDUSA_SECRET_API_KEY: Final = _optional("MEDUSA_SECRET_API_KEY", secret.MEDUSA_KEY, _WORKER).explained(
     "a secret API key of Medusa, with `MEDUSA_LOCKING=memory`"

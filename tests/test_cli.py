@@ -367,7 +367,7 @@ class TestMigrate:
         assert "applied 0001_jobs\n" in ended.out
 
     async def test_what_is_printed_is_all_that_a_new_role_needs(self, run: Run, owned: Owned) -> None:
-        """The README's way: migrate, then the SQL, run by the owner of Medusa's tables; the processes start then."""
+        """As docs/install.md says: migrate, then the SQL, run by the owner of Medusa's tables."""
         await run("migrate", MIGRATION_DATABASE_URL=owned.url)
         ended = await run("migrate", "--grants", owned.role, "--print", GRACE_ROLE_PASSWORD=OF_THE_ROLE)
         assert (ended.code, ended.err) == (0, "")
@@ -387,7 +387,7 @@ class TestMigrate:
         await self.starts(run, owned)
 
     async def starts(self, run: Run, owned: Owned) -> None:
-        """With the settings of the README, as the role; of the answers one is that of Redis, which is away."""
+        """With the settings of docs/install.md, as the role; of the answers one is that of Redis, which is away."""
         url = f"postgresql://{owned.role}:{OF_THE_ROLE}@{owned.url.rpartition('@')[2]}"
         settings = read_settings(
             {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}, Role.SERVE

@@ -77,16 +77,16 @@ def test_the_help_of_a_command_lists_its_settings(role: Role) -> None:
         assert (f"{row.name} ({row.default})" if row.default else row.name) in text
 
 
-def test_the_readme_and_compose_name_settings_of_the_table() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("### Settings\n")[2].partition("\n## ")[0]
+def test_the_pages_and_compose_name_settings_of_the_table() -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    section = page.partition("### Settings\n")[2].partition("\n## ")[0]
     defaults = {row.name: row.unset or str(row.default) for row in TABLE}
     rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| `?([^|`]*?)`? \|", section, re.MULTILINE)
     assert len(rows) > 4
     for names, default in rows:
         for name in names.replace("`", "").split(", "):
             assert defaults[name] == default
-    block = re.search(r"begins with\n\n +```\n(.*?)```", readme, re.DOTALL)
+    block = re.search(r"begins with\n\n +```\n(.*?)```", page, re.DOTALL)
     assert block is not None
     assert set(re.findall(r"^ +([A-Z_]+)=", block[1], re.MULTILINE)) <= NAMES
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

@@ -45,9 +45,9 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.domain.examination:JUST_NOW": (30, 2 * MINUTE),
     "app.domain.jobs:LEASE": (17, 25),
     "app.domain.jobs:CALL_LIMIT": (12, 18),
-    "app.domain.jobs:QUICK_TRIES": (3, 3),  # the README promises it
+    "app.domain.jobs:QUICK_TRIES": (3, 3),  # docs/architecture.md promises it
     "app.domain.jobs:PROCESSING_TRIES": (80, 120),
-    "app.domain.reasons:_LONGEST_LABEL": (200, 200),  # the README's
+    "app.domain.reasons:_LONGEST_LABEL": (200, 200),
     "app.domain.reasons:_MOST": (50, 50),
     "app.gateways.alert_webhook:TIMEOUT": (5, 14),
     "app.gateways.redis_client:PATIENCE": (0.1, 0.4),
@@ -82,7 +82,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.http.operator.known:_MANY": (500, 2000),
     "app.http.operator.session:_NONCE_BYTES": (12, 32),
     "app.http.operator.session:_LONGEST": (2 * KIB, 8 * KIB),
-    "app.http.operator.guesses:ATTEMPTS_A_MINUTE": (10, 10),  # the README's
+    "app.http.operator.guesses:ATTEMPTS_A_MINUTE": (10, 10),  # docs/operator-page.md
     "app.http.operator.guesses:UNPACED_A_MINUTE": (20, 20),
     "app.http.operator.guesses:PACE": (4, 4),
     "app.http.operator.guesses:PACED_AT_ONCE": (4, 4),
@@ -109,7 +109,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.pem:LEAST_RSA_BITS": (2048, 2048),
     "app.pem:MOST_RSA_BITS": (4096, 8192),
     "app.server:_LAST_REQUESTS": (5, 20),
-    "app.main:LARGEST_BODY": (16 * KIB, 16 * KIB),  # the README's
+    "app.main:LARGEST_BODY": (16 * KIB, 16 * KIB),  # docs/api.md
     "app.receipts:_LARGEST": (500_000, 2_000_000),
     "app.runtime:_DATABASE_PATIENCE": (15, 60),
     "app.server:HEADER_TIMEOUT": (5_000, 15_000),

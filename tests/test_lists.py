@@ -24,7 +24,7 @@ from workers.actors import _FIRST
 from workers.broker import QUEUES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+API: Final = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 OURS: Final = "\n".join(path.read_text() for path in [*ROOT.glob("sql/*.sql"), *ROOT.glob("plugins/*/sql/**/*.sql")])
 NOW: Final = datetime(2026, 11, 27, tzinfo=UTC)
 
@@ -55,14 +55,14 @@ def test_incidents_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("reason", Refusal)
-def test_a_refusal_has_an_answer_words_and_a_line_in_the_readme(reason: Refusal) -> None:
+def test_a_refusal_has_an_answer_words_and_a_line_on_the_page(reason: Refusal) -> None:
     problem = cancel_refused(reason)
     code = problem.body.code or ""
     shares_its_code = len(CODES[code]) > 1
     assert (problem.status, problem.body.reason) == ((422, None) if code == "partial_capture" else (409, reason.value))
     assert len(problem.body.message) > 20
     assert REFUSALS[reason.value]
-    assert f"`{code}`" in README
+    assert f"`{code}`" in API
     assert shares_its_code or code == reason.value
 
 

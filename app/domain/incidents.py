@@ -78,7 +78,7 @@ def alert(kind: IncidentKind, order_id: str) -> str:
 
 
 class Words(msgspec.Struct, frozen=True):
-    """An incident explained: what it means and what a person can do. The README's table says the same."""
+    """An incident explained: what it means and what a person can do. docs/runbook.md says the same."""
 
     meaning: str
     what_to_do: str

@@ -139,7 +139,7 @@ async def cancel(
     order_id: OrderId,
     desk: NamedDependency[Desk],
 ) -> Response[CanceledOrder]:
-    """Cancel an order within its grace period. See the contract in the README."""
+    """Cancel an order within its grace period. See docs/api.md."""
     received_at = time.monotonic()
     admitted = await admit(desk, request, order_id)
     right = admitted.right

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks import cancels, captures, growth, house, voids
-from tests.benchmarks.figures import MARKS, Figure, as_json, into_readme, say, table
+from tests.benchmarks.figures import MARKS, Figure, as_json, into_page, say, table
 from tests.benchmarks.ground import Ground
 from tests.benchmarks.scale import FULL, QUICK, SMOKE
 
@@ -32,16 +32,16 @@ def main() -> int:
     parser.add_argument("--quick", dest="scale", action="store_const", const="quick", help="a third of the time")
     parser.add_argument("--smoke", dest="scale", action="store_const", const="smoke", help="only whether it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
-    parser.add_argument("--readme", type=Path, metavar="README", help="put the table of all parts between its marks")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table of all parts between its marks")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(PARTS)}")
-    if given.readme and set(given.parts or PARTS) != set(PARTS):
-        parser.error("--readme replaces the whole table: it goes with all parts or none named")
-    if given.readme and given.scale == "smoke":
-        parser.error("--readme is for figures, which --smoke has none of")
-    if given.readme and not (given.readme.is_file() and MARKS[0] in given.readme.read_text()):
-        parser.error(f"--readme: {given.readme} is not there, or has no line {MARKS[0]}")
+    if given.page and set(given.parts or PARTS) != set(PARTS):
+        parser.error("--page replaces the whole table: it goes with all parts or none named")
+    if given.page and given.scale == "smoke":
+        parser.error("--page is for figures, which --smoke has none of")
+    if given.page and not (given.page.is_file() and MARKS[0] in given.page.read_text()):
+        parser.error(f"--page: {given.page} is not there, or has no line {MARKS[0]}")
     if given.json and not given.json.parent.is_dir():
         parser.error(f"--json: there is no folder {given.json.parent}")
     scale = _SCALES[given.scale or "full"]
@@ -54,8 +54,8 @@ def main() -> int:
     sys.stdout.write(table(figures) + "\n")
     if given.json:
         given.json.write_text(as_json(figures))
-    if given.readme:
-        into_readme(given.readme, figures)
+    if given.page:
+        into_page(given.page, figures)
     return 0
 
 

@@ -73,7 +73,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """For the README."""
+    """For the page."""
     lines = ["| | figure | median | spread | target | made of |", "| --- | --- | --- | --- | --- | --- |"]
     for figure in figures:
         part, what, value, spread, target, met = _cells(figure)
@@ -88,14 +88,14 @@ def as_json(figures: Sequence[Figure]) -> str:
     return json.dumps({"machine": machine(), "at": time.time(), "figures": made}, indent=1)
 
 
-def into_readme(readme: Path, figures: Sequence[Figure]) -> None:
+def into_page(page: Path, figures: Sequence[Figure]) -> None:
     """Replace what stands between the marks."""
-    text = readme.read_text()
+    text = page.read_text()
     before, found, rest = text.partition(MARKS[0])
     _, closed, after = rest.partition(MARKS[1])
     if not found or not closed:
-        sys.exit(f"{readme} has no place for the table: {' ... '.join(MARKS)}")
-    readme.write_text(f"{before}{MARKS[0]}\n{markdown(figures)}\n{MARKS[1]}{after}")
+        sys.exit(f"{page} has no place for the table: {' ... '.join(MARKS)}")
+    page.write_text(f"{before}{MARKS[0]}\n{markdown(figures)}\n{MARKS[1]}{after}")
 
 
 def _in_words(figures: Sequence[Figure]) -> list[str]:

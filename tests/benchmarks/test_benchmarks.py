@@ -13,7 +13,7 @@ from typing import Any
 
 from app.embedded.processes import HOST
 from tests.benchmarks.crowd import Storm
-from tests.benchmarks.figures import MARKS, Figure, into_readme
+from tests.benchmarks.figures import MARKS, Figure, into_page
 from tests.benchmarks.plans import Plan, long_reads
 from tests.benchmarks.statements import _timing
 
@@ -45,10 +45,10 @@ def test_a_figure_is_met_by_its_median_alone() -> None:
 
 
 def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
-    into_readme(readme, [Figure("a", "ratio", (0.4, 0.6, 0.7), ">= 0.5")])
-    text = readme.read_text()
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    into_page(page, [Figure("a", "ratio", (0.4, 0.6, 0.7), ">= 0.5")])
+    text = page.read_text()
     assert text.startswith(f"before\n{MARKS[0]}\n| ")
     assert text.endswith(f"{MARKS[1]}\nafter\n")
     assert "| a | ratio | 0.60 x | 0.40 to 0.70 | >= 0.5 met |" in text
@@ -56,18 +56,18 @@ def test_the_table_replaces_what_stands_between_the_marks_and_nothing_else(tmp_p
 
 
 def test_no_figure_has_more_digits_than_its_runs_agree_in(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("\n".join(MARKS))
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(MARKS))
     made = {"a second": 43.7503, "bound": 53.3}
-    into_readme(readme, [Figure("c", "captures, 1 worker", (1351.4,), made_of=made)])
-    assert "| 1350 x |" in readme.read_text()
-    assert "about 160,000 by 1 worker." in readme.read_text()
+    into_page(page, [Figure("c", "captures, 1 worker", (1351.4,), made_of=made)])
+    assert "| 1350 x |" in page.read_text()
+    assert "about 160,000 by 1 worker." in page.read_text()
 
 
 def test_the_table_is_not_replaced_by_a_part_of_it(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "tests.benchmarks", "--readme", str(tmp_path / "README.md"), "a"]
+    argv = [sys.executable, "-m", "tests.benchmarks", "--page", str(tmp_path / "page.md"), "a"]
     done = subprocess.run(argv, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, "--readme" in done.stderr) == (2, True)
+    assert (done.returncode, "--page" in done.stderr) == (2, True)
 
 
 def test_who_is_refused_comes_back_with_his_own_request_and_the_crowd_stays_as_large() -> None:

@@ -1,4 +1,4 @@
-"""nginx with the README's very lines, in front of a sidecar and a Medusa."""
+"""nginx with the very lines of docs/install.md, in front of a sidecar and a Medusa."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.deploy.pgbouncer import needed
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = "127.0.0.1:9100"
-"""Where the README has the sidecar."""
+"""Where the page has the sidecar."""
 
 
 class Nginx(msgspec.Struct, frozen=True):
@@ -40,9 +40,9 @@ class Nginx(msgspec.Struct, frozen=True):
         return f"https://{HOST}:{self.tls}"
 
 
-def readme_lines() -> tuple[str, str]:
-    """What the README says for the ``server``, and its ``location``."""
-    text = (ROOT / "README.md").read_text()
+def documented_lines() -> tuple[str, str]:
+    """What docs/install.md says for the ``server``, and its ``location``."""
+    text = (ROOT / "docs" / "install.md").read_text()
     [server] = re.findall(r"`(client_header_timeout [^`]+;)`\s+in its `server`", text)
     [location] = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
     return server, location
@@ -71,7 +71,7 @@ def running_nginx(*, medusa: str, sidecar: str) -> Iterator[Nginx]:
 
 
 def _configuration(home: Path, ports: Nginx, medusa: str, sidecar: str) -> str:
-    server, location = readme_lines()
+    server, location = documented_lines()
     assert location.count(UPSTREAM) == 1
     kept = "\n".join(
         f"{name}_temp_path {home}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -1,4 +1,4 @@
-"""The README's lines for nginx, as nginx takes them."""
+"""The lines of docs/install.md for nginx, as nginx takes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ database = one_database_a_file()
 PER_ADDRESS = 20
 """Requests that an address may make in a minute; each test has addresses of its own."""
 CUT_AFTER = 10.0
-"""Seconds, as the README's lines say."""
+"""Seconds, as the page's lines say."""
 
 
 class _Medusa(BaseHTTPRequestHandler):

@@ -29,7 +29,7 @@ def bouncer(database: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(database: str, redis_url: str, sandbox: Sandbox, bouncer: str) -> Settings:
-    """As the README says for a pooler."""
+    """As docs/deploy.md says for a pooler."""
     return settings_for(
         database, redis_url, sandbox, DATABASE_URL=bouncer, DATABASE_POOLER="transaction", VOID_WAIT_SECONDS="0"
     )

@@ -78,7 +78,7 @@ async def test_a_missing_column_is_named_once_with_the_statements_that_miss_it(
     assert order.id not in {finding.order_id for finding in rest}
 
 
-async def test_the_grants_of_the_readme_are_not_too_wide(reader: asyncpg.Connection) -> None:
+async def test_the_grants_of_migrate_are_not_too_wide(reader: asyncpg.Connection) -> None:
     assert await broken_promises(reader, None, at_rest=False) == []
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from app.domain.incidents import TITLES, WORDS, IncidentKind, alert, alert_delay
+
+RUNBOOK: Final = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+INCIDENTS: Final = RUNBOOK.partition("\n## Incidents\n")[2].partition("\n## ")[0]
 
 LINES = {
     "void_failed": "Order order_1 Canceled but Payment Void Failed. Manual Void Required.",
@@ -42,11 +47,17 @@ def test_every_kind_has_its_line(kind: IncidentKind) -> None:
 
 
 @pytest.mark.parametrize("kind", IncidentKind)
-def test_the_readme_says_what_the_page_says(kind: IncidentKind) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_runbook_says_what_the_page_says(kind: IncidentKind) -> None:
+    section = INCIDENTS.partition(f"\n### {kind.value}\n")[2].partition("\n### ")[0]
     words = WORDS[kind]
-    assert f"| `{kind.value}` | {words.meaning} | {words.what_to_do} |" in readme
+    assert f"\n- **Means**: {words.meaning}.\n- **Do**: {words.what_to_do}.\n" in section
+    assert f"\nLog line: `{alert(kind, 'order_...')}`\n" in section
     assert TITLES[kind]
+
+
+def test_the_runbook_has_a_heading_for_every_kind_and_for_no_other() -> None:
+    headings = re.findall(r"^### (.+)$", INCIDENTS, flags=re.MULTILINE)
+    assert sorted(headings) == sorted(kind.value for kind in IncidentKind)
 
 
 def test_an_alert_that_is_not_taken_is_sent_again_ever_more_rarely() -> None:

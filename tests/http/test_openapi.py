@@ -1,4 +1,4 @@
-"""The served document against the answers that the application really gives, both ways, and against the README."""
+"""The served document against the answers that the application gives, both ways, and against docs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.world import Api, Shop, serving, settings_for, token_for
 database = one_database_a_file()
 
 HOOK_SECRET = "whsec_of_the_document_0123456789"
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 CANCEL = "/store/orders/{order_id}/cancel"
 RECEIPT = "/store/orders/{order_id}/cancellation"
 KEYS = "/store/cancellation-keys"
@@ -409,16 +409,16 @@ async def test_no_route_gives_a_status_that_is_not_documented(
                 assert str(answer.status_code) in described["responses"], (method, path, name, answer.text)
 
 
-def test_the_readme_has_the_storefronts_very_lines() -> None:
+def test_the_page_has_the_storefronts_very_lines() -> None:
     """The page of ``tests/medusa/storefront`` is what tries them."""
-    block = re.search(r"```js\n(// headers.+?)```", README.read_text(), flags=re.DOTALL)
+    block = re.search(r"```js\n(// headers.+?)```", (ROOT / "docs/storefront.md").read_text(), flags=re.DOTALL)
     assert block is not None
-    assert block[1] == (README.parent / "tests/medusa/storefront/cancellation.js").read_text()
+    assert block[1] == (ROOT / "tests/medusa/storefront/cancellation.js").read_text()
 
 
-async def test_the_readme_tells_no_other_contract(document: dict[str, Any]) -> None:
+async def test_the_page_states_no_other_contract(document: dict[str, Any]) -> None:
     """Each row of its table, by status and codes, is in the document, and the other way round."""
-    rows = re.findall(r"^\| (\d{3}) \| (.+?) \| ", README.read_text(), flags=re.MULTILINE)
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \| ", (ROOT / "docs/api.md").read_text(), flags=re.MULTILINE)
     told = {(int(status), code) for status, cells in rows for code in re.findall(r"`([a-z_]+)`", cells)}
     signs = {sign for operation in OF_AN_ORDER for sign in documented(document)[operation]}
     codes = {(status, code) for status, code, *_ in (sign for sign in signs if sign[0] >= 400) if code}

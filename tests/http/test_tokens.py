@@ -170,7 +170,7 @@ def test_another_algorithm_of_the_same_key() -> None:
         assert rejected(TokenVerifier([], public_pem(RSA_KEY)), token) == "invalid"
 
 
-def test_minting_makes_what_the_readme_says() -> None:
+def test_minting_makes_what_the_page_says() -> None:
     token = mint(ORDER, SECRET, valid_for=timedelta(minutes=10))
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="medusa-grace/cancel")

@@ -1,4 +1,4 @@
-"""Medusa's admin with our widget in it, both built with Medusa's own tools, as the README tells operators to do it."""
+"""Medusa's admin with our widget in it, built with Medusa's own tools as docs/operator-page.md says."""
 
 from __future__ import annotations
 

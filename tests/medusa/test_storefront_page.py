@@ -1,4 +1,4 @@
-"""What a storefront adds: the README's lines with Medusa's js-sdk, in a real browser, on an origin of its own."""
+"""What a storefront adds: docs/storefront.md with Medusa's js-sdk, in a browser, on an origin of its own."""
 
 from __future__ import annotations
 

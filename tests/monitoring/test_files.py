@@ -1,4 +1,4 @@
-"""The board and the alert rules name metrics that are there, Prometheus takes them, and the README tells what to do."""
+"""Board and alert rules name metrics that exist, Prometheus accepts them, and the runbook says what to do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "app" / "monitoring"
 RULES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
 PANELS: list[dict[str, Any]] = json.loads((FOLDER / "grafana.json").read_text())["panels"]
+RUNBOOK = ROOT / "docs" / "runbook.md"
 CASES = Path(__file__).with_name("alerts.test.yaml")
 
 
@@ -42,9 +43,15 @@ def test_a_panel_asks_for_metrics_that_exist(panel: dict[str, Any]) -> None:
         assert _named(target["expr"]) <= names()
 
 
-def test_the_readme_has_a_line_for_every_alert_and_for_no_other() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(Grace\w+)` \|", readme, flags=re.MULTILINE) == [rule["alert"] for rule in RULES]
+def test_the_runbook_has_a_heading_for_every_alert_and_for_no_other() -> None:
+    section = RUNBOOK.read_text(encoding="utf-8").partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^### (.+)$", section, flags=re.MULTILINE) == [rule["alert"] for rule in RULES]
+    assert section.count("- **Means**: ") == section.count("- **Do**: ") == len(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_links_to_its_heading_in_the_runbook(rule: dict[str, Any]) -> None:
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_every_figure_is_on_the_board_or_in_an_alert() -> None:

@@ -125,7 +125,7 @@ def until(at: datetime) -> str:
 
 
 def plain(words: str) -> str:
-    """The README's words as a page shows them: a sentence, without the marks of code."""
+    """The runbook's words as a page shows them: a sentence, without the marks of code."""
     words = words.replace("`", "")
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 

@@ -86,16 +86,16 @@ async def test_with_a_public_url_forms_come_from_there(public: tuple[Api, str]) 
 
 
 def _locations() -> tuple[str, str]:
-    """The README's only nginx rule, and the pattern of the Caddyfile."""
-    readme = (ROOT / "README.md").read_text()
-    [rule] = re.findall(r"location [^{]*\$ \{[^}]*\}", readme)
-    assert readme.count("proxy_pass") == 1
+    """The only nginx rule of docs/install.md, and the pattern of the Caddyfile."""
+    page = (ROOT / "docs" / "install.md").read_text()
+    [rule] = re.findall(r"location [^{]*\$ \{[^}]*\}", page)
+    assert page.count("proxy_pass") == 1
     caddyfile = (ROOT / "plugins/medusa_bridge/Caddyfile").read_text()
     [pattern] = re.findall(r"path_regexp (\S+)", caddyfile)
     return rule, pattern
 
 
-def test_the_readme_has_one_rule_for_nginx_and_it_says_all_that_is_needed() -> None:
+def test_the_page_has_one_rule_for_nginx_and_it_says_all_that_is_needed() -> None:
     rule, pattern = _locations()
     assert f"location ~ {pattern} {{" in rule
     for line in (
