@@ -126,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     upgrade.add_argument(
         "--revoke",
         action="store_true",
-        help="with --grants: also revoke what only processes of versions before need (to read whole tables of "
-        "Medusa's). Run it when none of them runs any more",
+        help="with --grants: also take away what only processes of versions before need: to read whole tables of "
+        "Medusa's, and functions in schema grace that they alone call. Run it when none of them runs any more",
     )
 
     doctor = commands.add_parser(

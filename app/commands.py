@@ -99,8 +99,8 @@ def _migrate(options: Namespace) -> int:
     import asyncpg
 
     from app.settings import read_migration_settings
-    from app.store.migrate import migrate, renew_installation
-    from plugins.medusa_bridge import FUNCTIONS, grant_role, print_grants
+    from app.store.migrate import drop_old_functions, migrate, renew_installation
+    from plugins.medusa_bridge import grant_role, print_grants
 
     settings = read_migration_settings(os.environ)
     dsn, role = settings.database_url, options.grants
@@ -115,11 +115,13 @@ def _migrate(options: Namespace) -> int:
         _print_sql(role, asyncio.run(print_grants(dsn, role, settings.role_password)), settings.role_password)
         return 0
     try:
-        done = [f"applied {name}" for name in asyncio.run(migrate(dsn, FUNCTIONS))]
+        done = [f"applied {name}" for name in asyncio.run(migrate(dsn))]
     except asyncpg.InsufficientPrivilegeError as error:
         raise CommandError(f"this role may not migrate ({error}): migrate as the owner of Medusa's tables") from error
     if options.new_installation:
         done.append(f"this is installation {asyncio.run(renew_installation(dsn))} now: start serve and worker again")
+    if options.revoke:
+        done += asyncio.run(drop_old_functions(dsn))
     if role is not None:
         done += asyncio.run(grant_role(dsn, role, password=settings.role_password, revoke=options.revoke))
     print("\n".join(done) or "nothing to do")  # noqa: T201

@@ -18,7 +18,7 @@ from app.embedded.valkey import DATABASES, Valkey
 from app.logs import configure_logs
 from app.settings import Settings
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 from tests.leftovers import connected, no_leftovers, pytest_collection_modifyitems, pytest_runtest_call
 from tests.world import ROLE, ROLE_PASSWORD, Api, Shop, serving, settings_for
 
@@ -69,7 +69,7 @@ async def shop_template(postgres: Postgres) -> str:
         await create_tables(conn)
     finally:
         await conn.close()
-    await migrate(postgres.dsn(name), FUNCTIONS)
+    await migrate(postgres.dsn(name))
     await grant_role(postgres.dsn(name), ROLE, password=ROLE_PASSWORD)
     return name
 

@@ -489,7 +489,7 @@ class TestServeAndWorker:
         settings = {"REDIS_URL": "redis://127.0.0.1:9", "MODIFICATION_TOKEN_SECRET": SECRET}
         ended = await run("serve", DATABASE_URL=database, **settings)
         assert ended.code == 1
-        assert "order_facts" in ended.err
+        assert "read_order_v1" in ended.err
         assert "column p.captured_at does not exist" in ended.err
         assert "Traceback" not in ended.err
 

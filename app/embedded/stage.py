@@ -23,7 +23,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.receipt_keys import new_key
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 
 DATABASE: Final = "shop"
 ROLE: Final = "grace"
@@ -156,7 +156,7 @@ class Stage:
             key = await create_publishable_key(conn)
         finally:
             await conn.close()
-        await migrate(self.dsn, FUNCTIONS)
+        await migrate(self.dsn)
         await grant_role(self.dsn, ROLE, password=self.secret)
         return key
 

@@ -14,7 +14,6 @@ import msgspec
 from app.domain.findings import Defect, Finding
 from app.domain.incidents import IncidentKind
 from app.ports import Connection
-from app.store.functions import Function, absent
 from app.store.migrate import index_names
 from app.store.sql import SQL, statement, statements
 
@@ -146,17 +145,4 @@ def missing_schema(problems: dict[str, list[str]]) -> list[Finding]:
     return [
         Finding(defect=Defect.MISSING_SCHEMA, order_id=None, detail=f"{error} (for {', '.join(names)})")
         for error, names in problems.items()
-    ]
-
-
-async def missing_functions(conn: Connection, functions: Sequence[Function]) -> list[Finding]:
-    """Those that ``medusa-grace migrate`` has not put there."""
-    return [
-        Finding(
-            defect=Defect.MISSING_SCHEMA,
-            order_id=None,
-            detail=f"function {function.name} does not exist"
-            + (f", or does not read the schema of table {function.table}" if function.table else ""),
-        )
-        for function in await absent(conn, functions)
     ]

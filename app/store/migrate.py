@@ -2,7 +2,11 @@
 
 A migration only adds, so that processes of the version before go on beside it. One whose first line is
 ``-- concurrently`` is run statement by statement outside a transaction, each of them safe to repeat: that is how an
-index comes to a table that may be large.
+index comes to a table that may be large. One whose first line is ``-- names the schema of Medusa's tables`` is applied
+again when those tables have moved to another schema.
+
+Functions carry their version in their name. A change is a new function in a new migration, so that processes of the
+version before go on with the old one until ``drop_old_functions`` removes it.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,7 +25,6 @@ import structlog
 from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store import session, turns
-from app.store.functions import Function, install
 from app.store.sql import SQL, statement, statements
 
 APPLICATION: Final = "medusa-grace-migrate"
@@ -41,6 +44,13 @@ _SAY_EVERY: Final = 10.0
 """Seconds between log lines while another migration works."""
 _HOLDER: Final = statement("find_migration_lock")
 _CONCURRENTLY: Final = "-- concurrently"
+_NAMES_SCHEMA: Final = "-- names the schema of Medusa's tables"
+_MOVED: Final = statement("definers_elsewhere")
+_OLD_FUNCTIONS: Final = statement("old_functions")
+_NOTE: Final = """
+insert into grace.migrations (name) values ($1)
+on conflict (name) do update set applied_at = now()
+"""
 _INDEX: Final = re.compile(
     r"^create (?:unique )?index (?:concurrently )?(?:if not exists )?(\w+)\s+on grace\.", re.MULTILINE
 )
@@ -53,14 +63,13 @@ class MigrationError(OperatorError):
     """Why a migration was not applied, in a line for the person at the terminal. What was applied before it stands."""
 
 
-async def migrate(
-    dsn: str, functions: Sequence[Function] = (), *, folder: Path = FOLDER, patience: float = turns.PATIENCE
-) -> list[str]:
-    """Apply what is missing, and create those of ``functions`` that are. The names applied, oldest first.
+async def migrate(dsn: str, *, folder: Path = FOLDER, patience: float = turns.PATIENCE) -> list[str]:
+    """Apply the migrations that are missing. Return their names, oldest first.
 
     Safe to run from several places at once: one runs, the others wait and find nothing to do. ``dsn`` must lead to
     Postgres itself, since the lock belongs to the session. Raises ``MigrationError`` where another session keeps a
-    table, or the lock of migrations without migrating, for more than ``patience`` seconds.
+    table, or the lock of migrations without migrating, for more than ``patience`` seconds, and where a migration finds
+    no tables of Medusa's.
     """
     conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": APPLICATION})
     try:
@@ -75,7 +84,7 @@ async def migrate(
             apply = _apply_concurrently if text.startswith(_CONCURRENTLY) else _apply_at_once
             await _in_turns(name, partial(apply, conn, name, text), patience)
             applied.append(name)
-        return [*applied, *await install(conn, functions)]
+        return applied
     finally:
         await conn.close()
 
@@ -97,6 +106,22 @@ async def renew_installation(dsn: str) -> str:
     conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": APPLICATION})
     try:
         return str(await conn.fetchval(_RENEW))
+    finally:
+        await conn.close()
+
+
+async def drop_old_functions(dsn: str) -> list[str]:
+    """Drop the functions of versions that named each by a digest of its text. Return what was done, a line each.
+
+    For when no process of those versions runs any more: it would fail with each job and cancel.
+    """
+    conn = await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": APPLICATION})
+    try:
+        async with conn.transaction():
+            texts = [f"drop function {row['signature']}" for row in await conn.fetch(_OLD_FUNCTIONS)]
+            for text in texts:
+                await conn.execute(text)
+        return texts
     finally:
         await conn.close()
 
@@ -145,12 +170,16 @@ async def _apply_concurrently(conn: asyncpg.Connection, name: str, text: str) ->
 
 
 async def _note(conn: asyncpg.Connection, name: str) -> None:
-    await conn.execute("insert into grace.migrations (name) values ($1)", name)
+    await conn.execute(_NOTE, name)
 
 
 async def _in_turns(name: str, apply: Callable[[], Awaitable[None]], patience: float) -> None:
     try:
         await turns.in_turns(name, apply, patience)
+    except asyncpg.UndefinedTableError as error:
+        raise MigrationError(f"{name}: {error}") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationError(f"{name}: {error}. Migrate as its owner") from error
     except turns.KeptWaitingError as error:
         message = (
             f"{name}: somebody keeps a table of schema grace locked for more than {patience:.0f} s ({error}); "
@@ -161,4 +190,9 @@ async def _in_turns(name: str, apply: Callable[[], Awaitable[None]], patience: f
 
 async def _missing(conn: Connection, folder: Path) -> list[tuple[str, str]]:
     done = {row["name"] for row in await conn.fetch("select name from grace.migrations")}
-    return [(name, text) for name, text in statements(folder) if name not in done]
+    moved = bool(await conn.fetch(_MOVED))
+    return [
+        (name, text)
+        for name, text in statements(folder)
+        if name not in done or (moved and text.startswith(_NAMES_SCHEMA))
+    ]

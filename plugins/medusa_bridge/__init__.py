@@ -5,14 +5,12 @@ from plugins.medusa_bridge.backend import try_backend
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
-from plugins.medusa_bridge.functions import FUNCTIONS
 from plugins.medusa_bridge.grants import READ, NotMigrated, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.releases import NoShop
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
 
 __all__ = [
-    "FUNCTIONS",
     "KEY_PROBLEMS",
     "READ",
     "BridgeConfig",

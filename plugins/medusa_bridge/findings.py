@@ -19,12 +19,11 @@ from app.domain.owed import uncovered
 from app.domain.shared import left_alone
 from app.domain.void import is_left_to_others
 from app.ports import Connection
-from app.store.examine import as_findings, ask, gaps, missing_functions, missing_schema
-from plugins.medusa_bridge.functions import FUNCTIONS, READING_TRIALS
+from app.store.examine import as_findings, ask, gaps, missing_schema
 from plugins.medusa_bridge.grants import as_arguments, find_public_grants
 from plugins.medusa_bridge.orders import payment_of, provider_of, read, session_of
 from plugins.medusa_bridge.providers import ServedProviders
-from plugins.medusa_bridge.schema import unusable_functions
+from plugins.medusa_bridge.schema import function_gaps
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 
 _PAYMENTS: Final = statement("find_payments_in_question")
@@ -97,9 +96,10 @@ class Examiner:
 
     async def find_gaps(self, conn: Connection) -> list[Finding]:
         """See ``app.ports.Examination``."""
-        missing = missing_schema(await gaps(conn, FOLDER)) + await missing_functions(conn, FUNCTIONS)
-        if not missing:
-            missing = missing_schema(await unusable_functions(conn, READING_TRIALS))
+        problems = await gaps(conn, FOLDER)
+        for error, names in (await function_gaps(conn, writes=False)).items():
+            problems.setdefault(error, []).extend(names)
+        missing = missing_schema(problems)
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
         wide = as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
         wide += [

@@ -128,7 +128,7 @@ OF_DEFINERS: Final[Mapping[str, tuple[str, ...]]] = {
     "payment": ("id", "data"),
     "payment_session": ("id", "data", "metadata", "deleted_at"),
 }
-"""What the functions of ``sql/definers`` read with the rights of the role that migrates; they write
+"""What definers (migration 0009) read with the rights of the role that migrates; they write
 ``payment_session.metadata`` too."""
 
 INSERT: Final[Mapping[str, tuple[str, ...]]] = {

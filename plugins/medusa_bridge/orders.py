@@ -17,22 +17,13 @@ from app.domain.order import LinkedOrder, Order, OrderState, Payment, PaymentSes
 from app.domain.receipt import OrderLine, OrderSheet
 from app.domain.shared import shared_sums
 from app.ports import Connection
-from app.store.functions import Function
 from plugins.medusa_bridge.sqlfile import statement
 
-_LOCKS: Final = (statement("lock_order_row"), statement("lock_payment_rows"))
-_FACTS: Final = statement("order_facts")
+_READ: Final = statement("read_order")
+_LOCK: Final = statement("lock_order")
 _PAYMENT: Final = statement("payment_facts")
 _SHEET: Final = statement("order_sheet")
 _LINES: Final = statement("order_lines")
-
-LOCK_ORDER: Final = Function.of(
-    "lock_order",
-    statement("functions/lock_order"),
-    {"lock_order_row": _LOCKS[0], "lock_payment_rows": _LOCKS[1], "order_facts": _FACTS},
-)
-
-_LOCK_ORDER: Final = f"select * from {LOCK_ORDER.name}($1)"  # noqa: S608 - a name of ours
 
 
 async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
@@ -40,11 +31,11 @@ async def read(conn: Connection, order_id: str, *, lock: bool) -> Order | None:
 
     With the locks, all of it is read after they were had.
     """
-    return order_of(await conn.fetch(_LOCK_ORDER if lock else _FACTS, order_id))
+    return order_of(await conn.fetch(_LOCK if lock else _READ, order_id))
 
 
 def order_of(rows: Sequence[asyncpg.Record]) -> Order | None:
-    """The order of these rows of ``order_facts``, if there are any."""
+    """Return the order of these rows of ``grace.read_order_v1``; ``None`` where there is none."""
     if not rows:
         return None
     row = rows[0]

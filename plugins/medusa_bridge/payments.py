@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units, unrounded
 from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
 from app.domain.owed import share_of
 from app.domain.shared import Part, parts_of_capture, parts_of_refund
 from app.ports import Connection, Intent
-from app.store.functions import Function, named
 from plugins.medusa_bridge.ids import new_id
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -19,6 +18,9 @@ _RECORD_SESSION: Final = statement("record_session")
 _NOTE_SESSION_REFUND: Final = statement("note_session_refund")
 _RECORD_VOID: Final = statement("record_void")
 _UNBOOKED_CAPTURES: Final = statement("captures_without_transaction")
+_INSERT_CAPTURE: Final = statement("insert_capture")
+_MARK_CAPTURED: Final = statement("mark_payment_captured")
+_RECORD_INTENT: Final = statement("record_intent")
 _INSERT_TRANSACTION: Final = statement("insert_order_transaction")
 _ADD_TO_SUMMARY: Final = statement("add_to_summary")
 _RECOUNT_COLLECTION: Final = statement("recount_collection")
@@ -28,31 +30,6 @@ _INSERT_REFUND: Final = statement("insert_refund")
 _DRIFT: Final = statement("drift_of_payment")
 _REOPEN_PAYMENT: Final = statement("reopen_payment")
 _RECOUNT_SUMMARY: Final = statement("recount_summary")
-
-BOOK_CAPTURE: Final = Function.of(
-    "book_capture",
-    statement("functions/book_capture"),
-    {
-        "insert_capture": named(statement("insert_capture"), "the_capture", "the_missing", "the_payment"),
-        "mark_payment_captured": named(statement("mark_payment_captured"), "the_payment", "the_last"),
-        "record_intent": named(statement("record_intent"), "the_payment", "the_intent"),
-        "captures_without_transaction": named(_UNBOOKED_CAPTURES, "the_payment"),
-        "insert_order_transaction": named(
-            _INSERT_TRANSACTION,
-            "the_transaction",
-            "the_order",
-            "the_version",
-            "the_unbooked.amount",
-            "the_unbooked.currency_code",
-            "'capture'",
-            "the_unbooked.id",
-        ),
-        "add_to_summary": named(_ADD_TO_SUMMARY, "the_order", "the_version", "the_booked", "0"),
-        "release_rest": named(_RELEASE_REST, "the_collection", "the_payment", "the_digits"),
-        "recount_collection": named(_RECOUNT_COLLECTION, "the_collection", "the_digits"),
-    },
-)
-_BOOK_CAPTURE: Final = f"select {BOOK_CAPTURE.name}($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _NOTHING: Final = Decimal(0)
 
@@ -109,10 +86,11 @@ async def record_capture(conn: Connection, order: Order, payment: Payment, inten
         return None
     if order.is_linked_elsewhere(payment):
         return await _record_shared_capture(conn, order, payment, intent)
-    arguments = _capture_arguments(order, payment, intent)
-    await conn.execute(_BOOK_CAPTURE, *arguments)
-    capture_id: str = arguments[5]
-    return capture_id
+    goal = _NOTHING if order.state is OrderState.CANCELED else share_of(order, payment)
+    taken = _taken(payment, intent, goal)
+    part = Part(order.id, order.version, taken - payment.captured)
+    is_last = covers(max(taken, payment.captured), goal, payment.currency)
+    return await _book_capture(conn, payment, part, intent, is_last=is_last)
 
 
 async def _record_shared_capture(conn: Connection, order: Order, payment: Payment, intent: Intent | None) -> str | None:
@@ -120,38 +98,44 @@ async def _record_shared_capture(conn: Connection, order: Order, payment: Paymen
     taken = _taken(payment, intent, goal)
     parts = parts_of_capture(order, payment, taken - payment.captured) or [Part(order.id, order.version, _NOTHING)]
     is_last = covers(max(taken, payment.captured), goal, payment.currency)
-    capture_ids = [new_id("capt") for _ in parts]
-    for part, capture_id in zip(parts, capture_ids, strict=True):
-        await conn.execute(
-            _BOOK_CAPTURE,
-            part.order_id,
-            part.version,
-            payment.id,
-            payment.collection_id,
-            decimal_digits(payment.currency),
-            capture_id,
-            part.amount,
-            intent and intent.raw,
-            is_last and part is parts[-1],
-        )
+    capture_ids = [
+        await _book_capture(conn, payment, part, intent, is_last=is_last and part is parts[-1]) for part in parts
+    ]
     return capture_ids[0]
 
 
-def _capture_arguments(order: Order, payment: Payment, intent: Intent | None) -> tuple[Any, ...]:
-    """The arguments of ``BOOK_CAPTURE``."""
-    goal = _NOTHING if order.state is OrderState.CANCELED else share_of(order, payment)
-    taken = _taken(payment, intent, goal)
-    return (
-        order.id,
-        order.version,
-        payment.id,
-        payment.collection_id,
-        decimal_digits(payment.currency),
-        new_id("capt"),
-        taken - payment.captured,
-        intent and intent.raw,
-        covers(max(taken, payment.captured), goal, payment.currency),
-    )
+async def _book_capture(conn: Connection, payment: Payment, part: Part, intent: Intent | None, *, is_last: bool) -> str:
+    """Write the capture of a part, and what captures of the payment lack. Return the id of the capture."""
+    capture_id = new_id("capt")
+    if part.amount > 0:
+        await conn.execute(_INSERT_CAPTURE, capture_id, part.amount, payment.id)
+    await conn.execute(_MARK_CAPTURED, payment.id, is_last)
+    if intent is not None:
+        await conn.execute(_RECORD_INTENT, payment.id, intent.raw)
+    await _book_transactions(conn, payment, part)
+    if is_last:
+        await conn.execute(_RELEASE_REST, payment.collection_id, payment.id, decimal_digits(payment.currency))
+    await conn.execute(_RECOUNT_COLLECTION, payment.collection_id, decimal_digits(payment.currency))
+    return capture_id
+
+
+async def _book_transactions(conn: Connection, payment: Payment, part: Part) -> None:
+    """Write the order_transaction of each capture of the payment that has none, and add them to the summary."""
+    unbooked = await conn.fetch(_UNBOOKED_CAPTURES, payment.id)
+    for row in unbooked:
+        await conn.execute(
+            _INSERT_TRANSACTION,
+            new_id("ordtrx"),
+            part.order_id,
+            part.version,
+            row["amount"],
+            row["currency_code"],
+            "capture",
+            row["id"],
+        )
+    booked = sum((row["amount"] for row in unbooked), _NOTHING)
+    if booked != 0:
+        await conn.execute(_ADD_TO_SUMMARY, part.order_id, part.version, booked, _NOTHING)
 
 
 async def record_refund(conn: Connection, order: Order, payment: Payment, refunded: Decimal) -> str | None:
@@ -196,8 +180,7 @@ async def mend_capture(conn: Connection, order: Order, payment: Payment, *, aban
     it owes are written only when its capture is ``abandoned``, since it would write them a second time.
     """
     if abandoned and await conn.fetch(_UNBOOKED_CAPTURES, payment.id):
-        booked = order.id, order.version, payment.id, payment.collection_id, decimal_digits(payment.currency)
-        await conn.execute(_BOOK_CAPTURE, *booked, new_id("capt"), _NOTHING, None, False)  # noqa: FBT003
+        await _book_capture(conn, payment, Part(order.id, order.version, _NOTHING), None, is_last=False)
     drift = await conn.fetchrow(_DRIFT, order.id, payment.id)
     if drift is None:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 
 import asyncpg
 import structlog
@@ -10,10 +10,12 @@ import structlog
 from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store.examine import unusable
-from app.store.functions import Function, absent
-from plugins.medusa_bridge.functions import FUNCTIONS, READING_TRIALS, TRIALS
+from plugins.medusa_bridge.grants import OF_DEFINERS, UPDATE
+from plugins.medusa_bridge.orders import read
 from plugins.medusa_bridge.releases import find_release
-from plugins.medusa_bridge.sqlfile import FOLDER
+from plugins.medusa_bridge.sqlfile import FOLDER, statement
+
+_COLUMNS: Final = statement("columns_not_usable")
 
 log = structlog.get_logger()
 
@@ -35,20 +37,15 @@ async def recognise(conn: Connection) -> str:
 
 
 async def verify_schema(conn: Connection) -> None:
-    """Recognise this Medusa, plan every statement of the bridge against the live database, and call its functions for
-    nobody's order, inside the caller's transaction.
+    """Recognise this Medusa, and look for all that the bridge's statements and functions need, inside the caller's
+    transaction.
 
     Raises ``SchemaMismatch``, which names each statement with the table, column or privilege that it misses.
     """
     found = await recognise(conn)
-    lacking = await absent(conn, FUNCTIONS)
-    if lacking:
-        names = ", ".join(f"{one.name} for the schema of Medusa's tables" if one.table else one.name for one in lacking)
-        message = f"the database lacks {names}: run medusa-grace migrate"
-        raise SchemaMismatch(message)
     problems = await unusable(conn, FOLDER)
-    for error, lame in (await unusable_functions(conn, READING_TRIALS if problems else TRIALS)).items():
-        problems.setdefault(error, []).extend(lame)
+    for error, names in (await function_gaps(conn)).items():
+        problems.setdefault(error, []).extend(names)
     if problems:
         lines = "\n  ".join(sorted(f"{name}: {error}" for error, names in problems.items() for name in names))
         message = (
@@ -58,14 +55,31 @@ async def verify_schema(conn: Connection) -> None:
         raise SchemaMismatch(message)
 
 
-async def unusable_functions(conn: Connection, trials: Mapping[Function, str]) -> dict[str, list[str]]:
-    """Call functions, as Postgres does not look into one before. Why they fail, and which. Needs a transaction."""
+async def function_gaps(conn: Connection, *, writes: bool = True) -> dict[str, list[str]]:
+    """Return what functions in schema ``grace`` lack of Medusa's tables, with the names of those that lack it. Needs a
+    transaction.
+
+    Postgres plans the statements of a function when it first runs them, so that a missing column would be met by the
+    first cancel: the columns that definers read are looked up, and with ``writes`` those that functions write; then an
+    order is read that no shop has.
+    """
     problems: dict[str, list[str]] = {}
-    for function, call in trials.items():
-        await conn.execute("savepoint trial")
-        try:
-            await conn.execute(call)
-        except asyncpg.PostgresError as error:
-            problems.setdefault(str(error).splitlines()[0], []).append(function.name)
-        await conn.execute("rollback to savepoint trial")
+    for row in await conn.fetch(_COLUMNS, *map(list, zip(*_needed(writes=writes), strict=True))):
+        problems.setdefault(f"column {row['name']}: {row['reason']}", []).append(row["used_by"])
+    await conn.execute("savepoint reading")
+    try:
+        await read(conn, "", lock=False)
+    except asyncpg.PostgresError as error:
+        problems.setdefault(str(error).splitlines()[0], []).append("read_order_v1")
+    await conn.execute("rollback to savepoint reading")
     return problems
+
+
+def _needed(*, writes: bool) -> list[tuple[str, str, str, str]]:
+    """Return table, privilege, column and what needs it; definers read with the rights of their owner."""
+    read = [(table, "", column, "definers") for table, columns in OF_DEFINERS.items() for column in columns]
+    if not writes:
+        return read
+    return read + [
+        (table, "update", column, "cancel_order_v1") for table, columns in UPDATE.items() for column in columns
+    ]

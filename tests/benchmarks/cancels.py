@@ -5,9 +5,7 @@ the same durable settings, from as many clients, in turns with the product in th
 from repetition to repetition; and it neither reads HTTP nor checks a token nor asks Redis for the rate limits, all of
 which are switched on for the product. The load generator's share of the machine counts against the product.
 
-Round trips differ, and the table tells both numbers. The target is against the statements one by one in a transaction
-of their own: more round trips than the product makes, which has them in a function. pgbench "in the product's calls"
-makes exactly the product's.
+pgbench makes the very calls that the product makes.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ from tests.benchmarks.ground import GRACE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.statements import Timing, as_script, one_by_one, pgbench, record_cancel, yardstick
+from tests.benchmarks.statements import Timing, as_script, pgbench, record_cancel, yardstick
 
-PGBENCH = ("same", "calls", "yardstick")
-"""The same statements one by one; the very calls that the product makes; four statements that are always the same."""
+PGBENCH = ("calls", "yardstick")
+"""The very calls that the product makes; four statements that are always the same."""
 WARM_CANCELS = 4
 """Of which the last two are recorded."""
 NO_WORKERS = frozenset({Defect.JOB_STUCK})
@@ -97,7 +95,7 @@ class _Contest:
     def __init__(self, ground: Ground, orders: Orders, folder: Path, scale: Scale) -> None:
         self._ground, self._orders, self._folder, self._scale = ground, orders, folder, scale
         self._series: dict[tuple[str, int], Series] = {}
-        self._trips: dict[str, int] = {}
+        self._trips = 0
         self._client_us: list[float] = []
         self._by_yardstick: set[str] = set()
         self._canceled = 0
@@ -146,9 +144,8 @@ class _Contest:
         sent = await record_cancel(self._ground, batch, numbers)
         conn = await asyncpg.connect(self._ground.role_dsn())
         try:
-            for name, trips in (("calls", sent), ("same", one_by_one(sent))):
-                self._trips[name] = len(trips)
-                (self._folder / f"{name}.sql").write_text(await as_script(conn, trips, batch, numbers[-1]))
+            self._trips = len(sent)
+            (self._folder / "calls.sql").write_text(await as_script(conn, sent, batch, numbers[-1]))
             (self._folder / "yardstick.sql").write_text(yardstick(batch))
         finally:
             await conn.close()
@@ -201,23 +198,18 @@ class _Contest:
         for processes in self._scale.a_processes:
             for clients in self._scale.a_clients:
                 ours = self._series[f"serve x{processes}", clients]
-                same, calls, yard = (self._series[name, clients] for name in PGBENCH)
+                calls, yard = (self._series[name, clients] for name in PGBENCH)
                 behind = {
                     "cancels a second": median(ours.rates),
-                    "pgbench": median(same.rates),
-                    "in the product's calls": median(calls.rates),
+                    "pgbench": median(calls.rates),
                     "its yardstick": median(yard.rates),
                     "median ms": median(ours.medians),
-                    "of pgbench": median(same.medians),
-                    "round trips": self._trips["calls"],
-                    "round trips of pgbench": self._trips["same"],
+                    "of pgbench": median(calls.medians),
+                    "round trips": self._trips,
                 }
                 label = f"{clients} client{'s' * (clients > 1)}, {processes} API process{'es' * (processes > 1)}"
-                target = ">= 0.5" if clients in (8, 32) else ""
-                values = tuple(a / b for a, b in zip(ours.rates, same.rates, strict=True))
-                made.append(Figure("a", f"cancels / pgbench's, {label}", values, target, made_of=behind))
-                packed = tuple(a / b for a, b in zip(ours.rates, calls.rates, strict=True))
-                made.append(Figure("a", f"cancels / pgbench's in the product's calls, {label}", packed))
+                values = tuple(a / b for a, b in zip(ours.rates, calls.rates, strict=True))
+                made.append(Figure("a", f"cancels / pgbench's, {label}", values, made_of=behind))
                 steady = tuple(a / b for a, b in zip(ours.rates, yard.rates, strict=True))
                 made.append(Figure("a", f"cancels / the fixed yardstick's, {label}", steady))
         return made

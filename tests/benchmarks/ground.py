@@ -26,7 +26,7 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 
 ROLE: Final = "grace"
 SHOP: Final = "shop"
@@ -179,7 +179,7 @@ class Ground:
             await conn.execute("create extension pg_stat_statements")
         finally:
             await conn.close()
-        await migrate(self.dsn(database), FUNCTIONS)
+        await migrate(self.dsn(database))
         await grant_role(self.dsn(database), ROLE, password=self.secret)
         return key
 

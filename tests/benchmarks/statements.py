@@ -3,8 +3,7 @@
 Nothing is written down by hand here, so the comparison follows the product: each log line is one round trip, a line of
 several statements becomes a pipeline (one round trip too), parameters are the recorded ones, and where they name the
 order they are made from pgbench's own order number. The order's mark is passed on from the look to the write,
-as the product passes it on. What the product sends in one function call, ``one_by_one`` takes apart again, into more
-round trips than the product makes.
+as the product passes it on.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ import asyncpg
 
 from app.embedded.postgres import find_binaries
 from app.embedded.processes import HOST
-from app.store.database import _BEGIN
-from app.store.sql import SQL, statement
-from plugins.medusa_bridge.at_once import CANCEL_IF_UNCHANGED
-from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.benchmarks import load
 from tests.benchmarks.ground import ROLE, SHOP, Ground
 from tests.benchmarks.orders import Batch
@@ -134,33 +129,13 @@ def _same_shape(one: list[Sent], two: list[Sent], batch: Batch, first: int, seco
             assert like[0] == like[1], f"a parameter differs by more than the order: {x!r} and {y!r} of {a.text[:80]}"
 
 
-def one_by_one(sent: list[Sent]) -> list[Sent]:
-    """The statements of the function that writes a cancel, each in a round trip of its own, in a transaction around
-    them."""
-    *looks, call = sent
-    assert call.text.startswith(f"select {CANCEL_IF_UNCHANGED.name}("), call.text
-    order, _, held, shared, *rest = call.parameters
-    seen = statement("order_facts", FOLDER).strip()
-    made = [
-        Sent(statement(name, folder).strip(), (order, *parameters))
-        for name, folder, parameters in (
-            ("lock_order_row", FOLDER, ()),
-            ("lock_payment_rows", FOLDER, ()),
-            ("order_facts", FOLDER, ()),
-            ("cancel_order", FOLDER, (held, shared)),
-            ("write_cancellation", SQL, tuple(rest[:-3])),
-        )
-    ]
-    return [*(look for look in looks if look.text != seen), Sent(_BEGIN, ()), *made, Sent("commit", ())]
-
-
 async def as_script(conn: asyncpg.Connection, sent: list[Sent], batch: Batch, number: int) -> str:
     """The recorded round trips as a pgbench script; ``:n`` is the order's number."""
     made = ["\\set n :base + :client_id * :stride + :done", "\\set done :done + 1"]
     for trip in sent:
         parts = [part.strip() for part in trip.text.split(";") if part.strip()] if not trip.parameters else [trip.text]
         lines = [f"{await _with_values(conn, part, trip.parameters, batch, number)};" for part in parts]
-        if " as mark " in lines[-1]:
+        if "grace.read_order_v1(" in lines[-1]:
             lines[-1] = lines[-1].removesuffix(";") + " \\gset seen_"
         made += ["\\startpipeline", *lines, "\\endpipeline"] if len(lines) > 1 else lines
     return "\n".join(made) + "\n"

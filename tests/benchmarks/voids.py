@@ -24,7 +24,7 @@ from typing import Any
 import asyncpg
 
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say
@@ -71,7 +71,7 @@ def _start_medusa(ground: Ground, folder: Path) -> Lab:
     asyncio.run(ground.create_database(MEDUSA))
     around = Surroundings(ground.dsn(MEDUSA), ground.valkey.url(1), ground.stripe, ground.stripe_key)
     lab = start_lab(around, packages, folder, lambda words: say(f"b: {words}"))
-    asyncio.run(migrate(ground.dsn(MEDUSA), FUNCTIONS))
+    asyncio.run(migrate(ground.dsn(MEDUSA)))
     asyncio.run(grant_role(ground.dsn(MEDUSA), ROLE, password=ground.secret))
     ground.keys[MEDUSA] = lab.shop.publishable_key
     return lab

@@ -7,19 +7,18 @@ import json
 import asyncpg
 import pytest
 
+from app.embedded.postgres import Postgres
+from app.runtime import NotReady
 from app.settings import Settings
-from app.store.functions import FunctionError, install
-from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, SchemaMismatch
+from app.store.migrate import MigrationError, migrate
 from plugins.medusa_bridge.grants import OF_DEFINERS
-from plugins.medusa_bridge.sqlfile import definer
 from tests.leftovers import connected
 from tests.promises import broken_promises
 from tests.usecases.ground import opened
-from tests.world import Shop, as_role
+from tests.world import ROLE_PASSWORD, Shop, as_role
 
-DEFINERS = [function for function in FUNCTIONS if function.table]
-INTENT = definer("payment_intent").name
+DEFINERS = "0009_definers"
+INTENT = "grace.payment_intent_v1"
 
 
 async def intent_of(conn: asyncpg.Connection, payment_id: str) -> dict[str, str | None]:
@@ -74,16 +73,14 @@ async def test_migrate_follows_medusas_tables_into_another_schema(
     await conn.execute(
         f'alter schema public rename to "Shop ""1"""; alter database {name} set search_path = "Shop ""1"""'
     )
-    with pytest.raises(
-        SchemaMismatch, match=rf"lacks {INTENT} for the schema of Medusa's tables, .*: run medusa-grace"
-    ):
+    with pytest.raises(NotReady, match=rf"the database lacks {DEFINERS}: run medusa-grace migrate"):
         async with opened(settings):
             pytest.fail("it started")
     async with connected(database) as moved:
         found = [finding.detail for finding in await broken_promises(moved, None, at_rest=False)]
-        assert f"function {INTENT} does not exist, or does not read the schema of table order" in found
-        assert await migrate(database, FUNCTIONS) == [function.name for function in DEFINERS]
-        assert await migrate(database, FUNCTIONS) == []
+        assert any(DEFINERS in detail for detail in found), found
+        assert await migrate(database) == [DEFINERS]
+        assert await migrate(database) == []
         assert await intent_of(moved, order.payment_ids[0]) == before
     async with opened(settings) as services, services.db.transaction("test") as mine:
         read = await services.commerce.lock_order(mine, order.id)
@@ -103,38 +100,45 @@ async def test_no_table_or_operator_of_the_caller_is_used(shop: Shop, database: 
         )
         await conn.execute('insert into payment values ($1, \'{"id": "pi_trap"}\')', order.payment_ids[0])
         assert await intent_of(conn, order.payment_ids[0]) == before
-    for function in DEFINERS:
-        config = await shop.conn.fetchval("select proconfig from pg_proc where oid = to_regproc($1)", function.name)
-        assert "search_path=pg_catalog, pg_temp" in config
-        assert "execute " not in function.in_schema("public").partition("$function$")[2].lower()
+    definers = await shop.conn.fetch(
+        "select proconfig, prosrc from pg_proc where pronamespace = 'grace'::regnamespace and prosecdef"
+    )
+    assert len(definers) == 9
+    for definer in definers:
+        assert "search_path=pg_catalog, pg_temp" in definer["proconfig"]
+        assert "execute " not in definer["prosrc"].lower()
 
 
-async def test_without_the_shops_tables_it_is_said(conn: asyncpg.Connection) -> None:
-    await conn.execute(f"drop function {INTENT}; set search_path = pg_catalog")
-    with pytest.raises(FunctionError, match=rf"{INTENT} reads the shop's tables, and there is no table order"):
-        await install(conn, FUNCTIONS)
+async def test_without_the_shops_tables_it_is_said(postgres: Postgres, database: str) -> None:
+    name = f"{database.rpartition('/')[2]}_bare"
+    admin = await asyncpg.connect(postgres.dsn())
+    await admin.execute(f"create database {name}")
+    try:
+        with pytest.raises(MigrationError, match=rf'{DEFINERS}: there is no table "order"'):
+            await migrate(postgres.dsn(name))
+    finally:
+        await admin.execute(f"drop database {name}")
+        await admin.close()
 
 
 async def test_another_owner_is_told(shop: Shop, database: str) -> None:
     """Of a function that is to read another schema."""
     await shop.conn.execute('create schema another; create table another."order" (id text)')
-    await shop.conn.execute("create role migrator_of_tests")
+    role = "migrator_of_tests"
+    await shop.conn.execute(f"create role {role} login password '{ROLE_PASSWORD}'")
     try:
-        async with shop.conn.transaction():
-            await shop.conn.execute("grant usage, create on schema another, grace to migrator_of_tests")
-            await shop.conn.execute("set local role migrator_of_tests; set local search_path = another")
-            with pytest.raises(
-                FunctionError, match=r"is to read schema another: must be owner .* Migrate as its owner"
-            ):
-                await install(shop.conn, FUNCTIONS)
-            await shop.conn.execute("reset role")
+        await shop.conn.execute(f"grant usage, create on schema another, grace to {role}")
+        await shop.conn.execute(f"grant all on all tables in schema grace to {role}")
+        await shop.conn.execute(f"alter role {role} set search_path = another")
+        with pytest.raises(MigrationError, match=rf"{DEFINERS}: must be owner .* Migrate as its owner"):
+            await migrate(as_role(database, role, ROLE_PASSWORD))
     finally:
-        await shop.conn.execute("drop owned by migrator_of_tests; drop role migrator_of_tests")
+        await shop.conn.execute(f"drop owned by {role}; drop role {role}")
 
 
 async def test_refunds_of_sessions_that_are_there_are_noted(shop: Shop) -> None:
     """Nothing is noted where nothing ever was; a refund that failed later is; a deleted session is left alone."""
-    note = f"select {definer('note_session_refund').name}($1, $2)"
+    note = "select grace.note_session_refund_v1($1, $2)"
     order = await shop.place()
     session_id = await shop.conn.fetchval("select payment_session_id from payment where id = $1", order.payment_ids[0])
     read = "select metadata ->> 'grace_refunded' from payment_session where id = $1"

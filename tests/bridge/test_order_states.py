@@ -58,30 +58,33 @@ def _without(pattern: re.Pattern[str], name: str, number: int, instead: str) -> 
 @pytest.mark.parametrize("name", ASKS_IF_CANCELED)
 async def test_a_canceled_order_stays_one(scene: Scene, name: str, change: str) -> None:
     text = STATEMENTS[name]
-    before = await scene.changed(text, "select")
+    before = await scene.changed(name, text, "select")
     assert any(before), "it finds nothing here"
-    assert await scene.changed(text, CANCELED[change]) == before
+    assert await scene.changed(name, text, CANCELED[change]) == before
 
 
 @pytest.mark.parametrize(("name", "number"), _guards(ALTERNATIVE, ASKS_IF_CANCELED))
 async def test_each_way_to_tell_a_cancel_would_be_missed(scene: Scene, name: str, number: int) -> None:
-    text, before = _without(ALTERNATIVE, name, number, ""), await scene.changed(STATEMENTS[name], "select")
-    assert any([await scene.changed(text, change) != before for change in CANCELED.values()]), text
+    text, before = _without(ALTERNATIVE, name, number, ""), await scene.changed(name, STATEMENTS[name], "select")
+    assert any([await scene.changed(name, text, change) != before for change in CANCELED.values()]), text
 
 
 @pytest.mark.parametrize("draft", DRAFT)
 @pytest.mark.parametrize("name", ASKS_IF_DRAFT)
 async def test_a_draft_is_no_order(scene: Scene, name: str, draft: str) -> None:
     text, (change, none) = _found(name, STATEMENTS[name]), DRAFT[draft]
-    assert await scene.changed(text, "select") != await scene.changed(text, NO_ORDERS)
-    assert await scene.changed(text, change) == await scene.changed(text, none)
+    assert await scene.changed(name, text, "select") != await scene.changed(name, text, NO_ORDERS)
+    assert await scene.changed(name, text, change) == await scene.changed(name, text, none)
 
 
 @pytest.mark.parametrize(("name", "number"), _guards(EXCLUSION, ASKS_IF_DRAFT))
 async def test_each_way_to_tell_a_draft_would_be_missed(scene: Scene, name: str, number: int) -> None:
     text = _found(name, _without(EXCLUSION, name, number, "true"))
     assert any(
-        [await scene.changed(text, change) != await scene.changed(text, none) for change, none in DRAFT.values()]
+        [
+            await scene.changed(name, text, change) != await scene.changed(name, text, none)
+            for change, none in DRAFT.values()
+        ]
     ), text
 
 

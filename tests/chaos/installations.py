@@ -19,7 +19,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.settings_table import LEAST_CAPTURE_DELAY
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
 
 CHOICES: Final = {
@@ -103,7 +103,7 @@ class Installation:
             key = await create_publishable_key(conn)
         finally:
             await conn.close()
-        await migrate(self.dsn, FUNCTIONS)
+        await migrate(self.dsn)
         conn = await asyncpg.connect(self.dsn)
         await hasten_captures(conn, timedelta(seconds=float(LEAST_CAPTURE_DELAY) - DELAY_SECONDS))
         await conn.close()

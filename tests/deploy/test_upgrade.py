@@ -20,7 +20,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.store import jobs
 from app.store.migrate import FOLDER, migrate
 from app.store.sql import statements
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 from tests.world import ROLE, ROLE_PASSWORD, Shop, eventually, settings_for, working
 
 BEFORE: Final = ("0001_jobs", "0002_reason_label", "0003_people", "0004_events")
@@ -130,7 +130,7 @@ async def test_old_and_new_processes_share_the_work_forwards_and_back(
 
     working_on = asyncio.create_task(old.work(over))
     await ordered(50)
-    migrating = asyncio.create_task(migrate(old_database, FUNCTIONS))
+    migrating = asyncio.create_task(migrate(old_database))
     await ordered(50)
     assert (await migrating)[:2] == ["0005_installation", "0005_job_ulids"]
     await grant_role(old_database, ROLE, password=ROLE_PASSWORD)

@@ -72,7 +72,7 @@ async def test_a_missing_column_is_named_once_with_the_statements_that_miss_it(
     assert len(missing) == 1
     assert "l.deleted_at" in missing[0].detail
     assert "find_parcels_of_canceled_orders" in missing[0].detail
-    assert "order_facts" in missing[0].detail
+    assert "read_order_v1" in missing[0].detail
     rest = [finding for finding in found if finding not in missing]
     assert {finding.defect.value for finding in rest} == {"number_differs_from_raw"}
     assert order.id not in {finding.order_id for finding in rest}

@@ -53,8 +53,8 @@ async def test_a_cancel_needs_two_rounds_at_most(postgres: Postgres, shop_templa
             record = await lane.play(plan)
             for actor in record.actors:
                 if actor.name == "cancel":
-                    reads[_count(record, actor.letter, "cancel.look: order_facts")] += 1
-                    writes[_count(record, actor.letter, "cancel: lock_order: lock order")] += 1
+                    reads[_count(record, actor.letter, "cancel.look: read_order")] += 1
+                    writes[_count(record, actor.letter, "cancel: lock_order_rows: lock order")] += 1
                     assert not isinstance(actor.result, Unavailable), record.plan
             return record
 

@@ -18,7 +18,7 @@ from app.runtime import NotReady
 from app.settings import Settings
 from app.store.database import PostgresDatabase
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS, grant_role
+from plugins.medusa_bridge import grant_role
 from tests.promises import broken_promises
 from tests.world import ROLE, Api, Shop, as_role, eventually, make_due, serving, settings_for, working
 
@@ -117,7 +117,7 @@ async def test_migrate_grants_and_doctor_whatever_the_defaults(
     database: str, shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await set_defaults(database, DEFAULTS)
-    await migrate(database, FUNCTIONS)
+    await migrate(database)
     await grant_role(database, ROLE, password=None)
     await shop.place()
     environ = {"DATABASE_URL": as_role(database)}

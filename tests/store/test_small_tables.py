@@ -15,6 +15,7 @@ from app.domain.jobs import JobKind
 from app.domain.timeline import Act
 from app.ports import Hint
 from app.store import cancellations, cursors, events, examine, fleet, incidents, jobs, operator_sessions, stripe_events
+from plugins.medusa_bridge import at_once, orders
 from tests.http.helpers import one_database_a_file
 from tests.leftovers import connected
 from tests.world import fetch_one
@@ -132,7 +133,13 @@ def cancellation(request_id: str, *left: tuple[JobKind, str], by: str = "token")
 
 
 async def write_cancellation(conn: asyncpg.Connection, order_id: str, new: NewCancellation) -> None:
-    await conn.execute(cancellations.WRITE, *cancellations.arguments(order_id, new))
+    await conn.execute(
+        "insert into \"order\" (id, currency_code) values ($1, 'eur') on conflict do nothing",
+        order_id,
+    )
+    order = await orders.read(conn, order_id, lock=False)
+    assert order is not None
+    assert await at_once.cancel_if_unchanged(conn, order, new)
 
 
 async def test_a_cancellation_is_found_by_its_own_request(conn: asyncpg.Connection) -> None:

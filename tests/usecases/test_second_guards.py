@@ -9,7 +9,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
+from app.domain.cancellation import NewCancellation
 from app.domain.jobs import JobKind, JobRef
 from app.domain.order import Order
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
@@ -19,8 +21,7 @@ from app.usecases.cancel_order import Canceled
 from app.usecases.job_run import JobRun
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
-from plugins.medusa_bridge import payments
-from plugins.medusa_bridge.sqlfile import statement
+from plugins.medusa_bridge import at_once, orders, payments
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -76,7 +77,10 @@ async def test_a_payment_is_canceled_once(hand: Hand, shop: Shop) -> None:
     async with hand.services.db.transaction("test") as conn:
         await payments.cancel_payment(conn, seen.payments[0])
         await payments.record_void(conn, seen.payments[0], intent)
-        await conn.execute(statement("cancel_order"), seen.id, payments.held(seen), [])
+        now = await orders.read(conn, order.id, lock=True)
+        assert now is not None
+        new = NewCancellation(canceled_by="token", reason=None, reason_label=None, request_id="late", jobs=())
+        assert await at_once.cancel_if_unchanged(conn, structs.replace(seen, mark=now.mark), new)
 
     assert (await shop.payment(order))["canceled_at"] == earlier
 

@@ -93,7 +93,7 @@ async def test_the_look_reads_what_is_new_and_searches_the_jobs_once(shop: Shop)
 async def test_an_order_and_the_newest_payment_are_read_by_their_indexes(shop: Shop) -> None:
     order = await shop.place()
     assert not [node for node in await _plan(shop, statement("newest_payment")) if node["Node Type"] == "Seq Scan"]
-    one: Any = dict.fromkeys(("lock_order_row", "lock_payment_rows", "order_facts", "live_reservations"), order.id)
+    one: Any = dict.fromkeys(("read_order", "lock_order", "live_reservations"), order.id)
     for name, argument in {**one, "touched_after_cancel": [order.id]}.items():
         plan = await _plan(shop, statement(name), argument)
         scanned = {node["Relation Name"] for node in plan if node["Node Type"] == "Seq Scan"}

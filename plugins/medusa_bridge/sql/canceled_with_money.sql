@@ -53,7 +53,7 @@ left join lateral (
         union all
         select s.id
         from (
-            select s.id, s.amount, {session_intent}(s.id) as intent
+            select s.id, s.amount, grace.session_intent_v1(s.id) as intent
             from payment_session as s
             where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null and s.created_at >= $3
                 and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true

@@ -14,7 +14,7 @@ select null as order_id, p.amount, p.currency_code,
     ) as detail
 from payment as p
 where p.deleted_at is null and p.captured_at is null and p.canceled_at is null and p.amount > 0
-    and p.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_' and {payment_intent}(p.id) ->> 'status' is distinct from 'canceled'
+    and p.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_' and grace.payment_intent_v1(p.id) ->> 'status' is distinct from 'canceled'
     and ($1::boolean or p.created_at < now() - interval '5 minutes')
     and not exists (
         select

@@ -4,13 +4,13 @@
 with asked as materialized (
     select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, p.id,
         p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.created_at,
-        p.updated_at, o.version, {payment_intent}(p.id) as intent, k.payment_id is not null as is_known
+        p.updated_at, o.version, grace.payment_intent_v1(p.id) as intent, k.payment_id is not null as is_known
     from payment as p
     join order_payment_collection as l
         on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
     join "order" as o
         on o.id = l.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
-    left join {payments_of_intents}($1::text[]) as k on k.payment_id = p.id
+    left join grace.payments_of_intents_v1($1::text[]) as k on k.payment_id = p.id
     where p.deleted_at is null and p.amount > 0
         and (
             p.captured_at is null or o.status = 'canceled' or o.canceled_at is not null or k.payment_id is not null

@@ -2,7 +2,7 @@
 -- Payments whose captured_at and capture rows may disagree; what rounding explains is told apart by the caller.
 -- Of a canceled order, a payment that is not captured is judged with its order.
 select l.order_id, p.id, p.provider_id, p.currency_code, p.amount, p.captured_at, coalesce(s.captured, 0) as captured,
-    {payment_intent}(p.id) ->> 'amount_received' as received,
+    grace.payment_intent_v1(p.id) ->> 'amount_received' as received,
     exists (
         select from grace.jobs as j where j.kind = 'capture' and j.subject = p.id and j.state = 'done'
     ) as captured_by_us

@@ -14,7 +14,7 @@ select s.order_id, s.order_canceled, s.id, s.payment_collection_id, s.provider_i
         where i.order_id = s.order_id and i.closed_at is null), '{}') as incidents
 from (
     select l.order_id, o.status = 'canceled' or o.canceled_at is not null as order_canceled, s.id, s.payment_collection_id,
-        s.provider_id, s.currency_code, s.amount, {session_intent}(s.id) as intent,
+        s.provider_id, s.currency_code, s.amount, grace.session_intent_v1(s.id) as intent,
         greatest(s.updated_at, o.updated_at) as touched_at
     from payment_session as s
     join order_payment_collection as l on l.payment_collection_id = s.payment_collection_id and l.deleted_at is null
@@ -40,6 +40,6 @@ where s.intent ->> 'id' is not null
         select
         from payment as q
         where q.payment_collection_id = s.payment_collection_id and q.deleted_at is null
-            and {payment_intent_id}(q.id) = s.intent ->> 'id'
+            and grace.payment_intent_id_v1(q.id) = s.intent ->> 'id'
     )
 order by s.id

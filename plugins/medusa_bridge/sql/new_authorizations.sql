@@ -15,7 +15,7 @@ with unscheduled as materialized (
     from grace.jobs as j
     where j.kind = 'capture' and j.subject > $1 and j.subject <= $3
 )
-select p.id as payment_id, p.provider_id, o.id as order_id, {placed_at} as placed_at,
+select p.id as payment_id, p.provider_id, o.id as order_id, grace.placed_at_v1(o.id, o.version::integer, o.created_at, o.updated_at) as placed_at,
     o.status = 'canceled' or o.canceled_at is not null as is_canceled
 from unscheduled as u
 cross join lateral (

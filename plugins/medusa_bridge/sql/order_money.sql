@@ -1,7 +1,7 @@
 -- $1 order_ids
 -- Every payment of the orders, with what Stripe's last recorded answer says of its hold; an order without any is a row
 -- too. capture_before is only there where the charge was recorded in full.
-select o.id as order_id, o.display_id, o.currency_code as order_currency, {placed_at} as placed_at,
+select o.id as order_id, o.display_id, o.currency_code as order_currency, grace.placed_at_v1(o.id, o.version::integer, o.created_at, o.updated_at) as placed_at,
     o.status = 'canceled' or o.canceled_at is not null as order_canceled, o.canceled_at as order_canceled_at, p.id,
     p.provider_id, p.currency_code, p.amount, p.captured_at, p.canceled_at, p.payment_collection_id, p.payment_session_id,
     p.created_at as authorized_at, p.intent ->> 'id' as intent_id, p.intent ->> 'livemode' as livemode,
@@ -16,7 +16,7 @@ left join lateral (
 ) as l on true
 left join lateral (
     select q.id, q.provider_id, q.currency_code, q.amount, q.captured_at, q.canceled_at, q.payment_collection_id,
-        q.payment_session_id, q.created_at, {payment_intent}(q.id) as intent
+        q.payment_session_id, q.created_at, grace.payment_intent_v1(q.id) as intent
     from payment as q
     where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
     offset 0

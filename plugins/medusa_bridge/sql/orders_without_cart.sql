@@ -12,7 +12,7 @@ with made as materialized (
             select k.order_id from order_cart as k where k.order_id = q.id and (k.deleted_at is null) is true limit 1
         ) is null
 )
-select o.id as order_id, {placed_at} as placed_at, p.id as payment_id, p.provider_id,
+select o.id as order_id, grace.placed_at_v1(o.id, o.version::integer, o.created_at, o.updated_at) as placed_at, p.id as payment_id, p.provider_id,
     (select v.order_id from grace.conversions as v where v.order_id = o.id) is not null as is_recorded
 from made as o
 left join lateral (

@@ -41,7 +41,7 @@ left join lateral (
             union all
             select s.amount - coalesce((s.intent ->> 'refunded')::numeric, 0), s.updated_at
             from (
-                select s.amount, s.updated_at, {session_intent}(s.id) as intent
+                select s.amount, s.updated_at, grace.session_intent_v1(s.id) as intent
                 from payment_session as s
                 where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
                     and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true

@@ -8,13 +8,13 @@ from (
     from payment as p
     join order_payment_collection as l
         on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
-    where p.payment_session_id = $1 and p.deleted_at is null and {payment_intent_id}(p.id) = $2
+    where p.payment_session_id = $1 and p.deleted_at is null and grace.payment_intent_id_v1(p.id) = $2
     union all
     select s.id, l.order_id
     from payment_session as s
     join order_payment_collection as l
         on l.payment_collection_id = s.payment_collection_id and l.deleted_at is null
-    where s.id = $1 and (s.deleted_at is null) is true and {session_intent}(s.id) ->> 'id' = $2
+    where s.id = $1 and (s.deleted_at is null) is true and grace.session_intent_v1(s.id) ->> 'id' = $2
         and not exists (
             select
             from payment as q

@@ -1,2 +1,2 @@
 -- $1 token
-select {is_publishable_key}($1)
+select grace.is_publishable_key_v1($1)

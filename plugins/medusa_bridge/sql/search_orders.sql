@@ -12,10 +12,10 @@ where o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
                 on l.payment_collection_id = p.payment_collection_id and l.deleted_at is null
             where p.deleted_at is null and p.id = any(
                 array[$1]
-                || case when $1 like 'pi\_%' then array(select i.payment_id from {payments_of_intents}(array[$1]) as i) end
+                || case when $1 like 'pi\_%' then array(select i.payment_id from grace.payments_of_intents_v1(array[$1]) as i) end
             )
         )
-        || case when $1 like '%_@_%' then array(select e.order_id from {orders_of_email}($1, $3) as e) end
+        || case when $1 like '%_@_%' then array(select e.order_id from grace.orders_of_email_v1($1, $3) as e) end
     )
 order by o.id desc
 limit 20

@@ -15,7 +15,7 @@ select distinct on (s.id) s.id, s.payment_collection_id, s.provider_id, s.curren
     s.intent ->> 'id' as intent_id, s.intent ->> 'status' as intent_status, s.intent ->> 'currency' as intent_currency,
     s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded
 from (
-    select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount, {session_intent}(s.id) as intent
+    select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount, grace.session_intent_v1(s.id) as intent
     from troubled as t
     join "order" as o on o.id = t.order_id and o.deleted_at is null and not o.is_draft_order and o.status <> 'draft'
     join order_payment_collection as l on l.order_id = t.order_id and l.deleted_at is null
@@ -38,6 +38,6 @@ where s.intent ->> 'id' is not null
         select
         from payment as q
         where q.payment_collection_id = s.payment_collection_id and q.deleted_at is null
-            and {payment_intent_id}(q.id) = s.intent ->> 'id'
+            and grace.payment_intent_id_v1(q.id) = s.intent ->> 'id'
     )
 order by s.id

@@ -5,7 +5,7 @@ select l.order_id, s.id, s.payment_collection_id, s.provider_id, s.currency_code
     s.intent ->> 'amount_received' as received, s.intent ->> 'refunded' as refunded
 from order_payment_collection as l
 cross join lateral (
-    select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount, {session_intent}(s.id) as intent
+    select s.id, s.payment_collection_id, s.provider_id, s.currency_code, s.amount, grace.session_intent_v1(s.id) as intent
     from payment_session as s
     where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
         and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true

@@ -13,7 +13,6 @@ from app.embedded.postgres import Postgres
 from app.embedded.shop import create_tables
 from app.logs import configure_logs
 from app.store.migrate import migrate
-from plugins.medusa_bridge import FUNCTIONS
 from tests.races.explorer.crew import LANES, Share, explore, explore_in_processes, make_databases, replay
 from tests.races.explorer.explore import Tally
 from tests.races.explorer.mutants import MUTANTS
@@ -43,7 +42,7 @@ async def _run(given: argparse.Namespace, postgres: Postgres) -> int:
     shop = await asyncpg.connect(postgres.dsn("template_shop"))
     await create_tables(shop)
     await shop.close()
-    await migrate(postgres.dsn("template_shop"), FUNCTIONS)
+    await migrate(postgres.dsn("template_shop"))
     if given.replay:
         return await _replay(postgres, given.replay, given.mutant)
     began = time.monotonic()

@@ -12,10 +12,9 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import Job
 from app.domain.order import Order
 from app.ports import Connection, Reservation, Services
-from app.store import jobs
 from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, stripe_job, void_payment
 from app.usecases.job_run import Recording
-from plugins.medusa_bridge import MedusaBridge, orders
+from plugins.medusa_bridge import MedusaBridge, payments
 from plugins.medusa_bridge.stock import Stock
 from tests.races.explorer.explore import DOWN, WAIT, Setup
 from tests.races.explorer.labels import learn
@@ -73,31 +72,22 @@ def _without(function: str, *guards: str, instead: str = "") -> Callable[[], Abs
 
 def _facts_before_locks(text: str) -> str:
     """As if captures and the like were read by the very statement that waits for the lock."""
-    head, begin, body = text.partition("\nbegin\n")
-    locks, read, facts = body.partition("    return query\n")
-    statement, end, rest = facts.rpartition(";\nend\n")
-    assert begin
-    assert read
-    assert end
-    return f"{head}{begin}{read}{statement};\n{locks}end\n{rest}"
+    locks = "    perform grace.lock_order_rows_v1(the_order);\n"
+    read = "    return query select * from grace.read_order_v1(the_order);\n"
+    return replaced(locks + read, read + locks)(text)
 
 
-@contextmanager
-def _with_a_tag_that_lacks(*facts: str) -> Iterator[None]:
-    """A version tag without facts that a decision depends on, in the read and in the function alike."""
+def _with_a_tag_that_lacks(*facts: str) -> AbstractContextManager[None]:
+    """A version tag without facts that a decision depends on."""
     less = "to_jsonb(f) - 'read_at'" + "".join(f" - '{fact}'" for fact in facts)
-    mutate = replaced("to_jsonb(f) - 'read_at'", less)
-    loose = mutate(orders._FACTS)
-    learn(loose, "order_facts")
-    with _text("lock_order", mutate)(), _instead(orders, "_FACTS", loose):
-        yield
+    return _text("read_order", replaced("to_jsonb(f) - 'read_at'", less))()
 
 
-def _without_kind() -> AbstractContextManager[None]:
-    """A claim by a message of another kind. Those of a release are claimed by the statement alone."""
-    loose = replaced("kind = $3", "$3::text is not null")(jobs._TAKE)
-    learn(loose, "take_job")
-    return _instead(jobs, "_TAKE", loose)
+def _without_booked_sum() -> AbstractContextManager[None]:
+    """The order's summary does not learn of a capture."""
+    loose = replaced("where s.order_id = $1", "where false and s.order_id = $1")(payments._ADD_TO_SUMMARY)
+    learn(loose, "add_to_summary")
+    return _instead(payments, "_ADD_TO_SUMMARY", loose)
 
 
 def _without_inventory_lock() -> AbstractContextManager[None]:
@@ -165,19 +155,19 @@ def _without_a_word_of_the_vanished() -> Iterator[None]:
 
 ORDER_LOCK: Final = "for update of o"
 PAYMENT_LOCK: Final = "for update of p"
-TAKE: Final = "take_with_order"
+CLAIM: Final = "claim_job"
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
-    "order-lock": Mutant(_without("lock_order", ORDER_LOCK), _setup("free", "cancel", "cancel"), 90),
-    "payment-lock": Mutant(_without("lock_order", PAYMENT_LOCK), _setup("open", "cancel", "admin-capture"), 60),
+    "order-lock": Mutant(_without("lock_order_rows", ORDER_LOCK), _setup("free", "cancel", "cancel"), 90),
+    "payment-lock": Mutant(_without("lock_order_rows", PAYMENT_LOCK), _setup("open", "cancel", "admin-capture"), 60),
     "fresh-read": Mutant(_text("lock_order", _facts_before_locks), _setup("open", "cancel", "admin-capture"), 60),
     "comparison": Mutant(
-        _without("cancel_if_unchanged", "o.mark = the_mark", instead="o.mark is not null"),
+        _without("cancel_order", "o.mark = the_mark", instead="o.mark is not null"),
         _setup("open", "cancel", "admin-capture"),
         40,
     ),
     "other-comparison": Mutant(
-        _without("cancel_if_unchanged", "o.mark = the_mark", instead="o.mark is not null"),
+        _without("cancel_order", "o.mark = the_mark", instead="o.mark is not null"),
         _setup("open", "cancel", "cancel"),
         40,
     ),
@@ -190,29 +180,31 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         60,
     ),
     "claim-locks": Mutant(
-        _without("take_with_order", ORDER_LOCK, PAYMENT_LOCK), _setup("open", "cancel", "capture"), 90
+        _without(CLAIM, "if the_locks then", instead="if false then"), _setup("open", "cancel", "capture"), 90
     ),
-    "booked-sum": Mutant(
-        _without("book_capture", "the_booked <> 0", instead="the_booked < 0"), _setup("open", "capture", "sweep"), 20
-    ),
+    "booked-sum": Mutant(_without_booked_sum, _setup("open", "capture", "sweep"), 20),
     "generation": Mutant(
-        _without(TAKE, "generation = the_generation", instead="the_generation is not null"),
+        _without(CLAIM, "generation = the_generation", instead="the_generation is not null"),
         _setup("open", "cancel", "stale-capture"),
         40,
     ),
-    "kind": Mutant(_without_kind, _setup("canceled", "void", "foreign-kind"), 40),
+    "kind": Mutant(
+        _without(CLAIM, "kind = the_kind", instead="the_kind is not null"),
+        _setup("canceled", "void", "foreign-kind"),
+        40,
+    ),
     "order": Mutant(
-        _without(TAKE, "order_id = the_order", instead="the_order is not null"),
+        _without(CLAIM, "order_id = the_order", instead="the_order is not null"),
         _setup("canceled", "void", "foreign-order"),
         40,
     ),
     "installation": Mutant(
-        _without(TAKE, "where i.id = the_installation", instead="where the_installation is not null"),
+        _without(CLAIM, "where i.id = the_installation", instead="where the_installation is not null"),
         _setup("canceled", "void", "foreign-shop"),
         40,
     ),
     "removal": Mutant(
-        _without("cancel_if_unchanged", "state in ('scheduled', 'queued')", instead="false"),
+        _without("cancel_order", "state in ('scheduled', 'queued')", instead="false"),
         _setup("open", "cancel", "capture"),
         40,
     ),

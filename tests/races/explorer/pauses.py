@@ -18,12 +18,14 @@ SAID: Final = "explorer: "
 
 PREPARE: Final = f"""
 create schema if not exists explorer;
-create table if not exists explorer.originals (name text primary key, definition text not null);
+create table if not exists explorer.originals (
+    name text primary key, definition text not null, pauses boolean not null
+);
 insert into explorer.originals
-select p.proname, pg_get_functiondef(p.oid)
+select p.proname, pg_get_functiondef(p.oid), p.provolatile = 'v'
 from pg_proc as p
 join pg_language as l on l.oid = p.prolang
-where p.pronamespace = 'grace'::regnamespace and l.lanname = 'plpgsql' and p.provolatile = 'v' and not p.prosecdef
+where p.pronamespace = 'grace'::regnamespace and l.lanname = 'plpgsql' and not p.prosecdef and p.proname ~ '_v[0-9]+$'
 on conflict do nothing;
 create or replace function explorer.pause (place text) returns void language plpgsql volatile as $pause$
 declare
@@ -46,7 +48,7 @@ _LOCK_TIMEOUT: Final = re.compile(r"(lock_timeout TO) '[^']*'", re.IGNORECASE)
 _NO_STATEMENT: Final = {"end", "else", "elsif", "exception", "declare"}
 _WRITE: Final = re.compile(r"\b(insert into|(?<!for )update|delete from) (?!of\b|set\b)([\w.\"]+)")
 _LOCK: Final = re.compile(r"\bfrom ([\w.\"]+)(?: as \w+)?\b.*\bfor update\b")
-_READ: Final = re.compile(r"\bfrom ((?!grace\.\w+ ?\()(?:[a-z_.]+|\"order\"))(?![\w(])")
+_READ: Final = re.compile(r"\bfrom (grace\.read_\w+|(?!grace\.\w+ ?\()(?:[a-z_.]+|\"order\")(?![\w(]))")
 
 Mutation = Callable[[str], str]
 """Another text of a function."""
@@ -80,19 +82,20 @@ def mutations() -> dict[str, Mutation]:
 async def prepare(conn: asyncpg.Connection) -> None:
     """Create production's functions again with pauses; mutated where ``mutations`` says so."""
     await conn.execute(PREPARE)
-    rows = await conn.fetch("select name, definition from explorer.originals order by name")
+    rows = await conn.fetch("select name, definition, pauses from explorer.originals order by name")
     met = set()
     for row in rows:
         name = short(row["name"])
         mutate = _mutations.get(name)
         met.add(name)
-        await conn.execute(paused(name, mutate(row["definition"]) if mutate else row["definition"]))
+        definition = mutate(row["definition"]) if mutate else row["definition"]
+        await conn.execute(paused(name, definition) if row["pauses"] else definition)
     assert _mutations.keys() <= met, f"there is no function {_mutations.keys() - met}"
 
 
 def short(name: str) -> str:
     """A function's name without its version."""
-    return re.sub(r"_(?:[0-9a-f]{8}|v\d+)$", "", name)
+    return re.sub(r"_v\d+$", "", name)
 
 
 def paused(name: str, definition: str) -> str:
@@ -112,7 +115,7 @@ def paused(name: str, definition: str) -> str:
 def statements(name: str, body: str) -> Iterator[Statement]:
     """The statements of a PL/pgSQL body that read or write tables, in their order, those in branches and loops too.
 
-    One that only calls another of our functions has its points inside that one.
+    One that only calls another of our functions that locks or writes has its points inside that one.
     """
     begun = expected = False
     depth = cases = 0

@@ -14,17 +14,18 @@ import asyncpg
 
 from app.domain.jobs import JobRef
 from app.ports import Connection
+from app.store import jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge import at_once, orders
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.pauses import SAID
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
 
-CALLS: Final = {orders._LOCK_ORDER, at_once._TAKE, at_once._CANCEL, payments._BOOK_CAPTURE}
+CALLS: Final = {orders._LOCK, at_once._CLAIM, at_once._CANCEL, jobs._TAKE, jobs._HAND_OVER}
 """Statements that call a function which locks or writes."""
 
-CANCELS: Final = "cancel_if_unchanged: write order payment order_change payment_collection"
+CANCELS: Final = "cancel_order: write order payment order_change payment_collection"
 """The place in a function that cancels the order."""
 
 _UNSEEN: Final = {"cancel.outcome", "announce", "job.foreign", "job.calls"}
@@ -299,10 +300,9 @@ class WiredConnection:
         return await self._wire.run(statement, lambda: self._wire.raw.fetchval(statement, *args))
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
-        row = await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
-        if row is not None and label(statement) == "take_job" and self._wire.actor is not None:
-            self._claimed(row, args)
-        return row
+        if self._wire.actor is not None and statement in CALLS:
+            return await self._call(statement, args, lambda: self._wire.raw.fetchrow(statement, *args))
+        return await self._wire.run(statement, lambda: self._wire.raw.fetchrow(statement, *args))
 
     def _claimed(self, row: Mapping[str, Any], args: Sequence[Any]) -> None:
         claimed = JobRef(*(row[name] for name in JobRef.__struct_fields__)), JobRef(*args[:5])
@@ -310,14 +310,16 @@ class WiredConnection:
 
     async def _call(self, statement: str, args: Sequence[Any], ask: Callable[[], Awaitable[Any]]) -> Any:
         """Call a function of production's: by itself in a transaction of its own, so that its commit is a point too."""
-        if self._wire.open is not None:
-            return await self._wire.call(ask)
-        async with self.transaction():
-            result = await self._wire.call(ask)
-            if statement == at_once._TAKE and result:
-                row = dict(result[0])
-                self._claimed({**row, "id": row["job_id"], "order_id": row["job_order_id"]}, args)
-            return result
+        if self._wire.open is None:
+            async with self.transaction():
+                return await self._call(statement, args, ask)
+        result = await self._wire.call(ask)
+        if result and statement == jobs._TAKE:
+            self._claimed(result, args)
+        if result and statement == at_once._CLAIM:
+            row = dict(result[0])
+            self._claimed({**row, "id": row["job_id"], "order_id": row["job_order_id"]}, args)
+        return result
 
     def terminate(self) -> None:
         """The line has dropped already."""

@@ -1,0 +1,2 @@
+-- $1 order_id
+select * from grace.read_order_v1($1)
