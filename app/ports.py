@@ -561,7 +561,7 @@ class RateLimits(Protocol):
 
 
 class WorkerWakeup(Protocol):
-    """A knock at the workers' door after a commit. Lost knocks only cost a poll interval."""
+    """Wakes the workers after a commit. A lost message costs a poll interval."""
 
     async def wake(self) -> None:
         """Tell the workers that jobs are due. Never raises, never waits long."""

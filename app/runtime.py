@@ -93,7 +93,6 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         gateway = StripeGateway.open(key, settings.stripe_api_base, tracing=tracing)
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis, keys)
-        stack.push_async_callback(wakeup.close)
         void_news = RedisVoidNews(redis, keys)
         services = Services(
             db=db,

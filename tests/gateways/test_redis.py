@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from itertools import pairwise
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -147,53 +145,6 @@ async def test_a_knock_is_heard_and_redis_may_come_and_go(own_valkey: Valkey) ->
         assert await _heard(wakeup, knock), "it listens again"
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-
-
-async def test_a_crowd_at_the_door_knocks_a_few_times_and_once_after_the_last(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A knock that was on its way before somebody's commit may be heard before it."""
-    begun: list[int] = []
-    arrived = 0
-    publish = redis.publish
-
-    async def slow(*args: Any) -> Any:
-        begun.append(arrived)
-        await asyncio.sleep(0.01)
-        return await publish(*args)
-
-    monkeypatch.setattr(redis, "publish", slow)
-    wakeup = RedisWakeup(redis, KEYS)
-
-    async def come(number: int) -> None:
-        nonlocal arrived
-        await asyncio.sleep(number * 0.001)
-        arrived += 1
-        await wakeup.wake()
-
-    await asyncio.gather(*(come(number) for number in range(60)))
-    await wakeup.close()
-    assert len(begun) < 8
-    assert begun[-1] == 60
-
-
-async def test_who_comes_alone_is_not_kept_waiting(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    knocks: list[float] = []
-    publish = redis.publish
-
-    async def noted(*args: Any) -> Any:
-        knocks.append(time.monotonic())
-        return await publish(*args)
-
-    monkeypatch.setattr(redis, "publish", noted)
-    wakeup = RedisWakeup(redis, KEYS, pause=0.3)
-    for pause in (0.35, 0.1, 0.1):
-        await wakeup.wake()
-        await asyncio.sleep(pause)
-    await wakeup.close()
-    between = [after - before for before, after in pairwise(knocks)]
-    assert len(between) == 2
-    assert all(0.3 <= pause < 0.6 for pause in between), between
 
 
 async def test_news_of_a_void_reaches_all_who_wait_for_that_order_and_redis_may_come_and_go(own_valkey: Valkey) -> None:

@@ -69,7 +69,7 @@ class Seat:
             commerce=self.bridge,
             gateway=self._gateway,
             locks=RedisOrderLocks(ours, keys),
-            wakeup=RedisWakeup(ours, keys, pause=0),
+            wakeup=RedisWakeup(ours, keys),
             policy=read_policy(Environment({})),
         )
         self.services = self._services
