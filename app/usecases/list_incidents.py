@@ -13,7 +13,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.order import Payment, PaymentSession, Provider
 from app.domain.owed import kept_of
 from app.domain.risk import SeenOrder, Sort, at_risk, currency_order, lapses_at
-from app.ports import Backoffice, Connection, Services
+from app.ports import BackOffice, Connection, Services
 from app.store import incidents
 from app.store.incidents import Seen
 
@@ -35,7 +35,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_incidents(
     services: Services,
-    backoffice: Backoffice,
+    backoffice: BackOffice,
     *,
     sort: Sort = Sort.MONEY,
     kind: IncidentKind | None = None,
@@ -50,7 +50,7 @@ async def list_incidents(
     return _sorted(listed, sort)
 
 
-async def with_money(conn: Connection, backoffice: Backoffice, seen: Sequence[Seen]) -> list[Listed]:
+async def with_money(conn: Connection, backoffice: BackOffice, seen: Sequence[Seen]) -> list[Listed]:
     """The same incidents, in the same order, with the money that they are about."""
     orders = await backoffice.see_orders(conn, sorted({one.order_id for one in seen})) if seen else {}
     return [_listed(one, orders.get(one.order_id)) for one in seen]

@@ -10,7 +10,7 @@ from app.domain.cancellation import PaymentAction
 from app.domain.receipt import CancellationRecord
 from app.domain.risk import SeenOrder
 from app.domain.timeline import Event, JobRow
-from app.ports import Backoffice, Services
+from app.ports import BackOffice, Services
 from app.store import cancellations, events, incidents, jobs
 from app.usecases.await_void import read_payment_action
 from app.usecases.list_incidents import Listed, with_money
@@ -30,7 +30,7 @@ class OrderStory(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first."""
 
 
-async def order_timeline(services: Services, backoffice: Backoffice, order_id: str) -> OrderStory | None:
+async def order_timeline(services: Services, backoffice: BackOffice, order_id: str) -> OrderStory | None:
     """The order, its incidents, jobs and events; ``None`` when neither the shop nor we know it."""
     async with services.db.transaction("operator.order") as conn:
         order = (await backoffice.see_orders(conn, [order_id])).get(order_id)

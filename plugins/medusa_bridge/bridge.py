@@ -25,7 +25,6 @@ from app.ports import (
     Connection,
     Conversions,
     Event,
-    Hint,
     Intent,
     MoneyCursor,
     NewAuthorization,
@@ -252,8 +251,8 @@ class MedusaBridge(Examiner, Backoffice):
     async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
         return [row["id"] for row in await conn.fetch(_TOUCHED_AFTER_CANCEL, order_ids)]
 
-    async def find_payment(self, conn: Connection, hint: Hint) -> tuple[str, str] | None:
-        row = await conn.fetchrow(_PAYMENT_OF_SESSION, hint.session, hint.intent_id)
+    async def find_payment(self, conn: Connection, intent_id: str, *, session: str) -> tuple[str, str] | None:
+        row = await conn.fetchrow(_PAYMENT_OF_SESSION, session, intent_id)
         return None if row is None else (row["order_id"], row["subject"])
 
     async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:

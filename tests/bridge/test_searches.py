@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.ports import Hint, MoneyCursor
+from app.ports import MoneyCursor
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.bridge.money_rows import (
     HELD,
@@ -631,9 +631,8 @@ HINTED: list[tuple[str, str, str, Any]] = [
 async def test_what_a_webhook_is_about(
     scene: Scene, change: str, session_id: str, intent_id: str, expected: tuple[str, str] | None
 ) -> None:
-    hint = Hint(id="evt_1", type="x", intent_id=scene.filled(intent_id), session=scene.filled(session_id))
     async with scene.after(change) as conn:
-        found = await BRIDGE.find_payment(conn, hint)
+        found = await BRIDGE.find_payment(conn, scene.filled(intent_id), session=scene.filled(session_id))
     told = found and (scene.name_of(found[0]), found[1])
     assert told == (expected and (expected[0], scene.filled(expected[1])))
 

@@ -60,7 +60,7 @@ class Office:
         self.asked: list[Sequence[str]] = []
 
     async def see_orders(self, conn: object, order_ids: Sequence[str]) -> dict[str, SeenOrder]:
-        """See ``app.ports.Backoffice``."""
+        """See ``app.ports.BackOffice``."""
         self.asked.append(order_ids)
         return {id_: self.orders[id_] for id_ in order_ids if id_ in self.orders}
 
