@@ -23,7 +23,7 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
 from app.meters import metrics_app
 from app.operator_error import OperatorError
-from app.ports import Commerce, Connection, Services, Unavailable
+from app.ports import Commerce, Connection, Events, Services, Unavailable
 from app.settings import Settings
 from app.settings_table import DatabasePooler
 from app.store import fleet, installation
@@ -45,6 +45,9 @@ BackendProbe = Callable[[str, str | None], Awaitable[tuple[str | None, str | Non
 
 class CheckedCommerce(Commerce, Protocol):
     """A shop that can tell whether its tables are what it takes them for."""
+
+    @property
+    def events(self) -> Events: ...
 
     async def require_shop(self, conn: Connection) -> None:
         """Raises an error that says so where the shop's tables are not there at all."""
@@ -96,6 +99,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         void_news = RedisVoidNews(redis, keys)
         services = Services(
             db=db,
+            events=commerce.events,
             commerce=commerce,
             gateway=gateway,
             locks=RedisOrderLocks(redis, keys),

@@ -8,6 +8,7 @@ import msgspec
 
 from app.ports.commerce import Commerce
 from app.ports.database import Database
+from app.ports.events import Events
 from app.ports.notifications import WorkerWakeup
 from app.ports.order_locks import OrderLocks
 from app.ports.origin import NO_ORIGIN, Origin
@@ -21,6 +22,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """All that a use case may reach for. Made once a process by ``app.runtime``; ``origin`` is a run's own."""
 
     db: Database
+    events: Events
     commerce: Commerce
     gateway: PaymentGateway
     locks: OrderLocks

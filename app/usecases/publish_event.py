@@ -16,7 +16,7 @@ async def publish_event(run: JobRun, _: Order | None) -> None:
     """Publish one event, at least once; twice only when a worker dies between publishing and recording it."""
     job = run.job
     try:
-        await run.services.commerce.publish(Event.parse(job.subject))
+        await run.services.events.publish(Event.parse(job.subject))
     except Unavailable as error:
         await record_unavailable(run, error)
         return

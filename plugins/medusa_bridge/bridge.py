@@ -1,4 +1,4 @@
-"""``app.ports.Commerce`` for Medusa v2."""
+"""The ports of the shop, implemented for Medusa v2."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ from app.ports import (
     Arrived,
     Connection,
     Conversions,
-    Event,
+    Events,
     Intent,
     MoneyCursor,
     NewAuthorization,
     Reservation,
-    Unavailable,
 )
 from plugins.medusa_bridge import at_once, ids, orders, payments, stock
 from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
-from plugins.medusa_bridge.events import EventBus
+from plugins.medusa_bridge.events import MedusaEvents
 from plugins.medusa_bridge.findings import Examiner
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.releases import require_shop
@@ -76,7 +75,7 @@ class MedusaBridge(Examiner, Backoffice):
         self._served = ServedProviders(config.stripe_providers)
         self._redis, self._lock_redis = redis, lock_redis or redis
         self._stock = stock.Stock(config, self._lock_redis, http)
-        self._events = EventBus(redis, config.events_queue, config.events_prefix) if redis is not None else None
+        self.events: Events = MedusaEvents(redis, config.events_queue, config.events_prefix)
 
     @classmethod
     @asynccontextmanager
@@ -276,12 +275,6 @@ class MedusaBridge(Examiner, Backoffice):
 
     def _unsupported(self, provider_id: str) -> str | None:
         return provider_id if self._served.of(provider_id) is Provider.OTHER else None
-
-    async def publish(self, event: Event) -> None:
-        if self._events is None:
-            message = "MEDUSA_REDIS_URL is not set, so there is no event bus to publish on"
-            raise Unavailable(message)
-        await self._events.publish(event)
 
 
 def _is_more(received: Decimal, total: Decimal, currency: str) -> bool:

@@ -10,7 +10,7 @@ from bullmq import Queue
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.ports import Event, Unavailable
+from app.ports import Event, Events, Unavailable
 from plugins.medusa_bridge.config import EVENTS_PREFIX, EVENTS_QUEUE
 
 _PATIENCE: Final = 3.0
@@ -18,10 +18,10 @@ _PATIENCE: Final = 3.0
 _OPTIONS: Final[dict[str, Any]] = {"priority": 100, "attempts": 1, "removeOnComplete": True}
 
 
-class EventBus:
+class MedusaEvents(Events):
     """Medusa's BullMQ queue, seen from outside: adding to it works, reading from it would rob Medusa."""
 
-    def __init__(self, redis: Redis, queue: str = EVENTS_QUEUE, prefix: str = EVENTS_PREFIX) -> None:
+    def __init__(self, redis: Redis | None, queue: str = EVENTS_QUEUE, prefix: str = EVENTS_PREFIX) -> None:
         """``queue`` is Medusa's ``queueName``, ``prefix`` its ``queueOptions.prefix``."""
         self._redis = redis
         self._name, self._prefix = queue, prefix
@@ -33,6 +33,9 @@ class EventBus:
         While the job still waits in the queue, adding it again adds nothing: its id is spelled from the event and its
         occurrence.
         """
+        if self._redis is None:
+            message = "MEDUSA_REDIS_URL is not set, so there is no event bus to publish on"
+            raise Unavailable(message)
         if self._queue is None:
             self._queue = Queue(self._name, {"connection": self._redis, "prefix": self._prefix})
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

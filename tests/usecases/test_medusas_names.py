@@ -129,7 +129,7 @@ async def test_a_queue_that_is_not_there_is_named_with_those_that_are(redis: Red
 async def test_a_queue_that_only_we_have_written_to_is_no_queue_of_medusas(redis: Redis, redis_url: str) -> None:
     """Our own events make the queue: a worker of Medusa's beside it tells where Medusa reads."""
     async with MedusaBridge.open(BridgeConfig(redis_url=redis_url)) as bridge:
-        await bridge.publish(Event("order.canceled", "order_1"))
+        await bridge.events.publish(Event("order.canceled", "order_1"))
     assert await redis.exists("RedisEventBusService:events-queue:meta")
     assert await _survey(redis_url) == [], "Medusa may be down, and nothing tells otherwise"
     await redis.hset("shop:orders:meta", "opts.maxLenEvents", "10000")

@@ -165,7 +165,7 @@ async def test_each_occurrence_is_a_job_of_medusas_bus(hand: Hand, monkeypatch: 
     monkeypatch.setattr(Queue, "add", add)
 
     for occurrence in (None, "ref_2"):
-        await hand.services.commerce.publish(Event("payment.refunded", "pay_1", occurrence))
+        await hand.services.events.publish(Event("payment.refunded", "pay_1", occurrence))
 
     assert added == [("pay_1", "grace-payment.refunded-pay_1"), ("pay_1", "grace-payment.refunded-pay_1-ref_2")]
 

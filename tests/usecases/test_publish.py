@@ -58,7 +58,7 @@ async def test_the_job_lands_among_the_prioritized_where_medusas_workers_look(
 
 @pytest.mark.parametrize("event", [Event("payment.captured", "pay_1"), Event("payment.refunded", "pay_1")])
 async def test_each_event_carries_the_id_alone(hand: Hand, bus: Redis, event: Event) -> None:
-    await hand.services.commerce.publish(event)
+    await hand.services.events.publish(event)
     (job,) = await _jobs(bus)
     assert (job["name"], json.loads(job["data"])["data"]) == (event.name, {"id": "pay_1"})
     assert Event.parse(event.subject) == event

@@ -16,7 +16,7 @@ from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_locks import RedisOrderLocks
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
-from app.ports import Event, Policy, Services
+from app.ports import Event, Events, Policy, Services
 from app.settings import read_policy
 from app.usecases import cancel_order
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge, stock
@@ -34,14 +34,19 @@ _NO_PATIENCE: Final[Mapping[tuple[Any, str], float]] = {
 }
 
 
+class _NoEvents(Events):
+    """An event bus that nothing listens to."""
+
+    async def publish(self, event: Event) -> None:
+        """Drop the event."""
+
+
 class _Bridge(MedusaBridge):
-    """The real bridge, save that its event bus is a list."""
+    """The real bridge, save its event bus."""
 
     def __init__(self, redis: Any) -> None:
         super().__init__(BridgeConfig(locking=Locking.REDIS), redis, None)
-
-    async def publish(self, event: Event) -> None:
-        """Nobody listens."""
+        self.events = _NoEvents()
 
 
 class _Gateway(StripeGateway):
@@ -66,6 +71,7 @@ class Seat:
         keys = RedisKeys("explored")
         self._services = Services(
             db=wire,
+            events=self.bridge.events,
             commerce=self.bridge,
             gateway=self._gateway,
             locks=RedisOrderLocks(ours, keys),
