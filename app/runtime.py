@@ -23,7 +23,7 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
 from app.meters import metrics_app
 from app.operator_error import OperatorError
-from app.ports import Commerce, Connection, Events, Services, Unavailable
+from app.ports import Commerce, Connection, Events, Inventory, Services, Unavailable
 from app.settings import Settings
 from app.settings_table import DatabasePooler
 from app.store import fleet, installation
@@ -48,6 +48,9 @@ class CheckedCommerce(Commerce, Protocol):
 
     @property
     def events(self) -> Events: ...
+
+    @property
+    def inventory(self) -> Inventory: ...
 
     async def require_shop(self, conn: Connection) -> None:
         """Raises an error that says so where the shop's tables are not there at all."""
@@ -100,6 +103,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         services = Services(
             db=db,
             events=commerce.events,
+            inventory=commerce.inventory,
             commerce=commerce,
             gateway=gateway,
             locks=RedisOrderLocks(redis, keys),

@@ -9,6 +9,7 @@ import msgspec
 from app.ports.commerce import Commerce
 from app.ports.database import Database
 from app.ports.events import Events
+from app.ports.inventory import Inventory
 from app.ports.notifications import WorkerWakeup
 from app.ports.order_locks import OrderLocks
 from app.ports.origin import NO_ORIGIN, Origin
@@ -23,6 +24,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     db: Database
     events: Events
+    inventory: Inventory
     commerce: Commerce
     gateway: PaymentGateway
     locks: OrderLocks

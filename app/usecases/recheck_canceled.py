@@ -35,7 +35,7 @@ async def _recheck(services: Services, conn: Connection, order: Order) -> None:
     if order.state is OrderState.CANCELED:
         await settle_canceled(services, conn, order)
         await raise_fulfilled(conn, order)
-        if await services.commerce.reservations(conn, order.id):
+        if await services.inventory.reservations(conn, order.id):
             await jobs.again(conn, JobKind.RELEASE, order.id, order.id)
 
 

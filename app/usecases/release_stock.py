@@ -28,7 +28,7 @@ async def release_stock(run: JobRun, _: Order | None) -> None:
     if claim is None:
         return
     try:
-        async with run.services.commerce.stock_guard(claim):
+        async with run.services.inventory.stock_guard(claim):
             await _record_patiently(run, claim)
     except Unavailable as error:
         await record_unavailable(run, error)
@@ -36,11 +36,11 @@ async def release_stock(run: JobRun, _: Order | None) -> None:
 
 async def _claim(run: JobRun) -> Sequence[Reservation] | None:
     """Without the order's lock, which the void of the same order is after: what was canceled stays canceled."""
-    commerce = run.services.commerce
-    async with run.services.db.read("release.look") as conn:
-        order = await commerce.read_order(conn, run.job.order_id)
+    services = run.services
+    async with services.db.read("release.look") as conn:
+        order = await services.commerce.read_order(conn, run.job.order_id)
         if order is not None and order.state is OrderState.CANCELED:
-            return await commerce.reservations(conn, order.id)
+            return await services.inventory.reservations(conn, order.id)
     async with run.transaction("unwanted") as recording:
         if recording is None:
             return None
@@ -48,7 +48,7 @@ async def _claim(run: JobRun) -> Sequence[Reservation] | None:
         if order is None or order.state is not OrderState.CANCELED:
             await recording.finish(JobState.REMOVED, note="the order is not canceled")
             return None
-        return await commerce.reservations(recording.conn, order.id)
+        return await services.inventory.reservations(recording.conn, order.id)
 
 
 async def _record_patiently(run: JobRun, claim: Sequence[Reservation]) -> None:
@@ -63,13 +63,13 @@ async def _record_patiently(run: JobRun, claim: Sequence[Reservation]) -> None:
 
 
 async def _record(run: JobRun, claim: Sequence[Reservation]) -> None:
-    commerce, order_id = run.services.commerce, run.job.order_id
+    inventory, order_id = run.services.inventory, run.job.order_id
     async with run.services.db.transaction("release.record") as conn:
-        await commerce.lock_stock(conn, claim)
+        await inventory.lock_stock(conn, claim)
         recording = await run.recording(conn)
         if recording is None:
             return
-        left = await commerce.release_stock(conn, order_id, claim)
+        left = await inventory.release_stock(conn, order_id, claim)
         kept = set(left) & set(claim)
         if kept:
             outcome = Unseen(f"released, and reserved all the same: {', '.join(sorted(r.id for r in kept))}")

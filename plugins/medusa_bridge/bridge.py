@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Self
@@ -26,11 +26,11 @@ from app.ports import (
     Conversions,
     Events,
     Intent,
+    Inventory,
     MoneyCursor,
     NewAuthorization,
-    Reservation,
 )
-from plugins.medusa_bridge import at_once, ids, orders, payments, stock
+from plugins.medusa_bridge import at_once, ids, orders, payments
 from plugins.medusa_bridge.backoffice import Backoffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.events import MedusaEvents
@@ -39,6 +39,7 @@ from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.releases import require_shop
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import statement
+from plugins.medusa_bridge.stock import MedusaInventory
 from plugins.medusa_bridge.survey import survey_events, survey_locks
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ class MedusaBridge(Examiner, Backoffice):
         self._config = config
         self._served = ServedProviders(config.stripe_providers)
         self._redis, self._lock_redis = redis, lock_redis or redis
-        self._stock = stock.Stock(config, self._lock_redis, http)
+        self.inventory: Inventory = MedusaInventory(config, self._lock_redis, http)
         self.events: Events = MedusaEvents(redis, config.events_queue, config.events_prefix)
 
     @classmethod
@@ -162,20 +163,6 @@ class MedusaBridge(Examiner, Backoffice):
 
     async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
         await payments.mend_capture(conn, order, payment, abandoned=abandoned)
-
-    async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
-        return await stock.reservations(conn, order_id)
-
-    def stock_guard(self, reservations: Sequence[Reservation]) -> AbstractAsyncContextManager[None]:
-        return self._stock.guard(reservations)
-
-    async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
-        await self._stock.lock(conn, reservations)
-
-    async def release_stock(
-        self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
-    ) -> Sequence[Reservation]:
-        return await self._stock.release(conn, order_id, reservations)
 
     async def find_new_authorizations(
         self, conn: Connection, *, after: str, overlap: timedelta, limit: int

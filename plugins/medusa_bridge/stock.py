@@ -14,7 +14,7 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
-from app.ports import Connection, Reservation, StockBusy, Unavailable
+from app.ports import Connection, Inventory, Reservation, StockBusy, Unavailable
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.sqlfile import statement
 
@@ -36,12 +36,7 @@ _NO_EXPIRY: Final = -1
 """What Redis answers to ``PTTL`` of a key that stays until it is deleted."""
 
 
-async def reservations(conn: Connection, order_id: str) -> list[Reservation]:
-    """The live reservations of the order's lines, by id."""
-    return [Reservation(row["id"], row["inventory_item_id"]) for row in await conn.fetch(_LIVE, order_id)]
-
-
-class Stock:
+class MedusaInventory(Inventory):
     """Releases in the way that Medusa's locking module allows.
 
     Medusa reads a level, adds in JavaScript and writes it back, guarded by its own lock alone; a release
@@ -53,33 +48,36 @@ class Stock:
         self._redis = redis
         self._http = http
 
+    async def reservations(self, conn: Connection, order_id: str) -> Sequence[Reservation]:
+        return [Reservation(row["id"], row["inventory_item_id"]) for row in await conn.fetch(_LIVE, order_id)]
+
     @asynccontextmanager
-    async def guard(self, live: Sequence[Reservation]) -> AsyncIterator[None]:
-        """See ``app.ports.Commerce.stock_guard``."""
+    async def stock_guard(self, reservations: Sequence[Reservation]) -> AsyncIterator[None]:
         match self._config.locking:
             case Locking.REDIS:
-                async with self._medusa_locks(sorted({reservation.item_id for reservation in live})):
+                async with self._medusa_locks(sorted({reservation.item_id for reservation in reservations})):
                     yield
             case Locking.MEMORY:
-                for reservation in live:
+                for reservation in reservations:
                     await self._delete_through_medusa(reservation)
                 yield
             case _:
                 yield
 
-    async def lock(self, conn: Connection, guarded: Sequence[Reservation]) -> None:
-        """See ``app.ports.Commerce.lock_stock``. The rollback gives back what was got before the busy one."""
-        for item_id in self._locked_in_postgres(guarded):
+    async def lock_stock(self, conn: Connection, reservations: Sequence[Reservation]) -> None:
+        # The rollback gives back what was got before the busy one.
+        for item_id in self._locked_in_postgres(reservations):
             if not await conn.fetchval(_TRY_ADVISORY_LOCK, advisory_key(item_id)):
                 message = f"Medusa holds the lock of {item_id}"
                 raise StockBusy(message)
 
-    async def release(self, conn: Connection, order_id: str, guarded: Sequence[Reservation]) -> Sequence[Reservation]:
-        """See ``app.ports.Commerce.release_stock``."""
-        if ids := self._ids(guarded):
+    async def release_stock(
+        self, conn: Connection, order_id: str, reservations: Sequence[Reservation]
+    ) -> Sequence[Reservation]:
+        if ids := self._ids(reservations):
             await conn.execute(_LOCK_LEVELS, ids)
             await conn.execute(_RELEASE, ids)
-        return await reservations(conn, order_id)
+        return await self.reservations(conn, order_id)
 
     def _locked_in_postgres(self, guarded: Sequence[Reservation]) -> list[str]:
         """Items whose locks a transaction takes, in the order in which it takes them."""

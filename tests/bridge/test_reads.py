@@ -697,11 +697,11 @@ async def test_what_watches_over_a_session(
 async def test_what_an_order_still_reserves(scene: Scene, change: str, reserved: bool) -> None:
     """Lines that an edit took away and added count as well; none was deleted long before its order was made."""
     async with scene.after(change) as conn:
-        found = [one.id for one in await BRIDGE.reservations(conn, scene.names["open"])]
+        found = [one.id for one in await BRIDGE.inventory.reservations(conn, scene.names["open"])]
         assert found == ([scene.names["open.res"]] if reserved else [])
 
 
 async def test_a_line_that_was_deleted_an_hour_before_its_order_at_the_clock_of_another_host(scene: Scene) -> None:
     change = "update order_item as i set deleted_at = o.created_at - interval '1 h' from \"order\" as o "
     async with scene.after(change + "where o.id = '<open>' and i.order_id = o.id") as conn:
-        assert len(await BRIDGE.reservations(conn, scene.names["open"])) == 1
+        assert len(await BRIDGE.inventory.reservations(conn, scene.names["open"])) == 1

@@ -199,10 +199,10 @@ async def test_a_guard_raises_unavailable_within_medusas_patience(
 ) -> None:
     order = await _canceled(hand, shop)
     await redis.set(f"medusa_lock:{order.inventory_item_ids[0]}", "execute:somebody", px=timedelta(minutes=1))
-    live = await hand.services.commerce.reservations(shop.conn, order.id)
+    live = await hand.services.inventory.reservations(shop.conn, order.id)
     began = time.monotonic()
     with pytest.raises(Unavailable, match="Medusa holds the lock"):
-        async with hand.services.commerce.stock_guard(live):
+        async with hand.services.inventory.stock_guard(live):
             pytest.fail("the guard let us in")
     assert time.monotonic() - began < 2
 

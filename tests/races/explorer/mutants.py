@@ -15,7 +15,7 @@ from app.ports import Connection, Reservation, Services
 from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, stripe_job, void_payment
 from app.usecases.job_run import Recording
 from plugins.medusa_bridge import MedusaBridge, payments
-from plugins.medusa_bridge.stock import Stock
+from plugins.medusa_bridge.stock import MedusaInventory
 from tests.races.explorer.explore import DOWN, WAIT, Setup
 from tests.races.explorer.labels import learn
 from tests.races.explorer.pauses import Mutation, mutations, replaced
@@ -92,10 +92,10 @@ def _without_booked_sum() -> AbstractContextManager[None]:
 
 def _without_inventory_lock() -> AbstractContextManager[None]:
     @asynccontextmanager
-    async def guard(_stock: Stock, _live: Sequence[Reservation]) -> AsyncIterator[None]:
+    async def guard(_inventory: MedusaInventory, _reservations: Sequence[Reservation]) -> AsyncIterator[None]:
         yield
 
-    return _instead(Stock, "guard", guard)
+    return _instead(MedusaInventory, "stock_guard", guard)
 
 
 def _without_stable_key() -> AbstractContextManager[None]:

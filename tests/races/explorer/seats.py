@@ -72,6 +72,7 @@ class Seat:
         self._services = Services(
             db=wire,
             events=self.bridge.events,
+            inventory=self.bridge.inventory,
             commerce=self.bridge,
             gateway=self._gateway,
             locks=RedisOrderLocks(ours, keys),
