@@ -120,7 +120,7 @@ def build_app(settings: Settings) -> Litestar:
             if metrics is not None:
                 metrics.start_when_free()
             try:
-                async with runtime.void_news.heard(), _operator_desk(settings, bridge, runtime) as operator_desk:
+                async with runtime.void_news.heard(), _operator_desk(settings, runtime) as operator_desk:
                     app.state.operator_desk = operator_desk
                     log.info("serve.ready")
                     yield
@@ -195,9 +195,7 @@ async def _customer_sessions(settings: Settings) -> AsyncIterator[CustomerSessio
 
 
 @asynccontextmanager
-async def _operator_desk(
-    settings: Settings, bridge: MedusaBridge, runtime: Runtime
-) -> AsyncIterator[OperatorDesk | None]:
+async def _operator_desk(settings: Settings, runtime: Runtime) -> AsyncIterator[OperatorDesk | None]:
     """What the operator's page needs; ``None`` where it is off."""
     if not settings.operator_session_secrets or settings.medusa_backend_url is None:
         yield None
@@ -206,7 +204,6 @@ async def _operator_desk(
     addresses = ClientAddresses(settings.trusted_proxies)
     try:
         yield OperatorDesk(
-            backoffice=bridge,
             admins=admins,
             known=KnownAdmins(admins),
             sessions=Sessions(settings.operator_session_secrets),

@@ -23,7 +23,17 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.http.metrics import FleetFigures, MetricsServer
 from app.meters import metrics_app
 from app.operator_error import OperatorError
-from app.ports import Commerce, Connection, Events, Inventory, Services, Unavailable
+from app.ports import (
+    BackOffice,
+    Commerce,
+    Connection,
+    Discovery,
+    Events,
+    Inventory,
+    Reconciliation,
+    Services,
+    Unavailable,
+)
 from app.settings import Settings
 from app.settings_table import DatabasePooler
 from app.store import fleet, installation
@@ -51,6 +61,15 @@ class CheckedCommerce(Commerce, Protocol):
 
     @property
     def inventory(self) -> Inventory: ...
+
+    @property
+    def discovery(self) -> Discovery: ...
+
+    @property
+    def reconciliation(self) -> Reconciliation: ...
+
+    @property
+    def back_office(self) -> BackOffice: ...
 
     async def require_shop(self, conn: Connection) -> None:
         """Raises an error that says so where the shop's tables are not there at all."""
@@ -104,6 +123,9 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
             db=db,
             events=commerce.events,
             inventory=commerce.inventory,
+            discovery=commerce.discovery,
+            reconciliation=commerce.reconciliation,
+            back_office=commerce.back_office,
             commerce=commerce,
             gateway=gateway,
             locks=RedisOrderLocks(redis, keys),

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from app.ports.back_office import BackOffice
 from app.ports.commerce import Commerce
 from app.ports.database import Database
+from app.ports.discovery import Discovery
 from app.ports.events import Events
 from app.ports.inventory import Inventory
 from app.ports.notifications import WorkerWakeup
@@ -15,6 +17,7 @@ from app.ports.order_locks import OrderLocks
 from app.ports.origin import NO_ORIGIN, Origin
 from app.ports.payment_gateway import PaymentGateway
 from app.ports.policy import Policy
+from app.ports.reconciliation import Reconciliation
 from app.telling import AlertChannel, NoVoidNews, VoidNews
 from app.tracing import Tracing
 
@@ -25,6 +28,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     db: Database
     events: Events
     inventory: Inventory
+    discovery: Discovery
+    reconciliation: Reconciliation
+    back_office: BackOffice
     commerce: Commerce
     gateway: PaymentGateway
     locks: OrderLocks

@@ -47,7 +47,7 @@ async def _find_canceled_captures(services: Services) -> Sequence[str]:
         position = await cursors.take(conn, CURSOR)
         if position is None:
             return []
-        order_ids, reached = await services.commerce.orders_canceled_elsewhere(
+        order_ids, reached = await services.reconciliation.orders_canceled_elsewhere(
             conn, after_job=int(position), window=WINDOW
         )
         await cursors.move(conn, CURSOR, str(reached))

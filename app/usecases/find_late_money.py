@@ -31,16 +31,16 @@ async def find_arrived_money(services: Services) -> list[str]:
         position = await cursors.take(conn, ARRIVED)
         if position is None:
             return []
-        after = services.commerce.money_after(datetime.fromisoformat(position) - OVERLAP)
+        after = services.reconciliation.money_after(datetime.fromisoformat(position) - OVERLAP)
         for _ in range(MAX_READS):
-            arrived = await services.commerce.new_money_of_canceled(conn, after=after, limit=WINDOW)
+            arrived = await services.reconciliation.new_money_of_canceled(conn, after=after, limit=WINDOW)
             found.update(arrived.order_ids)
             if arrived.after is None:
                 await cursors.move(conn, ARRIVED, now.isoformat())
                 break
             after = arrived.after
         else:
-            await cursors.move(conn, ARRIVED, min(services.commerce.moment_of(after) or now, now).isoformat())
+            await cursors.move(conn, ARRIVED, min(services.reconciliation.moment_of(after) or now, now).isoformat())
     return sorted(found)
 
 
@@ -55,7 +55,7 @@ async def find_kept_money(services: Services) -> list[str]:
         if position is None:
             return []
         since = await watching_since(services, conn)
-        order_ids, reached = await services.commerce.canceled_with_money(
+        order_ids, reached = await services.reconciliation.canceled_with_money(
             conn, after=position, window=WINDOW, since=since
         )
         await cursors.move(conn, WALK, reached)
@@ -65,5 +65,5 @@ async def find_kept_money(services: Services) -> list[str]:
 async def watching_since(services: Services, conn: Connection) -> datetime:
     """When this sidecar began to look after the shop's payments, less an hour for slow clocks of its hosts."""
     start = await cursors.peek(conn, START)
-    began = None if start is None else services.commerce.moment_at(start)
+    began = None if start is None else services.discovery.moment_at(start)
     return _EVER if began is None else began - timedelta(hours=1)

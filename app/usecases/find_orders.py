@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.domain.risk import SeenOrder
-from app.ports import BackOffice, Services
+from app.ports import Services
 
 
-async def find_orders(services: Services, backoffice: BackOffice, words: str) -> Mapping[str, SeenOrder]:
+async def find_orders(services: Services, words: str) -> Mapping[str, SeenOrder]:
     """Up to 20 orders by id or number, or by the id of a payment or PaymentIntent."""
     async with services.db.transaction("operator.search") as conn:
-        return await backoffice.see_orders(conn, await backoffice.search_orders(conn, words))
+        found = await services.back_office.search_orders(conn, words)
+        return await services.back_office.see_orders(conn, found)

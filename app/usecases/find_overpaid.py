@@ -19,6 +19,8 @@ async def find_overpaid(services: Services) -> list[str]:
         if position is None:
             return []
         since = await watching_since(services, conn)
-        order_ids, reached = await services.commerce.overpaid_orders(conn, after=position, window=WINDOW, since=since)
+        order_ids, reached = await services.reconciliation.overpaid_orders(
+            conn, after=position, window=WINDOW, since=since
+        )
         await cursors.move(conn, WALK, reached)
     return list(order_ids)

@@ -35,7 +35,6 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_incidents(
     services: Services,
-    backoffice: BackOffice,
     *,
     sort: Sort = Sort.MONEY,
     kind: IncidentKind | None = None,
@@ -44,15 +43,15 @@ async def list_incidents(
     """Open incidents, or those closed within a week, newest first. Up to 500."""
     async with services.db.transaction("operator.list") as conn:
         seen = await incidents.listed(conn, open_only=open_only, kind=kind)
-        listed = await with_money(conn, backoffice, seen)
+        listed = await with_money(conn, services.back_office, seen)
     if not open_only:
         return listed
     return _sorted(listed, sort)
 
 
-async def with_money(conn: Connection, backoffice: BackOffice, seen: Sequence[Seen]) -> list[Listed]:
+async def with_money(conn: Connection, back_office: BackOffice, seen: Sequence[Seen]) -> list[Listed]:
     """The same incidents, in the same order, with the money that they are about."""
-    orders = await backoffice.see_orders(conn, sorted({one.order_id for one in seen})) if seen else {}
+    orders = await back_office.see_orders(conn, sorted({one.order_id for one in seen})) if seen else {}
     return [_listed(one, orders.get(one.order_id)) for one in seen]
 
 

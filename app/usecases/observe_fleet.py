@@ -29,7 +29,7 @@ async def observe_fleet(services: Services) -> Fleet:
             incidents={(row["kind"],): row["number"] for row in await fleet.incidents(conn)},
             alerts={(row["channel"],): row["number"] for row in alerts},
             oldest_alert={(row["channel"],): row["oldest"] for row in alerts},
-            money_at_risk=dict(await services.commerce.money_at_risk(conn, overdue_after=OVERDUE_AFTER)),
+            money_at_risk=dict(await services.back_office.money_at_risk(conn, overdue_after=OVERDUE_AFTER)),
             worker_seen=await fleet.last_beat(conn),
         )
 

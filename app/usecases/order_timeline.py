@@ -10,7 +10,7 @@ from app.domain.cancellation import PaymentAction
 from app.domain.receipt import CancellationRecord
 from app.domain.risk import SeenOrder
 from app.domain.timeline import Event, JobRow
-from app.ports import BackOffice, Services
+from app.ports import Services
 from app.store import cancellations, events, incidents, jobs
 from app.usecases.await_void import read_payment_action
 from app.usecases.list_incidents import Listed, with_money
@@ -30,10 +30,10 @@ class OrderStory(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first."""
 
 
-async def order_timeline(services: Services, backoffice: BackOffice, order_id: str) -> OrderStory | None:
+async def order_timeline(services: Services, order_id: str) -> OrderStory | None:
     """The order, its incidents, jobs and events; ``None`` when neither the shop nor we know it."""
     async with services.db.transaction("operator.order") as conn:
-        order = (await backoffice.see_orders(conn, [order_id])).get(order_id)
+        order = (await services.back_office.see_orders(conn, [order_id])).get(order_id)
         told = await events.of_order(conn, order_id)
         work = await jobs.all_of(conn, order_id)
         if order is None and not told and not work:
@@ -45,7 +45,7 @@ async def order_timeline(services: Services, backoffice: BackOffice, order_id: s
             order=order,
             cancellation=await cancellations.read(conn, order_id),
             payment_action=await read_payment_action(services, conn, order_id),
-            incidents=await with_money(conn, backoffice, seen),
+            incidents=await with_money(conn, services.back_office, seen),
             jobs=work,
             events=told,
         )

@@ -26,7 +26,7 @@ async def recheck_canceled(services: Services) -> int:
     """
     async with services.db.transaction("recheck.list") as conn:
         recent = await cancellations.since(conn, LOOK_BACK)
-        touched = await services.commerce.touched_after_cancel(conn, recent)
+        touched = await services.reconciliation.touched_after_cancel(conn, recent)
     await one_by_one(services, "recheck", touched, partial(_recheck, services))
     return len(touched)
 

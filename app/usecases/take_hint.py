@@ -50,7 +50,7 @@ async def retry_pending_hints(services: Services) -> int:
 
 
 async def _schedule_look(services: Services, conn: Connection, hint: Hint, origin: Origin = NO_ORIGIN) -> bool:
-    found = await services.commerce.find_payment(conn, hint.intent_id, session=hint.session)
+    found = await services.discovery.find_payment(conn, hint.intent_id, session=hint.session)
     if found is None:
         return False
     order_id, subject = found

@@ -28,7 +28,7 @@ async def track_conversions(services: Services) -> int:
         if position is None or start is None:
             return 0
         now: datetime = await conn.fetchval("select now()")
-        found = await services.commerce.find_conversions(conn, after=position, window=WINDOW)
+        found = await services.discovery.find_conversions(conn, after=position, window=WINDOW)
         settled = {order_id: at for order_id, at in found.placed_at.items() if at <= now - SETTLED}
         await conversions.record(conn, settled)
         ours = [new for new in found.authorizations if _is_ours(services, new, start)]
@@ -38,5 +38,5 @@ async def track_conversions(services: Services) -> int:
 
 
 def _is_ours(services: Services, new: NewAuthorization, start: str) -> bool:
-    since = services.commerce.moment_at(start)
+    since = services.discovery.moment_at(start)
     return new.payment_id > start or since is None or new.placed_at >= since

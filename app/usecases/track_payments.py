@@ -23,7 +23,7 @@ BATCH: Final = 500
 async def start_tracking(services: Services, now: datetime) -> None:
     """On the very first start, begin with the orders that can still be canceled. Older holds stay whose they were."""
     async with services.db.transaction("track.start") as conn:
-        position = services.commerce.cursor_at(now - services.policy.grace_period)
+        position = services.discovery.cursor_at(now - services.policy.grace_period)
         await cursors.start(conn, CURSOR, position)
         await cursors.start(conn, START, position)
 
@@ -50,7 +50,7 @@ async def track_stragglers(services: Services) -> int:
         now: datetime = await conn.fetchval("select now()")
         if start is None:
             return 0
-        horizon = services.commerce.cursor_at(now - 2 * services.policy.grace_period - timedelta(hours=1))
+        horizon = services.discovery.cursor_at(now - 2 * services.policy.grace_period - timedelta(hours=1))
         found, _ = await _schedule_captures(services, conn, max(start, horizon), OVERLAP)
     if found:
         log.warning("payments.tracked_late", count=found)
@@ -58,6 +58,6 @@ async def track_stragglers(services: Services) -> int:
 
 
 async def _schedule_captures(services: Services, conn: Connection, after: str, overlap: timedelta) -> tuple[int, str]:
-    found, reached = await services.commerce.find_new_authorizations(conn, after=after, overlap=overlap, limit=BATCH)
+    found, reached = await services.discovery.find_new_authorizations(conn, after=after, overlap=overlap, limit=BATCH)
     await schedule_captures(services, conn, found)
     return len(found), reached

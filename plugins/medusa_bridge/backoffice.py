@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import asyncpg
@@ -11,13 +12,15 @@ from msgspec import structs
 
 from app.domain.order import PaymentSession
 from app.domain.risk import SeenOrder, SeenPayment
-from app.ports import Connection
+from app.ports import BackOffice, Connection
 from plugins.medusa_bridge.orders import payment_of, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 
 _MONEY: Final = statement("order_money")
 _SESSIONS: Final = statement("sessions_of_orders")
+_MONEY_AT_RISK: Final = statement("money_at_risk")
+_SESSIONS_AT_RISK: Final = statement("sessions_at_risk")
 _SEARCH: Final = statement("search_orders")
 _LARGEST_NUMBER: Final = 2**31 - 1
 
@@ -35,13 +38,13 @@ _BY_OWN_NUMBER: Final = (
 )
 
 
-class Backoffice:
-    """``app.ports.Backoffice`` for Medusa v2."""
+class MedusaBackOffice(BackOffice):
+    """Reads orders with their payments and sessions, a few statements for any number of orders."""
 
-    _served = ServedProviders()
+    def __init__(self, served: ServedProviders) -> None:
+        self._served = served
 
     async def see_orders(self, conn: Connection, order_ids: Sequence[str]) -> Mapping[str, SeenOrder]:
-        """See ``app.ports.Backoffice``."""
         rows: dict[str, list[asyncpg.Record]] = {}
         for row in await conn.fetch(_MONEY, list(order_ids)):
             rows.setdefault(row["order_id"], []).append(row)
@@ -53,12 +56,22 @@ class Backoffice:
             for order_id, of_order in rows.items()
         }
 
+    async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
+        rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
+        sums = {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
+        for row in await conn.fetch(_SESSIONS_AT_RISK):
+            session = session_of(dict(row))
+            for reason, amount in (("kept_on_canceled", session.kept), ("held_on_canceled", session.coming)):
+                if amount > 0:
+                    key = session.currency, reason
+                    sums[key] = sums.get(key, Decimal(0)) + amount
+        return sums
+
     def _as_served_seen(self, order: SeenOrder) -> SeenOrder:
         payments = [structs.replace(one, payment=self._served.payment(one.payment)) for one in order.payments]
         return structs.replace(order, payments=tuple(payments))
 
     async def search_orders(self, conn: Connection, words: str) -> Sequence[str]:
-        """See ``app.ports.Backoffice``."""
         number = words.removeprefix("#")
         is_number = number.isascii() and number.isdecimal() and int(number[:12]) <= _LARGEST_NUMBER
         rows = await conn.fetch(_SEARCH, words, int(number) if is_number else None, ADDRESSES_AMONG)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Self
 
-import asyncpg
 import httpx
 import structlog
 from redis.asyncio import Redis
@@ -17,25 +15,25 @@ from redis.backoff import NoBackoff
 
 from app.domain.cancellation import NewCancellation
 from app.domain.jobs import Job, JobRef
-from app.domain.money import to_minor_units
-from app.domain.order import Order, Payment, PaymentSession, Provider
+from app.domain.order import Order, Payment, PaymentSession
 from app.domain.receipt import OrderSheet
 from app.ports import (
-    Arrived,
+    BackOffice,
     Connection,
-    Conversions,
+    Discovery,
     Events,
     Intent,
     Inventory,
-    MoneyCursor,
-    NewAuthorization,
+    Reconciliation,
 )
-from plugins.medusa_bridge import at_once, ids, orders, payments
-from plugins.medusa_bridge.backoffice import Backoffice
+from plugins.medusa_bridge import at_once, orders, payments
+from plugins.medusa_bridge.backoffice import MedusaBackOffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
+from plugins.medusa_bridge.discovery import MedusaDiscovery
 from plugins.medusa_bridge.events import MedusaEvents
 from plugins.medusa_bridge.findings import Examiner
 from plugins.medusa_bridge.providers import ServedProviders
+from plugins.medusa_bridge.reconciliation import MedusaReconciliation
 from plugins.medusa_bridge.releases import require_shop
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import statement
@@ -44,24 +42,12 @@ from plugins.medusa_bridge.survey import survey_events, survey_locks
 
 log = structlog.get_logger()
 
-_NEW_AUTHORIZATIONS: Final = statement("new_authorizations")
-_NEW_MONEY_OF_CANCELED: Final = statement("new_money_of_canceled")
-_NEWEST_PAYMENT: Final = statement("newest_payment")
-_CANCELED_ELSEWHERE: Final = statement("canceled_elsewhere")
-_CANCELED_WITH_MONEY: Final = statement("canceled_with_money")
-_OVERPAID_ORDERS: Final = statement("overpaid_orders")
-_MONEY_AT_RISK: Final = statement("money_at_risk")
 _ORDER_EXISTS: Final = statement("order_exists")
-_ORDER_WINDOW: Final = statement("order_window")
-_ORDERS_WITHOUT_CART: Final = statement("orders_without_cart")
-_SESSIONS_AT_RISK: Final = statement("sessions_at_risk")
-_PAYMENT_OF_SESSION: Final = statement("payment_of_session")
-_TOUCHED_AFTER_CANCEL: Final = statement("touched_after_cancel")
 _REDIS_PATIENCE: Final = 2.0
 _HTTP_PATIENCE: Final = 8.0
 
 
-class MedusaBridge(Examiner, Backoffice):
+class MedusaBridge(Examiner):
     """The shop's tables, its locks, its event bus and its admin API."""
 
     def __init__(
@@ -76,6 +62,9 @@ class MedusaBridge(Examiner, Backoffice):
         self._served = ServedProviders(config.stripe_providers)
         self._redis, self._lock_redis = redis, lock_redis or redis
         self.inventory: Inventory = MedusaInventory(config, self._lock_redis, http)
+        self.discovery: Discovery = MedusaDiscovery(self._served)
+        self.reconciliation: Reconciliation = MedusaReconciliation()
+        self.back_office: BackOffice = MedusaBackOffice(self._served)
         self.events: Events = MedusaEvents(redis, config.events_queue, config.events_prefix)
 
     @classmethod
@@ -164,109 +153,11 @@ class MedusaBridge(Examiner, Backoffice):
     async def mend_capture(self, conn: Connection, order: Order, payment: Payment, *, abandoned: bool) -> None:
         await payments.mend_capture(conn, order, payment, abandoned=abandoned)
 
-    async def find_new_authorizations(
-        self, conn: Connection, *, after: str, overlap: timedelta, limit: int
-    ) -> tuple[Sequence[NewAuthorization], str]:
-        newest = await conn.fetchrow(_NEWEST_PAYMENT)
-        assert newest is not None
-        start = ids.earlier(after, overlap, newest["now"])
-        rows = await conn.fetch(_NEW_AUTHORIZATIONS, start, limit, newest["id"])
-        found = [self._new_authorization(row) for row in rows]
-        reached = found[-1].payment_id if len(found) == limit else ids.passed(newest["id"], newest["now"])
-        return found, ids.later(after, reached, newest["now"])
-
-    async def find_conversions(self, conn: Connection, *, after: str, window: int) -> Conversions:
-        seen = await conn.fetchrow(_ORDER_WINDOW, after, window)
-        assert seen is not None
-        rows = await conn.fetch(_ORDERS_WITHOUT_CART, after, seen["reached"])
-        return Conversions(
-            {row["order_id"]: row["placed_at"] for row in rows if not row["is_recorded"]},
-            [self._new_authorization(row) for row in rows if row["payment_id"]],
-            seen["reached"] if seen["looked_at"] == window else "",
-        )
-
     async def order_exists(self, conn: Connection, order_id: str) -> bool:
         return bool(await conn.fetchval(_ORDER_EXISTS, order_id))
 
-    def cursor_at(self, moment: datetime) -> str:
-        return ids.payment_id_at(moment)
-
-    async def orders_canceled_elsewhere(
-        self, conn: Connection, *, after_job: int, window: int
-    ) -> tuple[Sequence[str], int]:
-        row = await conn.fetchrow(_CANCELED_ELSEWHERE, after_job, window)
-        assert row is not None
-        return row["order_ids"], row["reached"] if row["looked_at"] == window else 0
-
-    def money_after(self, moment: datetime) -> MoneyCursor:
-        return MoneyCursor(ids.payment_id_at(moment), ids.session_id_at(moment))
-
-    def moment_of(self, cursor: MoneyCursor) -> datetime | None:
-        moments = [moment for id_ in (cursor.payments, cursor.sessions) if (moment := ids.made_at(id_)) is not None]
-        return min(moments, default=None)
-
-    def moment_at(self, cursor: str) -> datetime | None:
-        return ids.made_at(cursor)
-
-    async def new_money_of_canceled(self, conn: Connection, *, after: MoneyCursor, limit: int) -> Arrived:
-        row = await conn.fetchrow(_NEW_MONEY_OF_CANCELED, after.payments, after.sessions, limit)
-        assert row is not None
-        more = row["payments"] == limit, row["sessions"] == limit
-        read = MoneyCursor(
-            row["payment_id"] if more[0] else ids.payment_id_at(row["now"]),
-            row["session_id"] if more[1] else ids.session_id_at(row["now"]),
-        )
-        return Arrived(row["order_ids"], read if any(more) else None)
-
-    async def canceled_with_money(
-        self, conn: Connection, *, after: str, window: int, since: datetime
-    ) -> tuple[Sequence[str], str]:
-        row = await conn.fetchrow(_CANCELED_WITH_MONEY, after, window, since)
-        assert row is not None
-        return row["order_ids"], row["reached"] if row["looked_at"] == window else ""
-
-    async def overpaid_orders(
-        self, conn: Connection, *, after: str, window: int, since: datetime
-    ) -> tuple[Sequence[str], str]:
-        row = await conn.fetchrow(_OVERPAID_ORDERS, after, window, since)
-        assert row is not None
-        candidates = zip(row["order_ids"], row["received"], row["totals"], row["currencies"], strict=True)
-        found = [order_id for order_id, received, total, currency in candidates if _is_more(received, total, currency)]
-        return found, row["reached"] if row["looked_at"] == window else ""
-
-    async def touched_after_cancel(self, conn: Connection, order_ids: Sequence[str]) -> Sequence[str]:
-        return [row["id"] for row in await conn.fetch(_TOUCHED_AFTER_CANCEL, order_ids)]
-
-    async def find_payment(self, conn: Connection, intent_id: str, *, session: str) -> tuple[str, str] | None:
-        row = await conn.fetchrow(_PAYMENT_OF_SESSION, session, intent_id)
-        return None if row is None else (row["order_id"], row["subject"])
-
-    async def money_at_risk(self, conn: Connection, *, overdue_after: timedelta) -> Mapping[tuple[str, str], Decimal]:
-        rows = await conn.fetch(_MONEY_AT_RISK, overdue_after)
-        sums = {(row["currency"].lower(), row["reason"]): row["amount"] for row in rows}
-        for row in await conn.fetch(_SESSIONS_AT_RISK):
-            session = orders.session_of(dict(row))
-            for reason, amount in (("kept_on_canceled", session.kept), ("held_on_canceled", session.coming)):
-                if amount > 0:
-                    key = session.currency, reason
-                    sums[key] = sums.get(key, Decimal(0)) + amount
-        return sums
-
     def _as_served(self, order: Order | None) -> Order | None:
         return None if order is None else self._served.order(order)
-
-    def _new_authorization(self, row: asyncpg.Record) -> NewAuthorization:
-        unsupported = self._unsupported(row["provider_id"])
-        is_canceled = row.get("is_canceled", False)  # conversions are of open orders
-        return NewAuthorization(row["order_id"], row["payment_id"], row["placed_at"], unsupported, is_canceled)
-
-    def _unsupported(self, provider_id: str) -> str | None:
-        return provider_id if self._served.of(provider_id) is Provider.OTHER else None
-
-
-def _is_more(received: Decimal, total: Decimal, currency: str) -> bool:
-    """Whether more was received than rounding explains."""
-    return to_minor_units(received, currency) > to_minor_units(total, currency)
 
 
 def _redis(url: str) -> Redis:

@@ -373,7 +373,7 @@ async def test_sessions_of_an_order(scene: Scene, name: str) -> None:
         read = await BRIDGE.read_order(conn, scene.names["due"])
         assert read is not None
         assert [one.intent_id for one in read.sessions] == (["pi_due"] if is_there else [])
-        seen = (await BRIDGE.see_orders(conn, [scene.names["due"]]))[scene.names["due"]]
+        seen = (await BRIDGE.back_office.see_orders(conn, [scene.names["due"]]))[scene.names["due"]]
         assert [one.intent_id for one in seen.sessions] == (["pi_due"] if is_there else [])
 
 
@@ -381,7 +381,7 @@ async def test_an_order_without_a_payment_is_seen_as_well(scene: Scene) -> None:
     names = scene.names
     async with scene.after("select 1" + capture("open", 1, "3 h") + capture("open", 2, "1 h", "y") + refund("open", 1)
                            + CANCEL_BY_DATE("paid").join(["; ", ""])) as conn:  # fmt: skip
-        seen = await BRIDGE.see_orders(conn, [names["due"], names["open"], names["paid"], names["gone"]])
+        seen = await BRIDGE.back_office.see_orders(conn, [names["due"], names["open"], names["paid"], names["gone"]])
         assert {scene.name_of(id_): (len(one.payments), one.canceled) for id_, one in seen.items()} == {
             "due": (0, False),
             "open": (1, False),

@@ -266,7 +266,7 @@ AT_RISK: dict[str, tuple[str, dict[str, int]]] = {
 async def test_money_at_risk(scene: Scene, name: str) -> None:
     change, expected = AT_RISK[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.money_at_risk(conn, overdue_after=timedelta(minutes=5))
+        found = await BRIDGE.back_office.money_at_risk(conn, overdue_after=timedelta(minutes=5))
     assert found == {("eur", reason): Decimal(sum_) for reason, sum_ in expected.items()}
 
 
@@ -329,11 +329,11 @@ ELSEWHERE: dict[str, tuple[str, list[str]]] = {
 async def test_orders_canceled_elsewhere(scene: Scene, name: str) -> None:
     change, expected = ELSEWHERE[name]
     async with scene.after(change) as conn:
-        found, reached = await BRIDGE.orders_canceled_elsewhere(conn, after_job=0, window=100)
+        found, reached = await BRIDGE.reconciliation.orders_canceled_elsewhere(conn, after_job=0, window=100)
         assert [scene.name_of(id_) for id_ in found] == expected
         assert reached == 0
         last = await conn.fetchval("select coalesce(max(id), 0) from grace.jobs")
-        assert await BRIDGE.orders_canceled_elsewhere(conn, after_job=last, window=100) == ([], 0)
+        assert await BRIDGE.reconciliation.orders_canceled_elsewhere(conn, after_job=last, window=100) == ([], 0)
 
 
 OF_ANOTHER = job("<open>", "capture", "<gone.pay>", "queued")
@@ -390,11 +390,11 @@ async def test_canceled_orders_with_money(scene: Scene, name: str) -> None:
     change, expected = WITH_MONEY[name]
     async with scene.after(change) as conn:
         since = datetime.now(UTC) - DAY
-        found, reached = await BRIDGE.canceled_with_money(conn, after="", window=100, since=since)
+        found, reached = await BRIDGE.reconciliation.canceled_with_money(conn, after="", window=100, since=since)
         assert [scene.name_of(id_) for id_ in found] == expected
         assert reached == ""
         last = await conn.fetchval('select max(id) from "order"')
-        assert await BRIDGE.canceled_with_money(conn, after=last, window=100, since=since) == ([], "")
+        assert await BRIDGE.reconciliation.canceled_with_money(conn, after=last, window=100, since=since) == ([], "")
 
 
 ARRIVED: dict[str, tuple[str, list[str]]] = {
@@ -424,10 +424,12 @@ ARRIVED: dict[str, tuple[str, list[str]]] = {
 async def test_new_money_of_canceled_orders(scene: Scene, name: str) -> None:
     change, expected = ARRIVED[name]
     async with scene.after(change) as conn:
-        arrived = await BRIDGE.new_money_of_canceled(conn, after=MoneyCursor("pay_", "payses_"), limit=100)
+        arrived = await BRIDGE.reconciliation.new_money_of_canceled(
+            conn, after=MoneyCursor("pay_", "payses_"), limit=100
+        )
         assert [scene.name_of(id_) for id_ in arrived.order_ids] == expected
         newest = [await conn.fetchval(f"select max(id) from {table}") for table in ("payment", "payment_session")]
-        arrived = await BRIDGE.new_money_of_canceled(conn, after=MoneyCursor(*newest), limit=100)
+        arrived = await BRIDGE.reconciliation.new_money_of_canceled(conn, after=MoneyCursor(*newest), limit=100)
         assert arrived.order_ids == []
 
 
@@ -507,11 +509,11 @@ async def test_overpaid_orders(scene: Scene, name: str) -> None:
     change, expected = OVERPAID[name]
     async with scene.after(change) as conn:
         since = datetime.now(UTC) - DAY
-        found, reached = await BRIDGE.overpaid_orders(conn, after="", window=100, since=since)
+        found, reached = await BRIDGE.reconciliation.overpaid_orders(conn, after="", window=100, since=since)
         assert [scene.name_of(id_) for id_ in found] == expected
         assert reached == ""
         last = await conn.fetchval('select max(id) from "order"')
-        assert await BRIDGE.overpaid_orders(conn, after=last, window=100, since=since) == ([], "")
+        assert await BRIDGE.reconciliation.overpaid_orders(conn, after=last, window=100, since=since) == ([], "")
 
 
 NEW: dict[str, tuple[str, list[str]]] = {
@@ -534,13 +536,13 @@ NEW: dict[str, tuple[str, list[str]]] = {
 async def test_new_authorizations(scene: Scene, name: str) -> None:
     change, expected = NEW[name]
     async with scene.after(change) as conn:
-        found, _ = await BRIDGE.find_new_authorizations(
-            conn, after=BRIDGE.cursor_at(datetime.now(UTC) - DAY), overlap=timedelta(0), limit=100
+        found, _ = await BRIDGE.discovery.find_new_authorizations(
+            conn, after=BRIDGE.discovery.cursor_at(datetime.now(UTC) - DAY), overlap=timedelta(0), limit=100
         )
         assert sorted(scene.name_of(one.order_id) for one in found) == expected
         assert [scene.name_of(one.order_id) for one in found if one.is_canceled] == (["gone"] if change is HELD else [])
-        found, _ = await BRIDGE.find_new_authorizations(
-            conn, after=BRIDGE.cursor_at(datetime.now(UTC) + DAY), overlap=timedelta(0), limit=100
+        found, _ = await BRIDGE.discovery.find_new_authorizations(
+            conn, after=BRIDGE.discovery.cursor_at(datetime.now(UTC) + DAY), overlap=timedelta(0), limit=100
         )
         assert found == []
 
@@ -571,16 +573,16 @@ CONVERTED: dict[str, tuple[str, bool, bool]] = {
 async def test_conversions(scene: Scene, name: str) -> None:
     change, is_new, is_held = CONVERTED[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.find_conversions(conn, after="", window=100)
+        found = await BRIDGE.discovery.find_conversions(conn, after="", window=100)
         assert [scene.name_of(id_) for id_ in found.placed_at] == (["open"] if is_new else [])
         assert [scene.name_of(one.order_id) for one in found.authorizations] == (["open"] if is_held else [])
         last = await conn.fetchval('select max(id) from "order"')
-        found = await BRIDGE.find_conversions(conn, after=last, window=100)
+        found = await BRIDGE.discovery.find_conversions(conn, after=last, window=100)
         assert (dict(found.placed_at), list(found.authorizations)) == ({}, [])
         ids = [row["id"] for row in await conn.fetch('select id from "order" order by id')]
         place = ids.index(scene.names["open"])
         before = ids[place - 1] if place else ""
-        found = await BRIDGE.find_conversions(conn, after=before, window=1)
+        found = await BRIDGE.discovery.find_conversions(conn, after=before, window=1)
         assert [scene.name_of(id_) for id_ in found.placed_at] == (["open"] if is_new else []), "the last of a window"
 
 
@@ -605,9 +607,9 @@ TOUCHED: dict[str, tuple[str, bool]] = {
 async def test_what_was_touched_after_its_cancel(scene: Scene, name: str) -> None:
     change, touched = TOUCHED[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.touched_after_cancel(conn, [scene.names["gone"]])
+        found = await BRIDGE.reconciliation.touched_after_cancel(conn, [scene.names["gone"]])
         assert [scene.name_of(id_) for id_ in found] == (["gone"] if touched else [])
-        assert await BRIDGE.touched_after_cancel(conn, [scene.names["open"]]) == []
+        assert await BRIDGE.reconciliation.touched_after_cancel(conn, [scene.names["open"]]) == []
 
 
 OTHER_FIRST = LINK("open", "due.col")
@@ -632,7 +634,7 @@ async def test_what_a_webhook_is_about(
     scene: Scene, change: str, session_id: str, intent_id: str, expected: tuple[str, str] | None
 ) -> None:
     async with scene.after(change) as conn:
-        found = await BRIDGE.find_payment(conn, scene.filled(intent_id), session=scene.filled(session_id))
+        found = await BRIDGE.discovery.find_payment(conn, scene.filled(intent_id), session=scene.filled(session_id))
     told = found and (scene.name_of(found[0]), found[1])
     assert told == (expected and (expected[0], scene.filled(expected[1])))
 
@@ -687,19 +689,22 @@ async def test_a_walk_goes_on_after_the_last_that_it_has_seen(scene: Scene) -> N
     change = HELD + "".join(job("order_x", "capture", f"pay_{number}", "done") for number in range(4))
     async with scene.after(change) as conn:
         ids = [row["id"] for row in await conn.fetch('select id from "order" order by id')]
-        for walk in (BRIDGE.canceled_with_money, BRIDGE.overpaid_orders):
+        for walk in (BRIDGE.reconciliation.canceled_with_money, BRIDGE.reconciliation.overpaid_orders):
             assert (await walk(conn, after="", window=2, since=since))[1] == ids[1]
             assert (await walk(conn, after=ids[1], window=2, since=since))[1] == ids[3]
             assert (await walk(conn, after=ids[3], window=2, since=since))[1] == ""
-        found = await BRIDGE.find_conversions(conn, after="", window=2)
+        found = await BRIDGE.discovery.find_conversions(conn, after="", window=2)
         assert found.reached == ids[1]
-        assert (await BRIDGE.find_conversions(conn, after=ids[1], window=2)).reached == ids[3]
-        assert (await BRIDGE.find_conversions(conn, after=ids[3], window=2)).reached == ""
+        assert (await BRIDGE.discovery.find_conversions(conn, after=ids[1], window=2)).reached == ids[3]
+        assert (await BRIDGE.discovery.find_conversions(conn, after=ids[3], window=2)).reached == ""
         job_ids = [row["id"] for row in await conn.fetch("select id from grace.jobs order by id")]
-        assert await BRIDGE.orders_canceled_elsewhere(conn, after_job=0, window=2) == ([], job_ids[1])
-        assert await BRIDGE.orders_canceled_elsewhere(conn, after_job=job_ids[1], window=2) == ([], job_ids[3])
-        assert await BRIDGE.orders_canceled_elsewhere(conn, after_job=job_ids[3], window=2) == ([], 0)
+        assert await BRIDGE.reconciliation.orders_canceled_elsewhere(conn, after_job=0, window=2) == ([], job_ids[1])
+        assert await BRIDGE.reconciliation.orders_canceled_elsewhere(conn, after_job=job_ids[1], window=2) == (
+            [],
+            job_ids[3],
+        )
+        assert await BRIDGE.reconciliation.orders_canceled_elsewhere(conn, after_job=job_ids[3], window=2) == ([], 0)
         payments = [row["id"] for row in await conn.fetch("select id from payment order by id")]
         sessions = [row["id"] for row in await conn.fetch("select id from payment_session order by id")]
-        arrived = await BRIDGE.new_money_of_canceled(conn, after=MoneyCursor("pay_", "payses_"), limit=2)
+        arrived = await BRIDGE.reconciliation.new_money_of_canceled(conn, after=MoneyCursor("pay_", "payses_"), limit=2)
         assert arrived.after == MoneyCursor(payments[1], sessions[1])

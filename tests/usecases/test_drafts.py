@@ -16,7 +16,6 @@ from app.embedded.shop_transfers import change_email
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.cancel_order import Canceled
 from app.usecases.track_payments import start_tracking, track_payments
-from plugins.medusa_bridge import MedusaBridge
 from tests.http.helpers import one_database_a_file
 from tests.usecases.ground import Hand, nobody_is_told
 from tests.world import Shop
@@ -36,16 +35,16 @@ KINDS: dict[str, tuple[Sequence[Line], bool]] = {
 
 async def placed_by_everybody(hand: Hand, shop: Shop, order: PlacedOrder) -> set[datetime]:
     """When the order was placed, as each of those says who ask for it."""
-    commerce = hand.services.commerce
-    assert isinstance(commerce, MedusaBridge)
+    services = hand.services
+    commerce = services.commerce
     seen, locked = await commerce.read_order(shop.conn, order.id), await commerce.lock_order(shop.conn, order.id)
     assert seen is not None
     assert locked is not None
-    found, _ = await commerce.find_new_authorizations(
-        shop.conn, after=commerce.cursor_at(datetime.now(UTC) - 2 * OLD), overlap=timedelta(0), limit=500
+    found, _ = await services.discovery.find_new_authorizations(
+        shop.conn, after=services.discovery.cursor_at(datetime.now(UTC) - 2 * OLD), overlap=timedelta(0), limit=500
     )
     [new] = [new for new in found if new.order_id == order.id]
-    [shown] = (await commerce.see_orders(shop.conn, [order.id])).values()
+    [shown] = (await services.back_office.see_orders(shop.conn, [order.id])).values()
     return {seen.placed_at, locked.placed_at, new.placed_at, shown.placed_at}
 
 

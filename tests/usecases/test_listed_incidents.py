@@ -60,7 +60,6 @@ class Office:
         self.asked: list[Sequence[str]] = []
 
     async def see_orders(self, conn: object, order_ids: Sequence[str]) -> dict[str, SeenOrder]:
-        """See ``app.ports.BackOffice``."""
         self.asked.append(order_ids)
         return {id_: self.orders[id_] for id_ in order_ids if id_ in self.orders}
 
@@ -191,8 +190,8 @@ async def test_which_comes_first(
         yield
 
     monkeypatch.setattr(incidents, "listed", rows)
-    services: Any = SimpleNamespace(db=SimpleNamespace(transaction=transaction, read=transaction))
-    office: Any = Office(*ORDERS)
-    found = await list_incidents(services, office, sort=sort, kind=LATE, open_only=open_only)
+    db = SimpleNamespace(transaction=transaction, read=transaction)
+    services: Any = SimpleNamespace(db=db, back_office=Office(*ORDERS))
+    found = await list_incidents(services, sort=sort, kind=LATE, open_only=open_only)
     assert [row.incident.order_id for row in found] == expected
     assert asked == [{"open_only": open_only, "kind": LATE}]

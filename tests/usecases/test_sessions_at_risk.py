@@ -10,10 +10,8 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_sessions import Session, book_session, open_session
-from app.ports import BackOffice
 from app.usecases.list_incidents import Listed, list_incidents, money_at_risk
 from app.usecases.observe_fleet import observe_fleet
-from plugins.medusa_bridge import MedusaBridge
 from tests.usecases.canned import answer_of, answering
 from tests.usecases.ground import Hand
 from tests.usecases.test_sessions import waiting_for
@@ -33,13 +31,8 @@ async def _gauge(hand: Hand) -> dict[tuple[str, str], Decimal]:
     return dict((await observe_fleet(hand.services)).money_at_risk)
 
 
-def _backoffice(hand: Hand) -> BackOffice:
-    assert isinstance(hand.services.commerce, MedusaBridge)
-    return hand.services.commerce
-
-
 async def _listed(hand: Hand) -> Listed:
-    (one,) = await list_incidents(hand.services, _backoffice(hand))
+    (one,) = await list_incidents(hand.services)
     return one
 
 

@@ -492,7 +492,7 @@ async def test_money_at_risk_counts_a_shared_hold_once(hand: Hand, shop: Shop) -
         await cancel_rows(shop, order)
     await settle(hand)
     async with hand.services.db.read("test") as conn:
-        sums = await hand.services.commerce.money_at_risk(conn, overdue_after=timedelta(minutes=5))
+        sums = await hand.services.back_office.money_at_risk(conn, overdue_after=timedelta(minutes=5))
     assert sums == {("eur", "held_on_canceled"): Decimal(90)}
 
 
@@ -502,7 +502,7 @@ async def test_money_at_risk_leaves_out_what_a_live_order_needs(hand: Hand, shop
     await settle(hand)
     assert await shop.incidents(one) == ["payment_shared"]
     async with hand.services.db.read("test") as conn:
-        sums = await hand.services.commerce.money_at_risk(conn, overdue_after=timedelta(minutes=5))
+        sums = await hand.services.back_office.money_at_risk(conn, overdue_after=timedelta(minutes=5))
     assert sums == {}
 
 
@@ -522,4 +522,4 @@ async def test_a_shared_session_is_at_risk_once_and_only_when_all_are_canceled(
             "insert into grace.incidents (order_id, kind, detail) values ($1, 'void_failed', 'a test')", order.id
         )
     async with hand.services.db.read("test") as conn:
-        assert await hand.services.commerce.money_at_risk(conn, overdue_after=timedelta(minutes=5)) == at_risk
+        assert await hand.services.back_office.money_at_risk(conn, overdue_after=timedelta(minutes=5)) == at_risk

@@ -100,7 +100,7 @@ async def test_a_later_start_goes_on_where_tracking_ended(tracking: Hand, shop: 
     """Workers were down for half a day: what was placed meanwhile is still captured."""
     await shop.conn.execute(
         "update grace.cursors set position = $1",
-        tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(hours=12)),
+        tracking.services.discovery.cursor_at(datetime.now(UTC) - timedelta(hours=12)),
     )
     order = await _placed(shop, placed_ago=timedelta(hours=11))
     await start_tracking(tracking.services, datetime.now(UTC))
@@ -172,7 +172,7 @@ async def test_an_id_that_is_no_ulid_and_stays_the_newest_holds_up_nothing(track
     odd = await _placed(shop)
     await shop.conn.execute("update payment set id = 'pay_zzzz' where id = $1", odd.payment_ids[0])
     assert await track_payments(tracking.services) == 1
-    before = tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(minutes=11))
+    before = tracking.services.discovery.cursor_at(datetime.now(UTC) - timedelta(minutes=11))
     assert await shop.conn.fetchval("select position from grace.cursors where name = $1", CURSOR) > before
 
 
@@ -196,7 +196,7 @@ async def test_an_odd_id_amid_a_backlog_hides_nothing_behind_it(
 ) -> None:
     """It has no time to go on from: a cursor at it would begin anew a little before now."""
     monkeypatch.setattr("app.usecases.track_payments.BATCH", 2)
-    began = tracking.services.commerce.cursor_at(datetime.now(UTC) - timedelta(hours=12))
+    began = tracking.services.discovery.cursor_at(datetime.now(UTC) - timedelta(hours=12))
     await shop.conn.execute("update grace.cursors set position = $1", began)
     orders = [await _placed(shop, placed_ago=timedelta(hours=hours)) for hours in (11, 10, 9, 8)]
     odd = orders[1].payment_ids[0]

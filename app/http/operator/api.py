@@ -63,7 +63,7 @@ async def order_status(
     try:
         await _admit(request, operator_desk, services)
         known = _ID.fullmatch(order_id) is not None
-        story = await order_timeline(services, operator_desk.backoffice, order_id) if known else None
+        story = await order_timeline(services, order_id) if known else None
     except Unavailable as error:
         log.warning("request.unavailable", path=request.scope["path"], error=str(error))
         message = "The order's state is not known just now. Please try again in a moment."

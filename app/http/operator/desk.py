@@ -9,13 +9,12 @@ from app.http.operator.guesses import SignInLimits
 from app.http.operator.known import KnownAdmins
 from app.http.operator.origin import PageOrigin
 from app.http.operator.session import Sessions
-from app.ports import Admins, BackOffice
+from app.ports import Admins
 
 
 class OperatorDesk(msgspec.Struct, frozen=True, kw_only=True):
     """Made once, by ``app.main``."""
 
-    backoffice: BackOffice
     admins: Admins
     known: KnownAdmins
     sessions: Sessions

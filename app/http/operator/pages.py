@@ -59,11 +59,11 @@ async def incidents(
     open_only = show != "closed"
     by = Sort.LAPSE if sort == Sort.LAPSE else Sort.MONEY
     of_kind = IncidentKind(kind) if kind in set(IncidentKind) else None
-    listed = await list_incidents(services, operator_desk.backoffice, sort=by, open_only=open_only)
+    listed = await list_incidents(services, sort=by, open_only=open_only)
     shown = [one for one in listed if of_kind is None or one.incident.kind is of_kind]
     counts = await count_open_incidents(services) if open_only else Counter(one.incident.kind for one in listed)
     if of_kind is not None and counts.get(of_kind, 0) > len(shown):  # some are beyond the newest that are listed
-        shown = await list_incidents(services, operator_desk.backoffice, sort=by, open_only=open_only, kind=of_kind)
+        shown = await list_incidents(services, sort=by, open_only=open_only, kind=of_kind)
     context: dict[str, Any] = {
         **common(operator_desk, operator, "closed" if not open_only else "open"),
         "rows": [_row(operator_desk, one) for one in shown],
@@ -94,7 +94,7 @@ async def search(
     """Find an order. A single hit is shown at once."""
     words = q.strip()
     searched = 0 < len(words) <= _SEARCH_LENGTH and words.isprintable()
-    found = await find_orders(services, operator_desk.backoffice, words) if searched else {}
+    found = await find_orders(services, words) if searched else {}
     if len(found) == 1:
         return Redirect(f"/grace/orders/{quote(next(iter(found)), safe='')}", status_code=303)
     context = {
@@ -116,7 +116,7 @@ async def order(
     said: FromQuery[str] = "",
 ) -> Template:
     """An order, what is wrong with it, and all that happened to it."""
-    story = await order_timeline(services, operator_desk.backoffice, order_id) if _ID.fullmatch(order_id) else None
+    story = await order_timeline(services, order_id) if _ID.fullmatch(order_id) else None
     if story is None:
         return page("missing.html", common(operator_desk, operator, "search"), status=404)
     context: dict[str, Any] = {

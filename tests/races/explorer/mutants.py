@@ -14,7 +14,8 @@ from app.domain.order import Order
 from app.ports import Connection, Reservation, Services
 from app.usecases import adopt_canceled, heal_incidents, job_failures, settle_canceled, stripe_job, void_payment
 from app.usecases.job_run import Recording
-from plugins.medusa_bridge import MedusaBridge, payments
+from plugins.medusa_bridge import payments
+from plugins.medusa_bridge.reconciliation import MedusaReconciliation
 from plugins.medusa_bridge.stock import MedusaInventory
 from tests.races.explorer.explore import DOWN, WAIT, Setup
 from tests.races.explorer.labels import learn
@@ -117,11 +118,13 @@ def _without_recheck() -> Iterator[None]:
     async def nothing(_services: Services) -> Sequence[str]:
         return []
 
-    async def untouched(_bridge: MedusaBridge, _conn: Connection, _order_ids: Sequence[str]) -> Sequence[str]:
+    async def untouched(
+        _reconciliation: MedusaReconciliation, _conn: Connection, _order_ids: Sequence[str]
+    ) -> Sequence[str]:
         return []
 
     with (
-        _instead(MedusaBridge, "touched_after_cancel", untouched),
+        _instead(MedusaReconciliation, "touched_after_cancel", untouched),
         _instead(adopt_canceled, "find_arrived_money", nothing),
         _instead(adopt_canceled, "find_kept_money", nothing),
     ):
