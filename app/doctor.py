@@ -140,7 +140,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
             unlike = await _survey(conn, bridge, events=events)
             if not key or ask_stripe is False:
                 _say("Stripe is not asked: the rows are believed.")
-                report = _report([*unlike, *await check_promises(conn, bridge)], None)
+                report = _report([*unlike, *await check_promises(conn, bridge.examination)], None)
             else:
                 report = await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
             async with conn.transaction(readonly=True):
@@ -191,9 +191,9 @@ async def _look_with_stripe(
     """No transaction is open while Stripe is asked. What looks wrong is asked about, and looked at, once more."""
     try:
         async with conn.transaction(readonly=True):
-            order_of = await bridge.intents_to_ask(conn, look_back=LOOK_BACK)
+            order_of = await bridge.examination.intents_to_ask(conn, look_back=LOOK_BACK)
         facts, asked = await _ask(gateway, order_of)
-        findings = await check_promises(conn, bridge, stripe=facts)
+        findings = await check_promises(conn, bridge.examination, stripe=facts)
         suspected = {(f.defect, f.order_id) for f in findings if f.defect in _FROM_STRIPE}
         orders = {order_id for _, order_id in suspected}
         again = [intent_id for intent_id, order_id in order_of.items() if order_id in orders]
@@ -201,7 +201,7 @@ async def _look_with_stripe(
             newer, _ = await _ask(gateway, again)
             findings = [
                 finding
-                for finding in await check_promises(conn, bridge, stripe={**facts, **newer})
+                for finding in await check_promises(conn, bridge.examination, stripe={**facts, **newer})
                 if finding.defect not in _FROM_STRIPE or (finding.defect, finding.order_id) in suspected
             ]
         return _report([*unlike, *findings], asked)

@@ -25,11 +25,12 @@ from app.meters import metrics_app
 from app.operator_error import OperatorError
 from app.ports import (
     BackOffice,
-    Commerce,
     Connection,
     Discovery,
     Events,
     Inventory,
+    Orders,
+    Payments,
     Reconciliation,
     Services,
     Unavailable,
@@ -53,8 +54,11 @@ BackendProbe = Callable[[str, str | None], Awaitable[tuple[str | None, str | Non
 """Of an address and a key: why the shop's program refuses them, and why it is away."""
 
 
-class CheckedCommerce(Commerce, Protocol):
-    """A shop that can tell whether its tables are what it takes them for."""
+class Shop(Protocol):
+    """The ports of a shop, which can tell whether its tables are what it takes them for."""
+
+    @property
+    def orders(self) -> Orders: ...
 
     @property
     def events(self) -> Events: ...
@@ -70,6 +74,9 @@ class CheckedCommerce(Commerce, Protocol):
 
     @property
     def back_office(self) -> BackOffice: ...
+
+    @property
+    def payments(self) -> Payments: ...
 
     async def require_shop(self, conn: Connection) -> None:
         """Raises an error that says so where the shop's tables are not there at all."""
@@ -95,7 +102,7 @@ class NotReady(OperatorError):
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIterator[Runtime]:
+async def open_runtime(settings: Settings, shop: Shop) -> AsyncIterator[Runtime]:
     """Connect, check both schemas, and hand out the services.
 
     Waits up to 30 s for a database that is still starting. Raises ``NotReady`` or the shop's own error
@@ -106,7 +113,7 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         stack.push_async_callback(db.close)
         try:
             async with db.transaction("start.verify") as conn:
-                await _verify(conn, commerce)
+                await _verify(conn, shop)
                 keys = RedisKeys(await installation.read(conn))
         except (Unavailable, installation.NoInstallation) as error:
             raise NotReady(str(error)) from error
@@ -121,12 +128,13 @@ async def open_runtime(settings: Settings, commerce: CheckedCommerce) -> AsyncIt
         void_news = RedisVoidNews(redis, keys)
         services = Services(
             db=db,
-            events=commerce.events,
-            inventory=commerce.inventory,
-            discovery=commerce.discovery,
-            reconciliation=commerce.reconciliation,
-            back_office=commerce.back_office,
-            commerce=commerce,
+            events=shop.events,
+            inventory=shop.inventory,
+            discovery=shop.discovery,
+            reconciliation=shop.reconciliation,
+            back_office=shop.back_office,
+            payments=shop.payments,
+            orders=shop.orders,
             gateway=gateway,
             locks=RedisOrderLocks(redis, keys),
             wakeup=wakeup,
@@ -160,10 +168,10 @@ async def check_backend(url: str, secret_api_key: str | None, ask: BackendProbe)
         log.warning("medusa.away", setting="MEDUSA_BACKEND_URL", error=away)
 
 
-async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
+async def _verify(conn: Connection, shop: Shop) -> None:
     if await fleet.read_only(conn):
         raise NotReady("DATABASE_URL: the database is read-only: a standby, or default_transaction_read_only is on")
-    await commerce.require_shop(conn)
+    await shop.require_shop(conn)
     try:
         missing = await pending_in(conn)
     except asyncpg.InsufficientPrivilegeError as error:
@@ -179,7 +187,7 @@ async def _verify(conn: Connection, commerce: CheckedCommerce) -> None:
         )
     if denied:
         raise NotReady("\n  ".join(["schema grace lacks what its migrations made: restore it from a backup", *denied]))
-    await commerce.verify(conn)
+    await shop.verify(conn)
 
 
 async def _open_database(settings: Settings) -> PostgresDatabase:

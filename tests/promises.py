@@ -15,7 +15,7 @@ from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.world import Shop
 
-_BRIDGE: Final = MedusaBridge(BridgeConfig(), None, None)
+_EXAMINATION: Final = MedusaBridge(BridgeConfig(), None, None).examination
 
 
 async def stripe_facts(sandbox: Sandbox) -> Mapping[str, IntentFacts]:
@@ -26,7 +26,7 @@ async def stripe_facts(sandbox: Sandbox) -> Mapping[str, IntentFacts]:
 async def broken_promises(
     shop_or_conn: Shop | asyncpg.Connection,
     sandbox: Sandbox | None,
-    bridge: Examination | None = None,
+    examination: Examination | None = None,
     at_rest: bool = True,
 ) -> list[Finding]:
     """What the checker finds. ``sandbox=None`` believes the rows; ``at_rest=False`` is a live shop.
@@ -35,4 +35,4 @@ async def broken_promises(
     """
     conn = shop_or_conn.conn if isinstance(shop_or_conn, Shop) else shop_or_conn
     facts = None if sandbox is None else await stripe_facts(sandbox)
-    return await check_promises(conn, bridge or _BRIDGE, stripe=facts, at_rest=at_rest)
+    return await check_promises(conn, examination or _EXAMINATION, stripe=facts, at_rest=at_rest)

@@ -83,7 +83,7 @@ def cancelable_until(order: Order, grace_period: timedelta) -> datetime:
 def decide_cancel(order: Order, *, received_at: datetime, grace_period: timedelta) -> Decision:
     """Decide a cancel from one read of the order, without a lock.
 
-    ``Commerce.cancel_if_unchanged`` writes a yes only if, behind the locks, the order still is as it was read. What
+    ``Orders.cancel_if_unchanged`` writes a yes only if, behind the locks, the order still is as it was read. What
     tells the shopper most comes first: a captured order is "processed" even when the grace period is over as well.
     """
     if order.state is OrderState.CANCELED:

@@ -154,7 +154,8 @@ async def _final_table(shopper: _Shopper, acts: list[Act], say: _Narrator) -> bo
 async def _nothing_broken(shopper: _Shopper, conn: asyncpg.Connection[asyncpg.Record], say: _Narrator) -> bool:
     """The same look as ``medusa-grace doctor``, and sterner: nothing more is to happen here."""
     facts = facts_of(await shopper.sandbox.ledger())
-    findings = await check_promises(conn, MedusaBridge(BridgeConfig(), None, None), stripe=facts, at_rest=True)
+    examination = MedusaBridge(BridgeConfig(), None, None).examination
+    findings = await check_promises(conn, examination, stripe=facts, at_rest=True)
     for finding in findings:
         say.line(f"Broken promise: {finding.defect.value} {finding.order_id}: {finding.detail}")
     if not findings:

@@ -131,7 +131,7 @@ async def _look_up(desk: Desk, request: Request[Any, Any, Any], order_id: str | 
             raise errors.key_refused(problem)
         if order_id is None or not _ORDER_ID.fullmatch(order_id):
             return None
-        return await desk.services.commerce.read_order(conn, order_id)
+        return await desk.services.orders.read_order(conn, order_id)
 
 
 def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Right | _Session:

@@ -7,7 +7,6 @@ from app.ports.admins import Admins as Admins
 from app.ports.admins import Credential as Credential
 from app.ports.admins import SignInRefused as SignInRefused
 from app.ports.back_office import BackOffice as BackOffice
-from app.ports.commerce import Commerce as Commerce
 from app.ports.database import CommitUnknown as CommitUnknown
 from app.ports.database import Connection as Connection
 from app.ports.database import Database as Database

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 import msgspec
 
 from app.ports.back_office import BackOffice
-from app.ports.commerce import Commerce
 from app.ports.database import Database
 from app.ports.discovery import Discovery
 from app.ports.events import Events
 from app.ports.inventory import Inventory
 from app.ports.notifications import WorkerWakeup
 from app.ports.order_locks import OrderLocks
+from app.ports.orders import Orders
 from app.ports.origin import NO_ORIGIN, Origin
 from app.ports.payment_gateway import PaymentGateway
+from app.ports.payments import Payments
 from app.ports.policy import Policy
 from app.ports.reconciliation import Reconciliation
 from app.telling import AlertChannel, NoVoidNews, VoidNews
@@ -26,12 +27,13 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """All that a use case may reach for. Made once a process by ``app.runtime``; ``origin`` is a run's own."""
 
     db: Database
+    orders: Orders
     events: Events
     inventory: Inventory
     discovery: Discovery
     reconciliation: Reconciliation
     back_office: BackOffice
-    commerce: Commerce
+    payments: Payments
     gateway: PaymentGateway
     locks: OrderLocks
     wakeup: WorkerWakeup

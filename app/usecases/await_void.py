@@ -64,7 +64,7 @@ async def _look(services: Services, order_id: str, *, at_all_of_it: bool) -> Pay
 
 async def read_payment_action(services: Services, conn: Connection, order_id: str) -> PaymentAction:
     """What is known of the money of a canceled order, now."""
-    order = await services.commerce.read_order(conn, order_id)
+    order = await services.orders.read_order(conn, order_id)
     if order is None:
         return PaymentAction.NONE
     voids = await jobs.of_order(conn, order_id, JobKind.VOID)

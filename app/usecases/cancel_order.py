@@ -117,7 +117,7 @@ async def cancel_order(
 
 async def _read(services: Services, request: CancelRequest) -> SeenOrder:
     async with services.db.read("cancel.look") as conn:
-        order = await services.commerce.read_order(conn, request.order_id)
+        order = await services.orders.read_order(conn, request.order_id)
     return SeenOrder(order, time.monotonic())
 
 
@@ -132,7 +132,7 @@ async def _compare_and_set(
             return decision, []
         new = await _cancellation(services, request, seen.order)
         async with services.db.single("cancel") as conn:
-            if await services.commerce.cancel_if_unchanged(conn, seen.order, new):
+            if await services.orders.cancel_if_unchanged(conn, seen.order, new):
                 return decision, list(new.jobs)
     message = f"{request.order_id} changed during each of {ROUNDS} attempts to cancel it"
     raise Unavailable(message)
@@ -185,7 +185,7 @@ async def _resolve_ambiguous_commit(services: Services, request: CancelRequest, 
     """
     try:
         async with asyncio.timeout(SURE_WITHIN), services.db.transaction("cancel.confirm") as conn:
-            await services.commerce.lock_order(conn, request.order_id)
+            await services.orders.lock_order(conn, request.order_id)
             made = await cancellations.made_by_request(conn, request.order_id, request.request_id)
     except (Unavailable, TimeoutError) as error:
         raise lost from error

@@ -94,11 +94,11 @@ async def _decide_under_lock(recording: Recording, retrieved: Collection[str] = 
 async def _forgotten(recording: Recording) -> None:
     """End the job of an order that is none. A checkout that failed late deletes its order; the hold may be there still.
     Medusa takes a conversion back, too: the order is a draft again, and the next conversion reopens the job."""
-    conn, job, commerce = recording.conn, recording.job, recording.services.commerce
-    if recording.order is None and await commerce.order_exists(conn, job.order_id):
+    services, conn, job = recording.services, recording.conn, recording.job
+    if recording.order is None and await services.orders.order_exists(conn, job.order_id):
         await recording.finish(JobState.REMOVED, note="the order is a draft again")
         return
-    payment = await commerce.read_payment(conn, job.subject)
+    payment = await services.payments.read_payment(conn, job.subject)
     if payment is None or payment.state is not PaymentState.HELD:
         await recording.finish(JobState.REMOVED, note="the order or its payment no longer exists")
         return
@@ -176,9 +176,9 @@ class _SessionsStep(Step[Mapping[str, Intent] | Unseen]):
 
 async def _record_sessions(recording: Recording, order: Order, intents: Mapping[str, Intent]) -> Recording:
     """Write the sessions that no payment was made of meanwhile. Return the recording with the order afterwards."""
-    commerce, conn = recording.services.commerce, recording.conn
+    services, conn = recording.services, recording.conn
     for session in order.sessions:
         if (intent := intents.get(session.id)) is not None:
-            await commerce.record_session(conn, session, intent)
+            await services.payments.record_session(conn, session, intent)
             log.info("session.retrieved", order_id=order.id, session_id=session.id, intent_state=intent.state.value)
-    return Recording(recording.run, conn, await commerce.read_order(conn, order.id))
+    return Recording(recording.run, conn, await services.orders.read_order(conn, order.id))

@@ -107,13 +107,13 @@ async def _record_captured(recording: Recording, order: Order, payment: Payment,
 
 
 async def _record_lost(recording: Recording, order: Order, payment: Payment, intent: Intent) -> None:
-    commerce, conn = recording.services.commerce, recording.conn
-    await commerce.record_void(conn, payment, intent)
+    services, conn = recording.services, recording.conn
+    await services.payments.record_void(conn, payment, intent)
     await recording.close_failure()
     if order.state is OrderState.CANCELED and not order.sharing(payment):
         await recording.finish(JobState.REMOVED, note="canceled meanwhile, and voided")
         return
     detail = f"{payment.id}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
-    after = await commerce.read_order(conn, order.id) or order
+    after = await services.orders.read_order(conn, order.id) or order
     lost = await raise_lost(conn, after, payment.id, detail)
     await recording.finish(JobState.DEAD if lost else JobState.REMOVED, note=detail)

@@ -21,7 +21,7 @@ _UNTIL_A_PERSON_SAYS: Final = frozenset(
 
 async def check_promises(
     conn: Connection,
-    commerce: Examination,
+    examination: Examination,
     *,
     stripe: Mapping[str, IntentFacts] | None = None,
     at_rest: bool = False,
@@ -34,10 +34,10 @@ async def check_promises(
     is to happen: what is unfinished is named, and so are incidents whose trouble is over.
     """
     async with _snapshot(conn):
-        found = [] if at_rest else await _look_at_house(conn, commerce)
+        found = [] if at_rest else await _look_at_house(conn, examination)
         async with examine.skipping_gaps(conn, lenient=not at_rest):
-            found += await _look_at_money(conn, commerce, stripe or {}, at_rest=at_rest)
-        found += await commerce.find_defects(conn, at_rest=at_rest)
+            found += await _look_at_money(conn, examination, stripe or {}, at_rest=at_rest)
+        found += await examination.find_defects(conn, at_rest=at_rest)
         found += await examine.dead_jobs(conn, lenient=not at_rest)
     return sorted(found, key=lambda finding: (finding.order_id or "", list(Defect).index(finding.defect)))
 
@@ -51,12 +51,12 @@ async def _snapshot(conn: Connection) -> AsyncIterator[None]:
         yield
 
 
-async def _look_at_house(conn: Connection, commerce: Examination) -> list[Finding]:
+async def _look_at_house(conn: Connection, examination: Examination) -> list[Finding]:
     pending = [
         Finding(defect=Defect.PENDING_MIGRATION, order_id=None, detail=f"{name}: run medusa-grace migrate")
         for name in await pending_in(conn)
     ]
-    missing = await commerce.find_gaps(conn) + examine.missing_schema(await examine.gaps(conn))
+    missing = await examination.find_gaps(conn) + examine.missing_schema(await examine.gaps(conn))
     missing += await examine.missing_indexes(conn)
     if pending:  # what a migration will make is not named once more
         missing = [
@@ -66,15 +66,15 @@ async def _look_at_house(conn: Connection, commerce: Examination) -> list[Findin
 
 
 async def _look_at_money(
-    conn: Connection, commerce: Examination, stripe: Mapping[str, IntentFacts], *, at_rest: bool
+    conn: Connection, examination: Examination, stripe: Mapping[str, IntentFacts], *, at_rest: bool
 ) -> list[Finding]:
-    examined = await commerce.payments_in_question(conn, list(stripe))
+    examined = await examination.payments_in_question(conn, list(stripe))
     judged = [
         judgment
         for payment in examined
         for judgment in judge(payment, stripe.get(payment.payment.intent_id or ""), at_rest=at_rest)
     ]
-    sessions = await commerce.sessions_in_question(conn, list(stripe))
+    sessions = await examination.sessions_in_question(conn, list(stripe))
     judged += [
         judgment
         for one in sessions
@@ -83,7 +83,7 @@ async def _look_at_money(
     found = [judgment.finding for judgment in judged if not judgment.excused]
     strangers = stripe.keys() - {payment.payment.intent_id for payment in examined}
     strangers -= {one.session.intent_id for one in sessions}
-    for intent_id in await commerce.unknown_intents(conn, sorted(strangers)) if strangers else ():
+    for intent_id in await examination.unknown_intents(conn, sorted(strangers)) if strangers else ():
         found += judge_stranger(intent_id, stripe[intent_id])
     if at_rest:
         told = {(judgment.finding.order_id, kind) for judgment in judged for kind in judgment.told_by}

@@ -45,7 +45,7 @@ async def deliver_alerts(services: Services) -> None:
 async def _serve(services: Services, name: str, channel: AlertChannel) -> None:
     async with services.db.transaction("alerts.claim") as conn:
         claims = [
-            _Claim(claimed, await services.commerce.read_order(conn, claimed.order_id))
+            _Claim(claimed, await services.orders.read_order(conn, claimed.order_id))
             for claimed in await alerts.claim(conn, name, limit=AT_ONCE, lease=LEASE)
         ]
     await asyncio.gather(*(_deliver(services, name, channel, claim) for claim in claims))

@@ -45,9 +45,9 @@ async def close_late_money_if_settled(conn: Connection, order: Order) -> None:
 
 async def close_refunded(services: Services, conn: Connection, order_id: str) -> None:
     """Close the late money of an order after a refund, and that of canceled orders that share its payments."""
-    order = await services.commerce.read_order(conn, order_id)
+    order = await services.orders.read_order(conn, order_id)
     shared = () if order is None else (other.id for other in order.linked if not other.is_live)
-    for canceled in (order, *[await services.commerce.read_order(conn, other_id) for other_id in shared]):
+    for canceled in (order, *[await services.orders.read_order(conn, other_id) for other_id in shared]):
         if canceled is not None:
             await close_late_money_if_settled(conn, canceled)
 

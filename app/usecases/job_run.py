@@ -44,7 +44,7 @@ class JobRun:
         """
         job = self.job
         async with self.services.db.transaction(f"{job.kind}.{step}") as conn:
-            order = await self.services.commerce.lock_order(conn, job.order_id)
+            order = await self.services.orders.lock_order(conn, job.order_id)
             recording = await self.recording(conn, order)
             if recording is None:
                 log.warning(f"{job.kind}.lease_lost", job=job.id, order_id=job.order_id)

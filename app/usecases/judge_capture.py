@@ -36,9 +36,9 @@ async def record_taken(
         detail = f"{payment.id}: Medusa's rows say {booked} captured. {in_words(intent)}: refund no more than that"
         await incidents.open_(conn, order.id, IncidentKind.PARTIAL_CAPTURE, detail)
         return order
-    if capture_id := await services.commerce.record_capture(conn, order, payment, intent):
+    if capture_id := await services.payments.record_capture(conn, order, payment, intent):
         await tell_subscribers(services, conn, order.id, Event("payment.captured", payment.id, capture_id))
-    after = await services.commerce.read_order(conn, order.id) or order
+    after = await services.orders.read_order(conn, order.id) or order
     if intent is not None and intent.amount_refunded:
         after = await _record_given_back(services, conn, after, payment.id, intent)
     if order.state is OrderState.CANCELED:
@@ -96,7 +96,7 @@ async def _record_given_back(
     if payment is None:
         return order
     await record_given_back(services, conn, order, payment, intent)
-    return await services.commerce.read_order(conn, order.id) or order
+    return await services.orders.read_order(conn, order.id) or order
 
 
 async def record_given_back(
@@ -104,6 +104,6 @@ async def record_given_back(
 ) -> Decimal:
     """Make the rows say what Stripe gave back in all, and publish it where they did not. How much that is."""
     refunded = given_back(intent.amount_refunded, payment.captured, payment.currency)
-    if refund_id := await services.commerce.record_refund(conn, order, payment, refunded):
+    if refund_id := await services.payments.record_refund(conn, order, payment, refunded):
         await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id, refund_id))
     return refunded

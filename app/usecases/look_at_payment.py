@@ -93,7 +93,7 @@ async def _act_on(services: Services, conn: Connection, order: Order, payment: P
             detail = f"{payment.id}: Stripe gave back {refunded}, Medusa's rows say {captured.refunded}"
             await incidents.open_(conn, order.id, IncidentKind.REFUND_FAILED, detail)
     elif standing(intent) is Standing.RELEASED and payment.state is PaymentState.HELD and order.sharing(payment):
-        await services.commerce.record_void(conn, payment, intent)
+        await services.payments.record_void(conn, payment, intent)
     after = await _again(services, conn, order)
     await settle_canceled(services, conn, after)
     if is_in(intent, payment.currency) or not is_kept(intent):  # of another currency, the rows tell nothing
@@ -104,7 +104,7 @@ async def _act_on_open(services: Services, conn: Connection, order: Order, payme
     match standing(intent):
         case Standing.RELEASED if payment.state is PaymentState.HELD:
             detail = f"{payment.id}: the authorization is canceled or lapsed at Stripe, the order is not canceled"
-            await services.commerce.record_void(conn, payment, intent)
+            await services.payments.record_void(conn, payment, intent)
             await raise_lost(conn, await _again(services, conn, order), payment.id, detail)
         case Standing.TAKEN if payment.state is PaymentState.PARTIALLY_CAPTURED and not medusa_captures(order, payment):
             await record_taken(services, conn, order, payment, intent)
@@ -114,4 +114,4 @@ async def _act_on_open(services: Services, conn: Connection, order: Order, payme
 
 async def _again(services: Services, conn: Connection, order: Order) -> Order:
     """The order after what this transaction has written; its rows are locked already."""
-    return await services.commerce.read_order(conn, order.id) or order
+    return await services.orders.read_order(conn, order.id) or order

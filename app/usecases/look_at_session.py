@@ -21,8 +21,8 @@ async def act_on_session(
     and money beyond what such an order owes is raised."""
     log.info("session.looked_at", order_id=order.id, session_id=session.id, intent_state=intent.state.value)
     if standing(intent) in {Standing.TAKEN, Standing.PARTLY_TAKEN, Standing.RELEASED}:
-        await services.commerce.record_session(conn, session, intent)
-    after = await services.commerce.read_order(conn, order.id) or order
+        await services.payments.record_session(conn, session, intent)
+    after = await services.orders.read_order(conn, order.id) or order
     if after.state is not OrderState.CANCELED:
         await raise_overpaid(conn, after)
         return

@@ -19,7 +19,7 @@ async def one_by_one(
     for order_id in order_ids:
         try:
             async with services.db.transaction(step) as conn:
-                order = await services.commerce.lock_order(conn, order_id)
+                order = await services.orders.lock_order(conn, order_id)
                 if order is not None:
                     await act(conn, order)
         except Unavailable as error:

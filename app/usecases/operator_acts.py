@@ -63,7 +63,7 @@ async def on_stage(services: Services, request: ActRequest) -> AsyncIterator[Sta
         if found is None:
             yield Acted.UNKNOWN
             return
-        order = await services.commerce.lock_order(conn, found.order_id)
+        order = await services.orders.lock_order(conn, found.order_id)
         incident = await incidents.one(conn, request.incident_id)
         assert incident is not None, "incidents are never deleted"
         yield Stage(conn, incident, order) if incident.closed_at is None else Acted.CLOSED

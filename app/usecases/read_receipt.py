@@ -36,7 +36,7 @@ async def read_receipt(services: Services, order: Order) -> Receipt | NoReceipt 
     if order.state is not OrderState.CANCELED:
         return NoReceipt(Lack.NOT_CANCELED)
     async with services.db.transaction("receipt") as conn:
-        sheet = await services.commerce.read_sheet(conn, order.id)
+        sheet = await services.orders.read_sheet(conn, order.id)
         if sheet is None:
             return NotFound()
         receipt = make_receipt(

@@ -88,7 +88,7 @@ class _RefundStep(RefundStep):
         refunded = payment.taken
         if answer is not None:
             refunded = given_back(answer.intent.amount_refunded, payment.taken, payment.currency)
-        if refund_id := await services.commerce.record_refund(conn, order, payment, refunded):
+        if refund_id := await services.payments.record_refund(conn, order, payment, refunded):
             await tell_subscribers(services, conn, order.id, Event("payment.refunded", payment.id, refund_id))
         elif answer is not None:
             # The rows told of the refund before we did: by a row of Medusa's that it takes out again when Stripe, which

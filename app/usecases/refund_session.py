@@ -56,7 +56,7 @@ class RefundSessionStep(RefundStep):
         elif order is None or session is None:
             await self.record_gone(recording, answer)
         elif isinstance(answer, Answered):
-            await services.commerce.record_session(conn, session, answer.intent)
+            await services.payments.record_session(conn, session, answer.intent)
             await recording.complete()
             await close_refunded(services, conn, order.id)
             refunded = spell(answer.intent.amount_refunded, answer.intent.currency)

@@ -38,7 +38,7 @@ async def _claim(run: JobRun) -> Sequence[Reservation] | None:
     """Without the order's lock, which the void of the same order is after: what was canceled stays canceled."""
     services = run.services
     async with services.db.read("release.look") as conn:
-        order = await services.commerce.read_order(conn, run.job.order_id)
+        order = await services.orders.read_order(conn, run.job.order_id)
         if order is not None and order.state is OrderState.CANCELED:
             return await services.inventory.reservations(conn, order.id)
     async with run.transaction("unwanted") as recording:

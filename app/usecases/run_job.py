@@ -91,7 +91,7 @@ async def _claim(services: Services, ref: JobRef) -> tuple[Job, Order | None] | 
     """Make the job this worker's. One that calls Stripe is claimed under the order's locks, and has the order."""
     async with services.db.single(f"{ref.kind}.claim") as conn:
         if ref.kind in _AT_STRIPE:
-            return await services.commerce.take_with_order(conn, ref)
+            return await services.orders.take_with_order(conn, ref)
         job = await jobs.take(conn, ref)
         return None if job is None else (job, None)
 

@@ -23,12 +23,12 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
     """
     for payment in order.payments:
         if payment.state is PaymentState.CAPTURED:
-            await services.commerce.mend_capture(conn, order, payment, abandoned=left_behind(order, payment))
+            await services.payments.mend_capture(conn, order, payment, abandoned=left_behind(order, payment))
         if order.sharing(payment):
             continue
         match payment.state:
             case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
-                await services.commerce.cancel_payment(conn, payment)
+                await services.payments.cancel_payment(conn, payment)
                 subject = await void_subject(conn, order, payment)
                 if payment.state is PaymentState.HELD:
                     await jobs.schedule_again(conn, JobKind.VOID, order.id, [subject], origin=services.origin)

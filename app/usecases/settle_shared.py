@@ -51,7 +51,7 @@ async def hand_overs(services: Services, conn: Connection, order: Order) -> tupl
     for payment in order.payments:
         heirs = order.sharing(payment)
         if heirs and payment.state is PaymentState.HELD:
-            live = [await services.commerce.read_order(conn, heir.id) for heir in heirs]
+            live = [await services.orders.read_order(conn, heir.id) for heir in heirs]
             placed_at = max((heir.placed_at for heir in live if heir is not None), default=order.placed_at)
             due = placed_at + services.policy.grace_period + services.policy.capture_delay
             needed.append(HandOver(payment.id, heirs[0].id, max(due, order.read_at)))

@@ -81,7 +81,7 @@ async def _put_aside(recording: Recording) -> IntentStep | None:
             await leave_to_provider(recording, payment)
         case _:
             if order.state is not OrderState.CANCELED:
-                await services.commerce.record_release(conn, payment, None)
+                await services.payments.record_release(conn, payment, None)
             await recording.complete()
     return None
 
@@ -120,13 +120,13 @@ class _VoidStep(IntentStep):
 
 
 async def _record_released(recording: Recording, order: Order, payment: Payment, intent: Intent) -> None:
-    commerce, conn = recording.services.commerce, recording.conn
+    services, conn = recording.services, recording.conn
     if order.state is OrderState.CANCELED:
-        await commerce.record_void(conn, payment, intent)
+        await services.payments.record_void(conn, payment, intent)
     else:
-        await commerce.record_release(conn, payment, intent)
+        await services.payments.record_release(conn, payment, intent)
     await recording.complete()
     log.info("payment.voided", order_id=order.id, payment_id=payment.id)
     if order.state is not OrderState.CANCELED or order.sharing(payment):
-        after = await commerce.read_order(conn, order.id) or order
+        after = await services.orders.read_order(conn, order.id) or order
         await raise_lost(conn, after, payment.id, f"{payment.id}: its hold was voided")

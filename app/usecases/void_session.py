@@ -56,10 +56,10 @@ class VoidSessionStep(IntentStep):
 
 async def _record_end(recording: Recording, order: Order, session: PaymentSession, intent: Intent) -> None:
     services, conn = recording.services, recording.conn
-    await services.commerce.record_session(conn, session, intent)
+    await services.payments.record_session(conn, session, intent)
     received = standing(intent) is Standing.TAKEN
     await recording.complete(note="paid before it could be canceled" if received else None)
     log.info("session.paid" if received else "session.voided", order_id=order.id, session_id=session.id)
-    after = await services.commerce.read_order(conn, order.id) or order
+    after = await services.orders.read_order(conn, order.id) or order
     if after.state is OrderState.CANCELED:
         await settle_sessions(services, conn, after)

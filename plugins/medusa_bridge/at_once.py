@@ -13,41 +13,62 @@ from msgspec.structs import astuple
 from app.domain.cancellation import NewCancellation
 from app.domain.jobs import LEASE, Job, JobRef
 from app.domain.order import Order
-from app.ports import Connection
+from app.domain.receipt import OrderSheet
+from app.ports import Connection, Orders
 from app.store import jobs
 from plugins.medusa_bridge import orders, payments
+from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 
 _CLAIM: Final = statement("claim_job")
 _CANCEL: Final = statement("cancel_order")
+_ORDER_EXISTS: Final = statement("order_exists")
 
 
-async def take_with_order(conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
-    """See ``app.ports.Commerce``."""
-    rows = await conn.fetch(_CLAIM, *astuple(ref), LEASE)
-    if not rows:
-        return None
-    job = jobs.job_of({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
-    return job, orders.order_of(rows) if rows[0]["order_id"] is not None else None
+class MedusaOrders(Orders):
+    """Reads orders by one statement each, and writes a cancel and a claim by one each."""
 
+    def __init__(self, served: ServedProviders) -> None:
+        self._served = served
 
-async def cancel_if_unchanged(conn: Connection, order: Order, new: NewCancellation) -> bool:
-    """See ``app.ports.Commerce``."""
-    written: bool = await conn.fetchval(
-        _CANCEL,
-        order.id,
-        order.mark,
-        payments.held(order),
-        payments.shared_collections(order),
-        new.canceled_by,
-        new.reason,
-        new.request_id,
-        new.reason_label,
-        [kind.value for kind, _ in new.jobs],
-        [subject for _, subject in new.jobs],
-        new.traceparent,
-        [one.payment_id for one in new.hand_overs],
-        [one.order_id for one in new.hand_overs],
-        [one.due for one in new.hand_overs],
-    )
-    return written
+    async def lock_order(self, conn: Connection, order_id: str) -> Order | None:
+        return self._as_served(await orders.read(conn, order_id, lock=True))
+
+    async def read_order(self, conn: Connection, order_id: str) -> Order | None:
+        return self._as_served(await orders.read(conn, order_id, lock=False))
+
+    async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
+        return await orders.read_sheet(conn, order_id)
+
+    async def order_exists(self, conn: Connection, order_id: str) -> bool:
+        return bool(await conn.fetchval(_ORDER_EXISTS, order_id))
+
+    async def cancel_if_unchanged(self, conn: Connection, order: Order, new: NewCancellation) -> bool:
+        written: bool = await conn.fetchval(
+            _CANCEL,
+            order.id,
+            order.mark,
+            payments.held(order),
+            payments.shared_collections(order),
+            new.canceled_by,
+            new.reason,
+            new.request_id,
+            new.reason_label,
+            [kind.value for kind, _ in new.jobs],
+            [subject for _, subject in new.jobs],
+            new.traceparent,
+            [one.payment_id for one in new.hand_overs],
+            [one.order_id for one in new.hand_overs],
+            [one.due for one in new.hand_overs],
+        )
+        return written
+
+    async def take_with_order(self, conn: Connection, ref: JobRef) -> tuple[Job, Order | None] | None:
+        rows = await conn.fetch(_CLAIM, *astuple(ref), LEASE)
+        if not rows:
+            return None
+        job = jobs.job_of({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
+        return job, self._as_served(orders.order_of(rows) if rows[0]["order_id"] is not None else None)
+
+    def _as_served(self, order: Order | None) -> Order | None:
+        return None if order is None else self._served.order(order)

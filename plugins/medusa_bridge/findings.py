@@ -18,7 +18,7 @@ from app.domain.order import Order, Provider
 from app.domain.owed import uncovered
 from app.domain.shared import left_alone
 from app.domain.void import is_left_to_others
-from app.ports import Connection
+from app.ports import Connection, Examination
 from app.store.examine import as_findings, ask, gaps, missing_schema
 from plugins.medusa_bridge.grants import as_arguments, find_public_grants
 from plugins.medusa_bridge.orders import payment_of, provider_of, read, session_of
@@ -54,20 +54,19 @@ _WITH_PATIENCE: Final = (
 """What Medusa writes in several commits: on a live shop, rows have a minute to come to agree."""
 
 
-class Examiner:
-    """``app.ports.Examination`` for Medusa v2."""
+class MedusaExamination(Examination):
+    """Asks Medusa's rows and the database's catalog."""
 
-    _served = ServedProviders()
+    def __init__(self, served: ServedProviders) -> None:
+        self._served = served
 
     async def payments_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedPayment]:
-        """See ``app.ports.Examination``."""
         rows = await conn.fetch(_PAYMENTS, intent_ids)
         shared = {row["order_id"] for row in rows if row["is_shared"]}
         orders = {order_id: await read(conn, order_id, lock=False) for order_id in sorted(shared)}
         return [self._examined(row, orders.get(row["order_id"])) for row in rows]
 
     async def sessions_in_question(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[ExaminedSession]:
-        """See ``app.ports.Examination``."""
         rows = await conn.fetch(_SESSIONS, intent_ids)
         shared = {row["order_id"] for row in rows if row["is_shared"] and row["order_canceled"]}
         orders = {order_id: await read(conn, order_id, lock=False) for order_id in sorted(shared)}
@@ -75,12 +74,10 @@ class Examiner:
         return [structs.replace(one, session=self._served.session(one.session)) for one in found]
 
     async def unknown_intents(self, conn: Connection, intent_ids: Sequence[str]) -> Sequence[str]:
-        """See ``app.ports.Examination``."""
         known = {row["intent_id"] for row in await conn.fetch(_KNOWN, intent_ids)}
         return [intent_id for intent_id in intent_ids if intent_id not in known]
 
     async def find_defects(self, conn: Connection, *, at_rest: bool) -> list[Finding]:
-        """See ``app.ports.Examination``."""
         lenient = not at_rest
         found = []
         for row in await ask(conn, _UNLIKE_CAPTURES, at_rest, lenient=lenient):
@@ -95,7 +92,6 @@ class Examiner:
         return found
 
     async def find_gaps(self, conn: Connection) -> list[Finding]:
-        """See ``app.ports.Examination``."""
         problems = await gaps(conn, FOLDER)
         for error, names in (await function_gaps(conn, writes=False)).items():
             problems.setdefault(error, []).extend(names)
@@ -109,7 +105,6 @@ class Examiner:
         return missing + indexes + wide
 
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
-        """See ``app.ports.Examination``."""
         rows = await conn.fetch(_TO_ASK, look_back)
         ours = (row for row in rows if self._served.of(row["provider_id"]) is Provider.STRIPE)
         return {row["intent_id"]: row["order_id"] for row in ours}

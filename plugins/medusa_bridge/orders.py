@@ -21,7 +21,6 @@ from plugins.medusa_bridge.sqlfile import statement
 
 _READ: Final = statement("read_order")
 _LOCK: Final = statement("lock_order")
-_PAYMENT: Final = statement("payment_facts")
 _SHEET: Final = statement("order_sheet")
 _LINES: Final = statement("order_lines")
 
@@ -110,12 +109,6 @@ async def read_sheet(conn: Connection, order_id: str) -> OrderSheet | None:
 
 def _number(quantity: Decimal) -> int | float:
     return int(quantity) if quantity == quantity.to_integral_value() else float(quantity)
-
-
-async def read_payment(conn: Connection, payment_id: str) -> Payment | None:
-    """A payment by itself, whatever became of its order."""
-    row = await conn.fetchrow(_PAYMENT, payment_id)
-    return None if row is None else payment_of(row)
 
 
 def _state(status: str, canceled_at: datetime | None) -> OrderState:

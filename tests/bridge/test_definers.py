@@ -42,7 +42,7 @@ async def test_medusas_next_release_may_change_the_columns(shop: Shop, settings:
     before = await intent_of(shop.conn, order.payment_ids[0])
     async with opened(settings) as services:
         async with services.db.read("test") as conn:
-            assert await services.commerce.read_order(conn, order.id)
+            assert await services.orders.read_order(conn, order.id)
         for table, columns in OF_DEFINERS.items():
             for column in columns:
                 kind = await shop.conn.fetchval(
@@ -57,7 +57,7 @@ async def test_medusas_next_release_may_change_the_columns(shop: Shop, settings:
                         f'alter table "{table}" alter column {column} drop default, alter column {column} type {other}'
                     )
         async with services.db.read("test") as conn:
-            read = await services.commerce.read_order(conn, order.id)
+            read = await services.orders.read_order(conn, order.id)
     assert read is not None
     assert read.payments[0].intent_id == before["id"]
     assert await intent_of(shop.conn, order.payment_ids[0]) == before
@@ -83,7 +83,7 @@ async def test_migrate_follows_medusas_tables_into_another_schema(
         assert await migrate(database) == []
         assert await intent_of(moved, order.payment_ids[0]) == before
     async with opened(settings) as services, services.db.transaction("test") as mine:
-        read = await services.commerce.lock_order(mine, order.id)
+        read = await services.orders.lock_order(mine, order.id)
         assert read is not None
         assert read.payments[0].intent_id == before["id"]
 

@@ -36,8 +36,8 @@ async def test_a_missing_one_is_named(settings: Settings, conn: asyncpg.Connecti
 async def test_what_is_read_behind_the_locks_is_read_after_they_were_had(shop: Shop, settings: Settings) -> None:
     order = await shop.place()
     async with opened(settings) as services, services.db.transaction("test") as mine:
-        read = await services.commerce.read_order(mine, order.id)
-        locked = await services.commerce.lock_order(mine, order.id)
+        read = await services.orders.read_order(mine, order.id)
+        locked = await services.orders.lock_order(mine, order.id)
     assert read is not None
     assert locked is not None
     assert locked.read_at > read.read_at
@@ -116,9 +116,9 @@ async def test_a_capture_is_booked_without_a_look_at_those_of_others(
 
 
 async def _book(services: Services, conn: Connection, order_id: str) -> None:
-    order = await services.commerce.lock_order(conn, order_id)
+    order = await services.orders.lock_order(conn, order_id)
     assert order is not None
-    assert await services.commerce.record_capture(conn, order, order.payments[0], None)
+    assert await services.payments.record_capture(conn, order, order.payments[0], None)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -349,9 +349,9 @@ FACTS: dict[str, tuple[str, Of, Any]] = {
 async def test_an_order(scene: Scene, name: str) -> None:
     change, of, expected = FACTS[name]
     async with scene.after(change) as conn:
-        read = await BRIDGE.read_order(conn, scene.names["open"])
+        read = await BRIDGE.orders.read_order(conn, scene.names["open"])
         assert (None if read is None else of(read)) == expected
-        locked = await BRIDGE.lock_order(conn, scene.names["open"])
+        locked = await BRIDGE.orders.lock_order(conn, scene.names["open"])
         assert (None if locked is None else of(locked)) == expected
 
 
@@ -370,7 +370,7 @@ SESSIONS: dict[str, tuple[str, bool]] = {
 async def test_sessions_of_an_order(scene: Scene, name: str) -> None:
     change, is_there = SESSIONS[name]
     async with scene.after(change) as conn:
-        read = await BRIDGE.read_order(conn, scene.names["due"])
+        read = await BRIDGE.orders.read_order(conn, scene.names["due"])
         assert read is not None
         assert [one.intent_id for one in read.sessions] == (["pi_due"] if is_there else [])
         seen = (await BRIDGE.back_office.see_orders(conn, [scene.names["due"]]))[scene.names["due"]]
@@ -393,7 +393,7 @@ async def test_an_order_without_a_payment_is_seen_as_well(scene: Scene) -> None:
         assert held.last_captured_at == await conn.fetchval(
             "select max(created_at) from capture where payment_id = $1", held.id
         )
-        read = await BRIDGE.read_payment(conn, held.id)
+        read = await BRIDGE.payments.read_payment(conn, held.id)
         assert read is not None
         assert (read.captured, read.refunded) == (Decimal(3), Decimal(1))
         assert read.last_captured_at == held.last_captured_at
@@ -427,7 +427,7 @@ SHEET: dict[str, tuple[str, int, Decimal]] = {
 async def test_the_facts_of_a_receipt(scene: Scene, name: str) -> None:
     change, quantity, total = SHEET[name]
     async with scene.after(change) as conn:
-        sheet = await BRIDGE.read_sheet(conn, scene.names["open"])
+        sheet = await BRIDGE.orders.read_sheet(conn, scene.names["open"])
         assert sheet is not None
         assert [line.quantity for line in sheet.lines] == ([quantity] if quantity else [])
         assert sheet.total == total
@@ -460,9 +460,9 @@ QUESTIONED: dict[str, tuple[str, list[str]]] = {
 async def test_payments_in_question(scene: Scene, name: str) -> None:
     change, expected = QUESTIONED[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.payments_in_question(conn, [])
+        found = await BRIDGE.examination.payments_in_question(conn, [])
         assert sorted(scene.name_of(one.order_id) for one in found) == expected
-        asked = await BRIDGE.payments_in_question(conn, [scene.names["gone.pi"]])
+        asked = await BRIDGE.examination.payments_in_question(conn, [scene.names["gone.pi"]])
         of_it = {"gone"} if name not in {"of no sum", "drafts", "drafts by their status"} else set()
         assert {scene.name_of(one.order_id) for one in asked} == set(expected) | of_it
 
@@ -518,7 +518,11 @@ async def test_what_watches_over_a_payment(scene: Scene, name: str) -> None:
     async with scene.after(
         change + incident("<open>", "late_money") + incident("<open>", "void_failed", "now()")
     ) as conn:
-        found = [one for one in await BRIDGE.payments_in_question(conn, []) if one.order_id == scene.names["open"]]
+        found = [
+            one
+            for one in await BRIDGE.examination.payments_in_question(conn, [])
+            if one.order_id == scene.names["open"]
+        ]
         assert {kind.value for kind in found[0].at_work} == at_work
         assert (found[0].capture_job and found[0].capture_job.value) == capture_job
         assert {kind.value for kind in found[0].incidents} == {"late_money"}
@@ -614,7 +618,7 @@ OF_PAYMENT: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
 async def test_what_is_known_of_a_payment_in_question(scene: Scene, name: str) -> None:
     change, of, expected = OF_PAYMENT[name]
     async with scene.after(change) as conn:
-        found = {one.payment.id: one for one in await BRIDGE.payments_in_question(conn, [])}
+        found = {one.payment.id: one for one in await BRIDGE.examination.payments_in_question(conn, [])}
         assert of(found[scene.names["open.pay"]]) == expected
 
 
@@ -642,10 +646,10 @@ DUE: dict[str, tuple[str, bool, bool]] = {
 async def test_sessions_in_question(scene: Scene, name: str) -> None:
     change, found, asked = DUE[name]
     async with scene.after(change) as conn:
-        assert [one.session.id for one in await BRIDGE.sessions_in_question(conn, [])] == (
+        assert [one.session.id for one in await BRIDGE.examination.sessions_in_question(conn, [])] == (
             [scene.names["due.ses"]] if found else []
         )
-        assert [one.session.id for one in await BRIDGE.sessions_in_question(conn, ["pi_due"])] == (
+        assert [one.session.id for one in await BRIDGE.examination.sessions_in_question(conn, ["pi_due"])] == (
             [scene.names["due.ses"]] if asked else []
         )
 
@@ -669,12 +673,12 @@ async def test_what_watches_over_a_session(
     async with scene.after(
         change + incident("<due>", "void_failed", "now()") + incident("<open>", "look_failed")
     ) as conn:
-        (found,) = await BRIDGE.sessions_in_question(conn, [])
+        (found,) = await BRIDGE.examination.sessions_in_question(conn, [])
         assert {one.value for one in found.at_work} == at_work
         assert {one.value for one in found.incidents} == {"late_money"}
         assert found.read_at - found.touched_at > timedelta(minutes=50)
         await conn.execute(scene.filled(order("due", "updated_at = now()")[2:]))
-        (found,) = await BRIDGE.sessions_in_question(conn, [])
+        (found,) = await BRIDGE.examination.sessions_in_question(conn, [])
         assert found.read_at == found.touched_at
 
 

@@ -670,7 +670,7 @@ ASKED: dict[str, tuple[str, list[str]]] = {
 async def test_intents_to_ask_about(scene: Scene, name: str) -> None:
     change, expected = ASKED[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.intents_to_ask(conn, look_back=timedelta(days=8))
+        found = await BRIDGE.examination.intents_to_ask(conn, look_back=timedelta(days=8))
     assert sorted(scene.name_of(id_) for id_ in found.values()) == expected
     assert ("pi_x" in found) is ("pi_x" in change)
 
@@ -680,7 +680,11 @@ async def test_intents_that_no_payment_names_are_unknown(scene: Scene) -> None:
     async with scene.after(
         "select 1" + order("open", "is_draft_order = true") + payment("gone", "deleted_at = now()")
     ) as conn:
-        assert await BRIDGE.unknown_intents(conn, [held, gone, "pi_due", "pi_x"]) == [gone, "pi_due", "pi_x"]
+        assert await BRIDGE.examination.unknown_intents(conn, [held, gone, "pi_due", "pi_x"]) == [
+            gone,
+            "pi_due",
+            "pi_x",
+        ]
 
 
 async def test_a_walk_goes_on_after_the_last_that_it_has_seen(scene: Scene) -> None:

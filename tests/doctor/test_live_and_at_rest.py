@@ -137,8 +137,8 @@ async def test_before_the_first_migrate(clinic: Clinic, reader: asyncpg.Connecti
 async def test_one_snapshot(clinic: Clinic, reader: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens during the look is not seen by half."""
     order = await clinic.captured()
-    bridge = MedusaBridge(BridgeConfig(), None, None)
-    look = bridge.find_defects
+    examination = MedusaBridge(BridgeConfig(), None, None).examination
+    look = examination.find_defects
 
     async def meanwhile(conn: asyncpg.Connection, *, at_rest: bool) -> list[Any]:
         await clinic.conn.execute("update order_transaction set reference_id = 'capt_x'")
@@ -146,11 +146,11 @@ async def test_one_snapshot(clinic: Clinic, reader: asyncpg.Connection, monkeypa
         assert await conn.fetchval("show transaction_read_only") == "on"
         return await look(conn, at_rest=at_rest)
 
-    monkeypatch.setattr(bridge, "find_defects", meanwhile)
+    monkeypatch.setattr(examination, "find_defects", meanwhile)
     facts = await stripe_facts(clinic.shop.sandbox)
-    assert await check_promises(reader, bridge, stripe=facts, at_rest=True) == []
+    assert await check_promises(reader, examination, stripe=facts, at_rest=True) == []
     monkeypatch.undo()
-    assert named(await check_promises(reader, bridge, stripe=facts, at_rest=True)) == {
+    assert named(await check_promises(reader, examination, stripe=facts, at_rest=True)) == {
         ("transactions_differ_from_rows", order.id)
     }
 

@@ -63,7 +63,7 @@ async def scene(database: str) -> AsyncIterator[Scene]:
 
 async def test_the_rows_agree(scene: Scene) -> None:
     for at_rest in (True, False):
-        assert await BRIDGE.find_defects(scene.conn, at_rest=at_rest) == []
+        assert await BRIDGE.examination.find_defects(scene.conn, at_rest=at_rest) == []
 
 
 COLLECTION = "collection_differs_from_rows"
@@ -389,7 +389,7 @@ SILENT: dict[str, str] = {
 async def test_it_is_named_with_its_order(scene: Scene, name: str) -> None:
     change, expected = NAMED[name]
     async with scene.after(change) as conn:
-        found = await BRIDGE.find_defects(conn, at_rest=False)
+        found = await BRIDGE.examination.find_defects(conn, at_rest=False)
         assert scene.named(found) == sorted(expected), found
 
 
@@ -397,7 +397,9 @@ async def test_it_is_named_with_its_order(scene: Scene, name: str) -> None:
 async def test_it_is_left_alone(scene: Scene, name: str) -> None:
     async with scene.after(SILENT[name]) as conn:
         for at_rest in (False, True):
-            found = [one for one in await BRIDGE.find_defects(conn, at_rest=at_rest) if one.defect != UNFINISHED]
+            found = [
+                one for one in await BRIDGE.examination.find_defects(conn, at_rest=at_rest) if one.defect != UNFINISHED
+            ]
             assert found == []
 
 
@@ -462,8 +464,8 @@ WAITS = {
 @pytest.mark.parametrize("name", WAITS)
 async def test_a_live_shop_is_given_time_by_the_youngest_of_the_rows(scene: Scene, name: str) -> None:
     async with scene.after(WAITS[name]) as conn:
-        assert await BRIDGE.find_defects(conn, at_rest=False) == []
-        found = [one for one in await BRIDGE.find_defects(conn, at_rest=True) if one.defect != UNFINISHED]
+        assert await BRIDGE.examination.find_defects(conn, at_rest=False) == []
+        found = [one for one in await BRIDGE.examination.find_defects(conn, at_rest=True) if one.defect != UNFINISHED]
         assert len(found) == 1
 
 
@@ -483,7 +485,7 @@ async def test_a_hold_that_no_order_reaches_is_told_with_its_age(scene: Scene, a
         UNLINK + CANCEL("open") + f"; update payment set created_at = now() - interval '{ago}' where id = '<open.pay>'"
     )
     async with scene.after(change) as conn:
-        (found,) = [one for one in await BRIDGE.find_defects(conn, at_rest=False) if one.defect == LOOSE]
+        (found,) = [one for one in await BRIDGE.examination.find_defects(conn, at_rest=False) if one.defect == LOOSE]
         assert f" {said}, and no order is linked to it" in found.detail
 
 
@@ -500,7 +502,7 @@ async def test_an_order_without_a_payment_is_told_with_what_its_cart_leads_to(
     scene: Scene, change: str, named: bool
 ) -> None:
     async with scene.after(UNLINK + f"update payment set {change} where id = '<open.pay>'") as conn:
-        (found,) = [one for one in await BRIDGE.find_defects(conn, at_rest=False) if one.defect == BARE]
+        (found,) = [one for one in await BRIDGE.examination.find_defects(conn, at_rest=False) if one.defect == BARE]
         assert ("its cart leads to pay_" in found.detail) is named
 
 
@@ -509,15 +511,15 @@ async def test_an_order_without_a_payment_is_told_with_what_its_cart_leads_to(
 )
 async def test_an_order_that_is_not_open_owes_nothing(scene: Scene, change: str) -> None:
     async with scene.after(UNLINK + f"update \"order\" set {change} where id = '<open>'") as conn:
-        assert BARE not in {one.defect for one in await BRIDGE.find_defects(conn, at_rest=True)}
+        assert BARE not in {one.defect for one in await BRIDGE.examination.find_defects(conn, at_rest=True)}
 
 
 async def test_a_session_is_a_payment_to_come(scene: Scene) -> None:
     async with scene.after("select 1") as conn:
         order = await place_order(conn, payments=(), placed_ago=timedelta(minutes=6))
-        assert [one.order_id for one in await BRIDGE.find_defects(conn, at_rest=False)] == [order.id]
+        assert [one.order_id for one in await BRIDGE.examination.find_defects(conn, at_rest=False)] == [order.id]
         await open_session(conn, order, {"id": "pi_1"}, amount=THIRTY)
-        assert await BRIDGE.find_defects(conn, at_rest=True) == []
+        assert await BRIDGE.examination.find_defects(conn, at_rest=True) == []
 
 
 MINUTES_OLD = {
@@ -534,24 +536,24 @@ MINUTES_OLD = {
 @pytest.mark.parametrize("defect", MINUTES_OLD)
 async def test_a_minute_is_enough(scene: Scene, defect: str) -> None:
     async with scene.after(MINUTES_OLD[defect].format(age="updated_at = now() - interval '2 min'")) as conn:
-        assert [one.defect for one in await BRIDGE.find_defects(conn, at_rest=False)] == [defect]
+        assert [one.defect for one in await BRIDGE.examination.find_defects(conn, at_rest=False)] == [defect]
 
 
 async def test_sums_that_are_missing_on_one_side_are_told_as_nothing(scene: Scene) -> None:
     async with scene.after(NO_BOOKING) as conn:
-        (found,) = await BRIDGE.find_defects(conn, at_rest=True)
+        (found,) = await BRIDGE.examination.find_defects(conn, at_rest=True)
         assert found.detail.endswith(": 29.7381 in 1 row(s), 0 in 0 order transaction(s)")
     async with scene.after("select 1") as conn:
         order = await place_order(conn, payments=())
         await add_transaction(conn, order.id, order.total, "capture", "capt_x", order.created_at)
-        (found,) = await BRIDGE.find_defects(conn, at_rest=True)
+        (found,) = await BRIDGE.examination.find_defects(conn, at_rest=True)
         assert (found.defect, found.order_id) == (BOOKED, order.id)
         assert found.detail == "capt_x: 0 in 0 row(s), 29.7381 in 1 order transaction(s)"
 
 
 async def test_a_job_of_no_order_is_not_at_rest(scene: Scene) -> None:
     async with scene.after("select 1" + job("order_x", "void", "pay_x", "scheduled")) as conn:
-        (found,) = await BRIDGE.find_defects(conn, at_rest=True)
+        (found,) = await BRIDGE.examination.find_defects(conn, at_rest=True)
         assert (found.defect, found.order_id) == (UNFINISHED, "order_x")
 
 
@@ -563,7 +565,7 @@ async def test_what_is_booked_and_the_lower_of_two_totals_count(scene: Scene) ->
             "values ('ordtrx_x', $1, 1, 10, '{\"value\": \"10\"}', 'eur')",
             order.id,
         )
-        (found,) = [one for one in await BRIDGE.find_defects(conn, at_rest=False) if one.defect == BARE]
+        (found,) = [one for one in await BRIDGE.examination.find_defects(conn, at_rest=False) if one.defect == BARE]
         assert found.detail.startswith("owes 20 EUR")
         for version, owes in ((0, True), (1, False)):
             await conn.execute(
@@ -572,7 +574,7 @@ async def test_what_is_booked_and_the_lower_of_two_totals_count(scene: Scene) ->
                 order.id,
                 version,
             )
-            assert (BARE in {one.defect for one in await BRIDGE.find_defects(conn, at_rest=False)}) is owes
+            assert (BARE in {one.defect for one in await BRIDGE.examination.find_defects(conn, at_rest=False)}) is owes
 
 
 async def test_what_an_order_owes_is_of_its_currency(scene: Scene) -> None:
@@ -586,7 +588,7 @@ async def test_what_an_order_owes_is_of_its_currency(scene: Scene) -> None:
             for owed in (Decimal(half), Decimal(half) * Decimal("0.9")):
                 order = await place_order(conn, currency=currency, payments=(), total=owed, lines=[Line(managed=False)])
                 expected |= {order.id} if owed == Decimal(half) else set()
-        assert {one.order_id for one in await BRIDGE.find_defects(conn, at_rest=True)} == expected
+        assert {one.order_id for one in await BRIDGE.examination.find_defects(conn, at_rest=True)} == expected
 
 
 async def test_orders_that_share_a_payment_are_compared_together(scene: Scene) -> None:
@@ -599,9 +601,9 @@ async def test_orders_that_share_a_payment_are_compared_together(scene: Scene) -
         await refund_by_medusa(conn, one, one.payment_ids[0], Decimal(5))
         await conn.execute("update order_transaction set order_id = $2 where order_id = $1", one.id, other.id)
         await conn.execute("delete from order_summary where order_id = any($1::text[])", [one.id, other.id])
-        assert await BRIDGE.find_defects(conn, at_rest=True) == []
+        assert await BRIDGE.examination.find_defects(conn, at_rest=True) == []
         await conn.execute(amount("order_transaction", 59, f"order_id = '{other.id}' and amount > 0"))
-        (found,) = await BRIDGE.find_defects(conn, at_rest=True)
+        (found,) = await BRIDGE.examination.find_defects(conn, at_rest=True)
         assert (found.defect, found.order_id) == (BOOKED, min(one.id, other.id))
 
 
@@ -637,6 +639,6 @@ async def test_a_job_that_is_not_at_rest(
     scene: Scene, kind: str, state: str, columns: dict[str, str], more: str, unfinished: bool
 ) -> None:
     async with scene.after("select 1" + job("<open>", kind, "<open.pay>", state, **columns) + more) as conn:
-        found = [one.defect for one in await BRIDGE.find_defects(conn, at_rest=True)]
+        found = [one.defect for one in await BRIDGE.examination.find_defects(conn, at_rest=True)]
         assert (UNFINISHED in found) is unfinished
-        assert UNFINISHED not in [one.defect for one in await BRIDGE.find_defects(conn, at_rest=False)]
+        assert UNFINISHED not in [one.defect for one in await BRIDGE.examination.find_defects(conn, at_rest=False)]

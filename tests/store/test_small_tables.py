@@ -15,7 +15,7 @@ from app.domain.jobs import JobKind
 from app.domain.timeline import Act
 from app.ports import Hint
 from app.store import cancellations, cursors, events, examine, fleet, incidents, jobs, operator_sessions, stripe_events
-from plugins.medusa_bridge import at_once, orders
+from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.http.helpers import one_database_a_file
 from tests.leftovers import connected
 from tests.world import fetch_one
@@ -137,9 +137,10 @@ async def write_cancellation(conn: asyncpg.Connection, order_id: str, new: NewCa
         "insert into \"order\" (id, currency_code) values ($1, 'eur') on conflict do nothing",
         order_id,
     )
-    order = await orders.read(conn, order_id, lock=False)
+    orders = MedusaBridge(BridgeConfig(), None, None).orders
+    order = await orders.read_order(conn, order_id)
     assert order is not None
-    assert await at_once.cancel_if_unchanged(conn, order, new)
+    assert await orders.cancel_if_unchanged(conn, order, new)
 
 
 async def test_a_cancellation_is_found_by_its_own_request(conn: asyncpg.Connection) -> None:

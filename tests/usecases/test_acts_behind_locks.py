@@ -13,7 +13,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Order
 from app.embedded.shop import PlacedOrder
-from app.ports import Commerce, Connection, Services
+from app.ports import Connection, Orders, Services
 from app.store import incidents
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
@@ -40,9 +40,9 @@ async def late(hand: Hand, shop: Shop) -> tuple[PlacedOrder, ActRequest]:
 
 
 class Slow:
-    """The shop, whose order's lock is had after something else was done."""
+    """The shop's orders, whose lock is had after something else was done."""
 
-    def __init__(self, inner: Commerce, first: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, inner: Orders, first: Callable[[], Awaitable[None]]) -> None:
         self._inner, self._first = inner, first
 
     def __getattr__(self, name: str) -> Any:
@@ -61,7 +61,7 @@ async def test_an_incident_that_closes_while_the_act_waits_is_closed(hand: Hand,
     async def close() -> None:
         await incidents.close(shop.conn, order.id, IncidentKind.LATE_MONEY)
 
-    services = msgspec.structs.replace(hand.services, commerce=Slow(hand.services.commerce, close))
+    services = msgspec.structs.replace(hand.services, orders=Slow(hand.services.orders, close))
     assert await ACTS[act](services, request) is Acted.CLOSED
     assert await hand.jobs(order) == before
     assert await shop.conn.fetchval("select count(*) from grace.events where kind like 'act_%'") == 0

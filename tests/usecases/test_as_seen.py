@@ -162,7 +162,7 @@ async def test_a_capture_in_flight_is_in_the_read_and_in_its_mark(
 ) -> None:
     """One that runs, or whose call ended without a recorded answer; of a payment that was deleted, too."""
     order = await shop.place()
-    before = await hand.services.commerce.read_order(shop.conn, order.id)
+    before = await hand.services.orders.read_order(shop.conn, order.id)
     payment_id = order.payment_ids[0] if subject == "payment" else "pay_gone"
     await shop.conn.execute(
         "insert into grace.jobs (kind, order_id, subject, state, run_at, in_doubt, lease_until) select k, $1, "
@@ -173,7 +173,7 @@ async def test_a_capture_in_flight_is_in_the_read_and_in_its_mark(
         state.value,
         in_doubt,
     )
-    after = await hand.services.commerce.read_order(shop.conn, order.id)
+    after = await hand.services.orders.read_order(shop.conn, order.id)
     in_flight = state is JobState.RUNNING or (in_doubt and state in {JobState.SCHEDULED, JobState.QUEUED})
     assert before is not None
     assert after is not None
@@ -187,7 +187,7 @@ async def test_the_wait_for_a_turn_does_not_lengthen_the_grace_period(
 ) -> None:
     """When a request was received counts from the read of the order, whose clock it is, and not from the decision."""
     order = await shop.place()
-    seen = await hand.services.commerce.read_order(shop.conn, order.id)
+    seen = await hand.services.orders.read_order(shop.conn, order.id)
     assert seen is not None
     slow = hand.with_policy(grace_period=seen.read_at - seen.placed_at - timedelta(milliseconds=1))
     read_at = time.monotonic()
@@ -226,16 +226,16 @@ NO_FACTS = {
 @pytest.mark.parametrize("change", [*OF_THE_PAYMENT, *OF_THE_ORDER, *NO_FACTS])
 async def test_every_fact_is_in_the_mark(hand: Hand, shop: Shop, change: str) -> None:
     order = await shop.place()
-    commerce = hand.services.commerce
-    before = await commerce.read_order(shop.conn, order.id)
+    orders = hand.services.orders
+    before = await orders.read_order(shop.conn, order.id)
 
     if change in OF_THE_PAYMENT:
         await shop.conn.execute(OF_THE_PAYMENT[change], order.payment_ids[0])
     else:
         await shop.conn.execute((OF_THE_ORDER | NO_FACTS)[change], order.id)
 
-    after = await commerce.read_order(shop.conn, order.id)
-    locked = await commerce.lock_order(shop.conn, order.id)
+    after = await orders.read_order(shop.conn, order.id)
+    locked = await orders.lock_order(shop.conn, order.id)
     assert before is not None
     assert after is not None
     assert locked is not None

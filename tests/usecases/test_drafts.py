@@ -36,8 +36,8 @@ KINDS: dict[str, tuple[Sequence[Line], bool]] = {
 async def placed_by_everybody(hand: Hand, shop: Shop, order: PlacedOrder) -> set[datetime]:
     """When the order was placed, as each of those says who ask for it."""
     services = hand.services
-    commerce = services.commerce
-    seen, locked = await commerce.read_order(shop.conn, order.id), await commerce.lock_order(shop.conn, order.id)
+    seen = await services.orders.read_order(shop.conn, order.id)
+    locked = await services.orders.lock_order(shop.conn, order.id)
     assert seen is not None
     assert locked is not None
     found, _ = await services.discovery.find_new_authorizations(
@@ -232,7 +232,7 @@ async def test_an_order_without_a_hold_keeps_its_begin_too(hand: Hand, shop: Sho
     moment = await convert_draft(shop.conn, draft, [UNSTOCKED], taxed=False, ago=timedelta(minutes=20))
     await track_payments(hand.services)
     await change_email(shop.conn, draft, "another@shoppers.test")
-    seen = await hand.services.commerce.read_order(shop.conn, draft.id)
+    seen = await hand.services.orders.read_order(shop.conn, draft.id)
     assert seen is not None
     assert seen.placed_at == moment
 

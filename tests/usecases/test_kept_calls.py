@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
-from app.ports import Commerce, Unavailable
+from app.ports import Payments, Unavailable
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -18,7 +18,7 @@ from tests.world import Shop
 class _Failing:
     """The shop, whose tables cannot be written at the end of a job."""
 
-    def __init__(self, inner: Commerce, failures: dict[str, Exception]) -> None:
+    def __init__(self, inner: Payments, failures: dict[str, Exception]) -> None:
         self._inner, self._failures = inner, failures
 
     def __getattr__(self, name: str) -> Any:
@@ -41,8 +41,8 @@ async def calls(shop: Shop, order: PlacedOrder) -> list[tuple[str, str]]:
 async def test_a_call_is_kept_though_its_record_fails(hand: Hand, shop: Shop, error: Exception) -> None:
     order = await shop.place()
     await hand.schedule(order, JobKind.CAPTURE)
-    commerce: Any = _Failing(hand.services.commerce, {"record_capture": error})
-    failing = replace(hand, services=msgspec.structs.replace(hand.services, commerce=commerce))
+    payments: Any = _Failing(hand.services.payments, {"record_capture": error})
+    failing = replace(hand, services=msgspec.structs.replace(hand.services, payments=payments))
     await failing.run(order, JobKind.CAPTURE)
     assert await calls(shop, order) == [("capture", "answered")]
 

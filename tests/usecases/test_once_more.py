@@ -12,7 +12,6 @@ from app.domain.cancellation import Refused
 from app.domain.jobs import JobKind
 from app.embedded.shop_acts import add_credit_line, capture_by_medusa, soft_delete
 from app.embedded.shop_rows import next_version, now_ms
-from app.ports import Commerce
 from app.usecases.cancel_order import Canceled
 from app.usecases.recheck_canceled import recheck_canceled
 from tests.usecases.ground import Hand, nobody_is_told
@@ -85,9 +84,9 @@ async def test_each_cancel_of_an_order_that_was_opened_again_is_an_event_of_its_
 
 
 class _Broken:
-    """The shop, in whose bridge a mistake of ours is made."""
+    """A port, in whose implementation a mistake of ours is made."""
 
-    def __init__(self, inner: Commerce, *names: str) -> None:
+    def __init__(self, inner: object, *names: str) -> None:
         self._inner, self._names = inner, names
 
     def __getattr__(self, name: str) -> Any:
@@ -97,16 +96,17 @@ class _Broken:
 
 
 @pytest.mark.parametrize(
-    ("broken", "in_doubt"),
-    [("take_with_order", False), ("record_capture", True)],
+    ("port", "broken", "in_doubt"),
+    [("orders", "take_with_order", False), ("payments", "record_capture", True)],
     ids=["while it was claimed", "after Stripe was asked"],
 )
 async def test_a_mistake_of_ours_leaves_a_doubt_only_where_stripe_may_have_been_asked(
-    hand: Hand, shop: Shop, broken: str, in_doubt: bool
+    hand: Hand, shop: Shop, port: str, broken: str, in_doubt: bool
 ) -> None:
     order = await shop.place()
     await hand.schedule(order, JobKind.CAPTURE)
-    services = msgspec.structs.replace(hand.services, commerce=_Broken(hand.services.commerce, broken))
+    failing = {port: _Broken(getattr(hand.services, port), broken)}
+    services = msgspec.structs.replace(hand.services, **failing)
     job = await Hand(services, shop).run(order, JobKind.CAPTURE)
     assert (job["state"], job["failures"], job["in_doubt"]) == ("scheduled", 1, in_doubt)
     assert "ZeroDivisionError" in job["last_error"]

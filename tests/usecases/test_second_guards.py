@@ -21,7 +21,6 @@ from app.usecases.cancel_order import Canceled
 from app.usecases.job_run import JobRun
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
-from plugins.medusa_bridge import at_once, orders, payments
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -30,7 +29,7 @@ CAPTURED = "captured before it could be voided"
 
 
 async def read(hand: Hand, order: PlacedOrder) -> Order:
-    found = await hand.services.commerce.read_order(hand.shop.conn, order.id)
+    found = await hand.services.orders.read_order(hand.shop.conn, order.id)
     assert found is not None
     return found
 
@@ -56,12 +55,12 @@ async def test_a_captured_payment_is_never_called_canceled(hand: Hand, shop: Sho
 
     match verb:
         case "cancel_payment":
-            await payments.cancel_payment(shop.conn, held)
+            await hand.services.payments.cancel_payment(shop.conn, held)
         case "record_void":
             async with hand.services.db.transaction("test") as conn:
-                await payments.record_void(conn, held, intent)
+                await hand.services.payments.record_void(conn, held, intent)
         case _:
-            await payments.record_release(shop.conn, held, None)
+            await hand.services.payments.record_release(shop.conn, held, None)
 
     assert await rows(shop.conn, "payment", order.payment_ids) == before
 
@@ -75,12 +74,12 @@ async def test_a_payment_is_canceled_once(hand: Hand, shop: Shop) -> None:
     await shop.conn.execute("update payment set canceled_at = $2 where id = $1", order.payment_ids[0], earlier)
 
     async with hand.services.db.transaction("test") as conn:
-        await payments.cancel_payment(conn, seen.payments[0])
-        await payments.record_void(conn, seen.payments[0], intent)
-        now = await orders.read(conn, order.id, lock=True)
+        await hand.services.payments.cancel_payment(conn, seen.payments[0])
+        await hand.services.payments.record_void(conn, seen.payments[0], intent)
+        now = await hand.services.orders.lock_order(conn, order.id)
         assert now is not None
         new = NewCancellation(canceled_by="token", reason=None, reason_label=None, request_id="late", jobs=())
-        assert await at_once.cancel_if_unchanged(conn, structs.replace(seen, mark=now.mark), new)
+        assert await hand.services.orders.cancel_if_unchanged(conn, structs.replace(seen, mark=now.mark), new)
 
     assert (await shop.payment(order))["canceled_at"] == earlier
 
@@ -143,7 +142,7 @@ async def test_a_call_is_written_by_the_first_transaction_that_follows_it_and_by
     await hand.schedule(order, JobKind.CAPTURE)
     ref: JobRef = await hand.queue(order, JobKind.CAPTURE)
     async with hand.services.db.single("capture.claim") as conn:
-        claimed = await hand.services.commerce.take_with_order(conn, ref)
+        claimed = await hand.services.orders.take_with_order(conn, ref)
     assert claimed is not None
     call = Call(verb="look", intent_id=order.intent_ids[0], began_at=datetime.now(UTC), seconds=0.1, outcome="answered")
     run = JobRun(hand.services, claimed[0], [call])

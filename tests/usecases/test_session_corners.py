@@ -42,7 +42,7 @@ async def reopen(shop: Shop, order: PlacedOrder) -> None:
 
 
 async def read(hand: Hand, order: PlacedOrder) -> Order:
-    found = await hand.services.commerce.read_order(hand.shop.conn, order.id)
+    found = await hand.services.orders.read_order(hand.shop.conn, order.id)
     assert found is not None
     return found
 

@@ -86,7 +86,7 @@ async def test_a_cancel_voids_a_session_that_can_still_be_paid(
 ) -> None:
     order, session = await placed(shop, status, status=row_status)
 
-    seen = await hand.services.commerce.read_order(shop.conn, order.id)
+    seen = await hand.services.orders.read_order(shop.conn, order.id)
     assert seen is not None
     preview = await preview_cancel(hand.services, seen)
     outcome = await hand.cancel(order)
@@ -277,9 +277,9 @@ async def test_a_session_that_becomes_a_payment_between_look_and_write_is_seen(h
 )
 async def test_every_fact_of_a_session_is_in_the_mark(hand: Hand, shop: Shop, change: str) -> None:
     order, session = await placed(shop, "processing")
-    before = await hand.services.commerce.read_order(shop.conn, order.id)
+    before = await hand.services.orders.read_order(shop.conn, order.id)
     await shop.conn.execute(change, session.id)
-    after = await hand.services.commerce.read_order(shop.conn, order.id)
+    after = await hand.services.orders.read_order(shop.conn, order.id)
     assert before is not None
     assert after is not None
     assert before.mark != after.mark

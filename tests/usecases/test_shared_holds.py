@@ -30,7 +30,8 @@ from app.usecases.heal_incidents import heal_incidents
 from app.usecases.preview_cancel import preview_cancel
 from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.track_payments import start_tracking, track_payments
-from plugins.medusa_bridge.findings import Examiner
+from plugins.medusa_bridge.findings import MedusaExamination
+from plugins.medusa_bridge.providers import ServedProviders
 from tests.usecases.ground import Hand
 from tests.world import Shop
 
@@ -77,7 +78,7 @@ async def paid(shop: Shop, order: PlacedOrder) -> tuple[float, float]:
 
 async def findings(shop: Shop, *, at_rest: bool = False) -> list[str]:
     """What a check of the promises names, without what it says of stock, indexes, grants and the like."""
-    found = await check_promises(shop.conn, Examiner(), at_rest=at_rest)
+    found = await check_promises(shop.conn, MedusaExamination(ServedProviders()), at_rest=at_rest)
     beside = {Defect.STOCK_KEPT, Defect.JOB_UNFINISHED}  # nobody releases the stock here
     return [finding.defect.value for finding in found if finding.order_id is not None and finding.defect not in beside]
 
@@ -262,7 +263,7 @@ class TestMedusaVoidsIt:
         await hand.schedule(one, JobKind.CAPTURE)
         await shop.conn.execute("update grace.jobs set state = 'removed'")
         await cancel_by_medusa(shop.conn, one)
-        found = await check_promises(shop.conn, Examiner(), at_rest=True)
+        found = await check_promises(shop.conn, MedusaExamination(ServedProviders()), at_rest=True)
         assert [(f.defect.value, f.order_id) for f in found if f.defect.value.startswith("uncaptured")] == [
             ("uncaptured_after_grace_period", other.id)
         ]
@@ -393,7 +394,7 @@ class TestAnOrderThatOwesNothing:
 
     async def _cancels(self, hand: Hand, shop: Shop, free: PlacedOrder, other: PlacedOrder) -> None:
         async with hand.services.db.read("test") as conn:
-            seen = await hand.services.commerce.read_order(conn, free.id)
+            seen = await hand.services.orders.read_order(conn, free.id)
         assert seen is not None
         preview = await preview_cancel(hand.services, seen)
         assert (preview.cancelable, preview.payment_action) == (True, PaymentAction.NONE)

@@ -93,7 +93,7 @@ async def test_a_preview_says_what_will_not_be_voided(
 ) -> None:
     order = await _order(shop, *providers)
     async with us.services.db.read("test") as conn:
-        read = await us.services.commerce.read_order(conn, order.id)
+        read = await us.services.orders.read_order(conn, order.id)
     assert read is not None
     preview = await preview_cancel(us.services, read)
     assert (preview.cancelable, preview.payment_action) == (True, action)

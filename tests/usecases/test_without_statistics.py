@@ -134,7 +134,7 @@ def _of_open(act: Callable[[Hand, PlacedOrder], Awaitable[object]]) -> Prepare:
 
 async def _preview(hand: Hand, order: PlacedOrder) -> object:
     async with hand.services.db.read("test") as conn:
-        seen = await hand.services.commerce.read_order(conn, order.id)
+        seen = await hand.services.orders.read_order(conn, order.id)
     assert seen is not None
     return await preview_cancel(hand.services, seen)
 

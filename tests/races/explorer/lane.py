@@ -111,7 +111,7 @@ class Lane:
         if batch is None or not batch.records:
             return
         await self._rest(batch)
-        await judge(self._watcher, self._seats[0].bridge, batch.records)
+        await judge(self._watcher, self._seats[0].bridge.examination, batch.records)
         self._judged += batch.records
         await clear(self._watcher)
 

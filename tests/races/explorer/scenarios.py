@@ -19,7 +19,9 @@ from app.environment import Environment
 from app.ports import LateMoney
 from app.settings import read_policy
 from app.store import jobs
-from plugins.medusa_bridge import at_once, orders
+from plugins.medusa_bridge import orders
+from plugins.medusa_bridge.at_once import MedusaOrders
+from plugins.medusa_bridge.providers import ServedProviders
 from tests.races.explorer.cases import Case, Scenario
 from tests.races.explorer.stripe_seam import Call
 
@@ -48,7 +50,7 @@ async def _cancel(conn: asyncpg.Connection, order: Order, subjects: Sequence[str
         canceled_by="token", reason=None, reason_label=None, request_id="before",
         jobs=(*voids, (JobKind.RELEASE, order.id)),
     )  # fmt: skip
-    assert await at_once.cancel_if_unchanged(conn, order, new)
+    assert await MedusaOrders(ServedProviders()).cancel_if_unchanged(conn, order, new)
 
 
 async def _deferred(conn: asyncpg.Connection, order: PlacedOrder) -> None:
