@@ -57,4 +57,5 @@ def anchors(page: Path) -> set[str]:
 
 def links(page: Path) -> list[str]:
     """Return the targets of the page's links and pictures."""
-    return re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    found = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", prose(page))
+    return [link or picture for link, picture in found]
