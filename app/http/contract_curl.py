@@ -11,6 +11,10 @@ VARIABLES: Final = {
     "KEY": "the storefront's publishable API key",
     "ORDER": "id of an order",
     "TOKEN": 'a modification token for it: medusa-grace token "$ORDER" prints one',
+    "EXPIRED_TOKEN": "one whose time is over",
+    "TOKEN_OF_ANOTHER_ORDER": "one that is valid, for another order",
+    "EVENT": "body of a webhook of Stripe's",
+    "SIGNATURE": "its stripe-signature header",
 }
 """What stands in the lines for a shop's own values."""
 
