@@ -240,9 +240,10 @@ set search_path = pg_catalog, pg_temp
 -- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
--- Without statistics every partial index of the links costs the same, but for the height of its tree. Beside so dear a
--- page that is nothing, and the index that gives the links in the order asked for is left.
-set random_page_cost = 1000
+-- Without statistics every partial index of the links costs the same. Without bitmaps and sorts, the index that gives the
+-- links in the order asked for is left, whatever statistics there are.
+set enable_bitmapscan = off
+set enable_sort = off
 as $function$
 #variable_conflict use_column
 begin
