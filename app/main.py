@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from app.gateways.receipt_keys import Ed25519Receipts
 from app.gateways.stripe_hints import StripeHints
@@ -138,7 +140,7 @@ def build_app(settings: Settings) -> Litestar:
 
     begin_request, end_request = request_meter()
     app = Litestar(
-        route_handlers=[*HANDLERS, *api_docs(HANDLERS, KEY_PROBLEMS)],
+        route_handlers=[*HANDLERS, *_docs()],
         dependencies={"services": Provide(provide_services), "desk": Provide(provide_desk)},
         exception_handlers={
             errors.Problem: errors.answer_problem,
@@ -163,6 +165,13 @@ def build_app(settings: Settings) -> Litestar:
         openapi_config=None,
     )
     return app
+
+
+@cache
+def _docs() -> list[HTTPRouteHandler]:
+    """The routes of the contract. Making them takes as long as the rest of the application, and they are always the
+    same."""
+    return api_docs(HANDLERS, KEY_PROBLEMS)
 
 
 def _customer_tokens(settings: Settings) -> CustomerTokens | None:

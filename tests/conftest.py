@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,10 +18,17 @@ from app.logs import configure_logs
 from app.settings import Settings
 from app.store.migrate import migrate
 from plugins.medusa_bridge import grant_role
+from tests.databases import copied
 from tests.leftovers import connected, no_leftovers, pytest_collection_modifyitems, pytest_runtest_call
+from tests.sharing import pytest_xdist_auto_num_workers
 from tests.world import ROLE, ROLE_PASSWORD, Api, Shop, serving, settings_for
 
-__all__ = ["no_leftovers", "pytest_collection_modifyitems", "pytest_runtest_call"]
+__all__ = [
+    "no_leftovers",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_call",
+    "pytest_xdist_auto_num_workers",
+]
 
 pytest.register_assert_rewrite("tests.http.helpers")  # here, before any module of the suite imports it
 
@@ -63,12 +69,10 @@ async def sandbox_url() -> AsyncIterator[str]:
 async def shop_template(postgres: Postgres) -> str:
     """A database with Medusa's tables and ours, and a role for the processes, to copy from."""
     name = "shop_template"
-    await _run(postgres, f"CREATE DATABASE {name}")
-    conn = await asyncpg.connect(postgres.dsn(name))
-    try:
+    async with connected(postgres.dsn()) as admin:
+        await admin.execute(f"create database {name}")
+    async with connected(postgres.dsn(name)) as conn:
         await create_tables(conn)
-    finally:
-        await conn.close()
     await migrate(postgres.dsn(name))
     await grant_role(postgres.dsn(name), ROLE, password=ROLE_PASSWORD)
     return name
@@ -77,12 +81,8 @@ async def shop_template(postgres: Postgres) -> str:
 @pytest.fixture
 async def database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]:
     """A shop's database for one test, by its DSN: commits are real, and nobody else sees them."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {shop_template}")
-    try:
-        yield postgres.dsn(name)
-    finally:
-        await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    async with copied(postgres, shop_template) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -122,13 +122,5 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 @pytest.fixture
 async def api(settings: Settings, shop: Shop) -> AsyncIterator[Api]:
     """The HTTP application of this test."""
-    async with serving(settings, shop.key) as api:
+    async with serving(settings, shop.key, checked=False) as api:
         yield api
-
-
-async def _run(postgres: Postgres, statement: str) -> None:
-    admin = await asyncpg.connect(postgres.dsn())
-    try:
-        await admin.execute(statement)
-    finally:
-        await admin.close()

@@ -16,6 +16,7 @@ SLOW: Final = {
     "medusa": 1800,  # the first test installs a Medusa from npm
     "browser": 1800,
     "long": 3600,
+    "tools": 600,
     "chaos": 600,
     "benchmarks": 600,
     "races": 600,

@@ -10,6 +10,9 @@ import pytest
 
 from tests.leftovers import SLOW
 
+pytestmark = pytest.mark.tools
+
+
 ROOT = Path(__file__).parents[1]
 SUITE = """
 import asyncio
@@ -19,7 +22,7 @@ import threading
 import asyncpg
 import pytest
 
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 
 database = one_database_a_file()
 kept = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import msgspec
+import pytest
 
 from app.domain.jobs import JobKind, JobRef
 from app.domain.money import to_minor_units
@@ -24,6 +25,7 @@ from app.main import build_app
 from app.ports import Connection, Database, Services
 from app.settings import Settings, read_settings
 from app.settings_table import Role
+from plugins.medusa_bridge import MedusaBridge
 from workers.main import WorkerProcess
 
 SECRET = "a-secret-of-the-tests-0123456789"
@@ -218,9 +220,26 @@ async def working(
         await asyncio.to_thread(process.stop)
 
 
+@contextmanager
+def schema_known() -> Iterator[None]:
+    """Leave out of a start the check of every statement against the database.
+
+    It takes longer than the rest of the start together, and a copy of the template has what the template has, which
+    ``tests/bridge/test_schema.py`` and ``tests/deploy/test_grants.py`` hold.
+    """
+
+    async def none(*_: object) -> dict[str, list[str]]:
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.runtime.unusable", none)
+        patch.setattr(MedusaBridge, "verify", none)
+        yield
+
+
 @asynccontextmanager
-async def serving(settings: Settings, key: str) -> AsyncIterator[Api]:
-    """The HTTP application, on this event loop."""
+async def serving(settings: Settings, key: str, *, checked: bool = True) -> AsyncIterator[Api]:
+    """The HTTP application, on this event loop; not ``checked``: its start takes the schema for known."""
     app = build_app(settings)
     transport = transport_to(app, client=("203.0.113.7", 40_000))
     started, stop = asyncio.Event(), asyncio.Event()
@@ -231,9 +250,10 @@ async def serving(settings: Settings, key: str) -> AsyncIterator[Api]:
             started.set()
             await stop.wait()
 
-    life = asyncio.create_task(live())
-    begun = asyncio.create_task(started.wait())
-    await asyncio.wait({life, begun}, return_when=asyncio.FIRST_COMPLETED)
+    with nullcontext() if checked else schema_known():
+        life = asyncio.create_task(live())
+        begun = asyncio.create_task(started.wait())
+        await asyncio.wait({life, begun}, return_when=asyncio.FIRST_COMPLETED)
     if life.done():
         await life
     try:

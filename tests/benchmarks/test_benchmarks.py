@@ -11,11 +11,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.embedded.processes import HOST
 from tests.benchmarks.crowd import Storm
 from tests.benchmarks.figures import MARKS, Figure, into_page
 from tests.benchmarks.plans import Plan, long_reads
 from tests.benchmarks.statements import _timing
+
+pytestmark = pytest.mark.tools
+
 
 _ROOT = Path(__file__).parents[2]
 

@@ -26,8 +26,8 @@ from tests.bridge.money_rows import (
     refund,
     session,
 )
+from tests.databases import one_database_a_file
 from tests.doctor.rows import CANCEL, CANCEL_BY_DATE, Scene, incident, job
-from tests.http.helpers import one_database_a_file
 from tests.leftovers import connected
 
 database = one_database_a_file()

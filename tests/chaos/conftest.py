@@ -24,6 +24,6 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 async def clinic(settings: Settings, shop: Shop, sandbox: Sandbox) -> AsyncIterator[Clinic]:
     """Brings orders into every state, sound or not, at Stripe and in the rows."""
     gateway = StripeGateway.open(sandbox.key, sandbox.url)
-    async with opened(settings) as services:
+    async with opened(settings, checked=False) as services:
         yield Clinic(shop, Hand(services, shop), gateway)
     await gateway.close()

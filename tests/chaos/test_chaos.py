@@ -20,6 +20,7 @@ def _run(seconds: int, seed: int, *, within: int) -> None:
     assert done.returncode == 0, "the report is below"
 
 
+@pytest.mark.tools
 def test_no_promise_breaks_when_each_thing_fails_once() -> None:
     """Of this seed what costs a lease comes early: its work is back before the last shopper has left."""
     _run(20, 1678, within=300)

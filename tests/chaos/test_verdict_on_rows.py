@@ -17,6 +17,9 @@ from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS, Attempt, Fault, He
 from tests.chaos.verdict import Verdict, judge
 from tests.doctor.ground import Clinic
 
+pytestmark = pytest.mark.tools
+
+
 JUST_DUE = timedelta(seconds=GRACE_SECONDS + DELAY_SECONDS)
 Mutant = Callable[[Clinic, Heard], Awaitable[tuple[PlacedOrder, str]]]
 

@@ -12,6 +12,9 @@ from tests.chaos.captures import late_captures
 from tests.chaos.records import Attempt, Fault, Heard, OrderRow, Plan
 from tests.chaos.report import nothing_tried
 
+pytestmark = pytest.mark.tools
+
+
 PLACED = 1000.0
 CANCELED = OrderRow("order_1", "canceled", PLACED, canceled_by="req_1", capture_state="removed")
 KEPT = OrderRow("order_1", "pending", PLACED, capture_state="done", captured_at=PLACED + 6.2, capture_attempts=1)

@@ -30,6 +30,7 @@ from app.usecases.cancel_order import Canceled
 from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
 from plugins.medusa_bridge.grants import READ, as_arguments, medusa_rights
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
+from tests.databases import copied
 from tests.leftovers import connected
 from tests.promises import broken_promises
 from tests.usecases.ground import Hand, opened
@@ -257,15 +258,9 @@ class Undone:
 @pytest.fixture(scope="module")
 async def shared(postgres: Postgres, shop_template: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection for tests that leave no trace, to a shop with an order."""
-    name = f"of_grants_{os.getpid()}"
-    admin = await asyncpg.connect(postgres.dsn())
-    await admin.execute(f"create database {name} template {shop_template}")
-    conn = await asyncpg.connect(postgres.dsn(name))
-    await place_order(conn, payments=(Payment(provider_id=SYSTEM),))
-    yield conn
-    await conn.close()
-    await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    async with copied(postgres, shop_template, prefix="grants") as dsn, connected(dsn) as conn:
+        await place_order(conn, payments=(Payment(provider_id=SYSTEM),))
+        yield conn
 
 
 _OF_FUNCTIONS: Final = {

@@ -17,9 +17,10 @@ import pytest
 from app.embedded.processes import HOST
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from tests.databases import one_database_a_file
 from tests.deploy.nginx import Nginx, running_nginx
 from tests.deploy.processes import running_api
-from tests.http.helpers import bearer, customer_token, one_database_a_file
+from tests.http.helpers import bearer, customer_token
 from tests.http.operator.ground import EMAIL, PASSWORD, SESSION_SECRET, FakeMedusa
 from tests.world import JWT_SECRET, Shop, settings_for, token_for
 

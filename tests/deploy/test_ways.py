@@ -17,8 +17,8 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from app.usecases.cancel_order import Canceled
 from plugins.medusa_bridge.stock import advisory_key
+from tests.databases import one_database_a_file
 from tests.deploy.pgbouncer import running_pgbouncer
-from tests.http.helpers import one_database_a_file
 from tests.usecases.ground import Hand, Killed, opened
 from tests.world import Shop, eventually, serving, settings_for
 

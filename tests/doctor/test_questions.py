@@ -14,6 +14,7 @@ from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_rows import add_transaction
 from app.embedded.shop_sessions import open_session, share_collection
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
+from tests.databases import one_database_a_file
 from tests.doctor.ground import SYSTEM
 from tests.doctor.rows import (
     AN_HOUR_LATER,
@@ -27,7 +28,6 @@ from tests.doctor.rows import (
     total,
     young,
 )
-from tests.http.helpers import one_database_a_file
 from tests.leftovers import connected
 
 database = one_database_a_file()

@@ -10,6 +10,8 @@ import pytest
 
 from app.embedded.processes import Account, Held, end, give, spawn, write_private
 
+pytestmark = pytest.mark.tools
+
 
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     directory, victim = tmp_path / "scratch", tmp_path / "victim"

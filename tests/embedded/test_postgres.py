@@ -24,6 +24,9 @@ from app.embedded import processes
 from app.embedded.postgres import BINARIES_VARIABLE, Postgres
 from app.embedded.processes import Account, EmbeddedServerError
 
+pytestmark = pytest.mark.tools
+
+
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as somebody else")
 

@@ -28,6 +28,9 @@ from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import raw, reaches
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 
+pytestmark = pytest.mark.tools
+
+
 Connection = asyncpg.Connection
 D = Decimal
 

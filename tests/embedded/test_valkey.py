@@ -18,6 +18,8 @@ from app.embedded import valkey as valkey_module
 from app.embedded.processes import EmbeddedServerError
 from app.embedded.valkey import BINARY_VARIABLE, Valkey
 
+pytestmark = pytest.mark.tools
+
 
 @pytest.fixture
 def client(own_valkey: Valkey) -> Iterator[redis.Redis]:

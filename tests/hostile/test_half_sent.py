@@ -22,8 +22,8 @@ from app.http.body_limits import (
     BodyLimitMiddleware,
     BodyTimeout,
 )
+from tests.databases import one_database_a_file
 from tests.hostile.ground import Served
-from tests.http.helpers import one_database_a_file
 from tests.world import Shop, token_for
 
 database = one_database_a_file()

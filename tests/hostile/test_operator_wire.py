@@ -10,8 +10,8 @@ import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from tests.databases import one_database_a_file
 from tests.hostile.ground import Served, assert_tells_nothing, served
-from tests.http.helpers import one_database_a_file
 
 database = one_database_a_file()
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.databases import one_database_a_file
 from tests.hostile.ground import Served
-from tests.http.helpers import one_database_a_file
 from tests.world import Shop, token_for
 
 database = one_database_a_file()

@@ -5,21 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import itertools
 import json
-import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import httpx
 import jwt
-import pytest
 
-from app.embedded.postgres import Postgres
 from app.embedded.shop import PlacedOrder
-from tests.leftovers import connected
 from tests.world import JWT_SECRET, SECRET, Api, Shop, eventually
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -30,22 +24,6 @@ select format('%I.%I', schemaname, tablename) from pg_tables where schemaname in
 """
 
 Body = dict[str, str]
-
-_numbers = itertools.count(1)
-
-
-def one_database_a_file() -> Any:
-    """The fixture ``database`` for a file whose tests keep to orders of their own: making one takes its time."""
-
-    @pytest.fixture(scope="module")
-    async def database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]:
-        name = f"file_{os.getpid()}_{next(_numbers)}"
-        async with connected(postgres.dsn()) as admin:
-            await admin.execute(f"create database {name} template {shop_template}")
-            yield postgres.dsn(name)
-            await admin.execute(f"drop database {name} with (force)")
-
-    return database
 
 
 async def everything(conn: asyncpg.Connection) -> dict[str, list[str]]:

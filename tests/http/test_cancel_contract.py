@@ -22,15 +22,8 @@ from app.embedded.shop_acts import (
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import new_id, next_version, now_ms
 from app.embedded.shop_sessions import book_session, open_session, share_collection
-from tests.http.helpers import (
-    add_capture_job,
-    assert_answer,
-    assert_refused,
-    conflict,
-    everything,
-    not_found,
-    one_database_a_file,
-)
+from tests.databases import one_database_a_file
+from tests.http.helpers import add_capture_job, assert_answer, assert_refused, conflict, everything, not_found
 from tests.world import Api, Shop
 
 database = one_database_a_file()

@@ -20,7 +20,7 @@ from app.http.contract_curl import VARIABLES, curl
 from app.main import HANDLERS
 from app.settings import Settings
 from plugins.medusa_bridge import KEY_PROBLEMS
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 from tests.world import Api, Shop, settings_for, token_for
 
 database = one_database_a_file()

@@ -9,7 +9,7 @@ import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from plugins.medusa_bridge.cors import AllowedOrigins
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 from tests.world import Api, Shop, serving, settings_for
 
 database = one_database_a_file()

@@ -16,15 +16,8 @@ import pytest
 from app.embedded.shop import PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from plugins.medusa_bridge import customers
-from tests.http.helpers import (
-    assert_answer,
-    assert_refused,
-    bearer,
-    customer_token,
-    everything,
-    not_found,
-    one_database_a_file,
-)
+from tests.databases import one_database_a_file
+from tests.http.helpers import assert_answer, assert_refused, bearer, customer_token, everything, not_found
 from tests.http.test_who_may import INVALID, REQUIRED
 from tests.world import Api, Shop, serving, settings_for, token_for
 

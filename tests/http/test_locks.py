@@ -17,7 +17,8 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, complete, drop_capture, open_order_change
 from app.embedded.shop_parcels import fulfill
 from app.embedded.stripe_sandbox.client import Sandbox
-from tests.http.helpers import add_capture_job, one_database_a_file, waiting_for_a_lock
+from tests.databases import one_database_a_file
+from tests.http.helpers import add_capture_job, waiting_for_a_lock
 from tests.world import Api, Shop, serving, settings_for
 
 database = one_database_a_file()

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.http.helpers import JSON_TYPE, assert_answer, everything, not_found, one_database_a_file
+from tests.databases import one_database_a_file
+from tests.http.helpers import JSON_TYPE, assert_answer, everything, not_found
 from tests.world import Api, Shop, token_for
 
 database = one_database_a_file()

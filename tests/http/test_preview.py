@@ -10,15 +10,8 @@ import httpx
 import pytest
 
 from app.embedded.shop import PlacedOrder
-from tests.http.helpers import (
-    JSON_TYPE,
-    assert_answer,
-    bearer,
-    customer_token,
-    everything,
-    not_found,
-    one_database_a_file,
-)
+from tests.databases import one_database_a_file
+from tests.http.helpers import JSON_TYPE, assert_answer, bearer, customer_token, everything, not_found
 from tests.http.test_cancel_contract import ALREADY, LATE, NOBODYS, REFUSED, Situation, after
 from tests.world import Api, Shop, token_for
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.embedded.shop import create_publishable_key
-from tests.http.helpers import JSON_TYPE, everything, one_database_a_file
+from tests.databases import one_database_a_file
+from tests.http.helpers import JSON_TYPE, everything
 from tests.world import Api, Shop
 
 database = one_database_a_file()

@@ -20,15 +20,8 @@ from app.gateways import local_limits, redis_limits
 from app.gateways.local_limits import LocalRateLimits
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
-from tests.http.helpers import (
-    assert_answer,
-    bearer,
-    customer_token,
-    everything,
-    in_seconds,
-    modification_token,
-    one_database_a_file,
-)
+from tests.databases import one_database_a_file
+from tests.http.helpers import assert_answer, bearer, customer_token, everything, in_seconds, modification_token
 from tests.world import Api, Shop, serving, settings_for, token_for
 
 database = one_database_a_file()

@@ -20,6 +20,7 @@ from app.http.tokens import TokenVerifier
 from app.ports import TokenRejected, Unavailable
 from app.receipts import verify_receipt
 from app.store.database import PostgresDatabase
+from tests.databases import one_database_a_file
 from tests.http.helpers import (
     JSON_TYPE,
     assert_answer,
@@ -29,7 +30,6 @@ from tests.http.helpers import (
     in_seconds,
     modification_token,
     not_found,
-    one_database_a_file,
 )
 from tests.http.test_cancel_contract import ACCEPTED, ALREADY, NOBODYS, REFUSED, Situation
 from tests.http.test_who_may import EXPIRED, INVALID, MISMATCH, REQUIRED

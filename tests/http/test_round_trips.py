@@ -8,7 +8,7 @@ import pytest
 
 from app.settings import Settings
 from app.store import database as databases
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 from tests.races.explorer.labels import label
 from tests.world import Shop, serving, settings_for, token_for
 

@@ -12,6 +12,7 @@ import pytest
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import open_order_change
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
+from tests.databases import one_database_a_file
 from tests.http.helpers import (
     assert_answer,
     assert_refused,
@@ -22,7 +23,6 @@ from tests.http.helpers import (
     in_seconds,
     modification_token,
     not_found,
-    one_database_a_file,
 )
 from tests.http.test_cancel_contract import CHANGING
 from tests.http.test_who_may import MISMATCH

@@ -8,6 +8,7 @@ import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
+from tests.databases import one_database_a_file
 from tests.http.forgeries import BAD, KEYS, OTHER_SECRET, public_pem
 from tests.http.helpers import (
     assert_answer,
@@ -18,7 +19,6 @@ from tests.http.helpers import (
     in_seconds,
     modification_token,
     not_found,
-    one_database_a_file,
 )
 from tests.world import SECRET, Api, Shop, serving, settings_for, token_for
 

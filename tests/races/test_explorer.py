@@ -71,6 +71,7 @@ def _count(record: Record, letter: str, label: str) -> int:
     return sum((step.letter, step.label) == (letter, label) for step in record.played.steps)
 
 
+@pytest.mark.tools
 async def test_a_name_replays_its_schedule(postgres: Postgres, shop_template: str) -> None:
     """Twice the same steps, and on broken code twice the same finding."""
     [dsn] = await make_databases(postgres, shop_template, f"replayed_{os.getpid()}", 1)
@@ -89,6 +90,7 @@ def _kinds(record: Record) -> list[str]:
     return [finding.partition(":")[0] for finding in record.findings]
 
 
+@pytest.mark.tools
 def test_a_plan_is_its_name() -> None:
     name = "open/cancel+capture/down/a3b5!a0?b2~"
     assert str(parse(name)) == name

@@ -12,6 +12,9 @@ from tests.races.explorer.crew import make_databases
 from tests.races.explorer.hunt import findings_of, hunt
 from tests.races.explorer.mutants import MUTANTS
 
+pytestmark = pytest.mark.tools
+
+
 _numbers = itertools.count()
 
 

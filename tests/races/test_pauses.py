@@ -10,6 +10,9 @@ import pytest
 from tests.races.explorer.pauses import SAID, paused, prepare, short
 from tests.races.explorer.postgres_seam import CANCELS
 
+pytestmark = pytest.mark.tools
+
+
 _PAUSE = re.compile(r"perform explorer\.pause\('[^']*'\);\n    ")
 PLACES = {
     "lock_order_rows": ["lock order", "lock payment"],

@@ -12,7 +12,7 @@ import pytest
 from app.domain.incidents import IncidentKind
 from app.store import alerts, incidents
 from app.telling import AlertEvent
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 from tests.leftovers import connected
 from tests.world import fetch_one
 

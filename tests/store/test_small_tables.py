@@ -16,7 +16,7 @@ from app.domain.timeline import Act
 from app.ports import Hint
 from app.store import cancellations, cursors, events, examine, fleet, incidents, jobs, operator_sessions, stripe_events
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
-from tests.http.helpers import one_database_a_file
+from tests.databases import one_database_a_file
 from tests.leftovers import connected
 from tests.world import fetch_one
 

@@ -24,5 +24,5 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 async def hand(settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hand]:
     """Runs jobs in the test's shop; Stripe has less time to answer than it has in earnest."""
     monkeypatch.setattr("app.gateways.stripe_gateway.TIMEOUT", STRIPE_PATIENCE)
-    async with opened(settings) as services:
+    async with opened(settings, checked=False) as services:
         yield Hand(services, shop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, NotF
 from app.usecases.dispatch_jobs import sweep_jobs
 from app.usecases.run_job import run_job
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
-from tests.world import Shop, ref_of, stepping_in
+from tests.world import Shop, ref_of, schema_known, stepping_in
 
 
 class Killed(BaseException):
@@ -33,8 +33,8 @@ class Killed(BaseException):
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Services]:
-    """The services of a worker, on this event loop."""
+async def opened(settings: Settings, *, checked: bool = True) -> AsyncIterator[Services]:
+    """The services of a worker, on this event loop; not ``checked``: their start takes the schema for known."""
     config = BridgeConfig(
         locking=settings.medusa_locking,
         redis_url=settings.medusa_redis_url,
@@ -46,7 +46,10 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         backend_url=settings.medusa_backend_url,
         secret_api_key=settings.medusa_secret_api_key,
     )
-    async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge) as runtime:
+    async with AsyncExitStack() as stack:
+        bridge = await stack.enter_async_context(MedusaBridge.open(config))
+        with nullcontext() if checked else schema_known():
+            runtime = await stack.enter_async_context(open_runtime(settings, bridge))
         yield runtime.services
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from app.embedded.postgres import Postgres
 from app.embedded.shop import create_publishable_key
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.redis_client import connect
 from app.settings import Settings
 from app.store.migrate import renew_installation
+from tests.databases import copied
 from tests.deploy.processes import running
 from tests.promises import broken_promises
 from tests.usecases.ground import Hand, opened
@@ -24,14 +26,10 @@ EACH = 8
 
 
 @pytest.fixture
-async def other_database(postgres: object, shop_template: str, database: str) -> AsyncIterator[str]:
+async def other_database(postgres: Postgres, shop_template: str) -> AsyncIterator[str]:
     """A second shop's database, made like the first one: with the same installation id, as a copy has it."""
-    name = f"{database.rpartition('/')[2]}_other"
-    admin = await asyncpg.connect(database)
-    await admin.execute(f"create database {name} template {shop_template}")
-    yield f"{database.rpartition('/')[0]}/{name}"
-    await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    async with copied(postgres, shop_template, prefix="other") as dsn:
+        yield dsn
 
 
 @pytest.fixture

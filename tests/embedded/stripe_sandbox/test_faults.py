@@ -11,6 +11,9 @@ from stripe import PaymentIntentService
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect, code_of
 
+pytestmark = pytest.mark.tools
+
+
 CANCEL = "payment_intents.cancel"
 
 

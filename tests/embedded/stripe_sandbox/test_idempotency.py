@@ -12,6 +12,8 @@ from stripe import PaymentIntentService
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect, code_of
 
+pytestmark = pytest.mark.tools
+
 
 async def cancel(raw: httpx.AsyncClient, account: Sandbox, intent_id: str, key: str, **form: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {account.key}", "Idempotency-Key": key}

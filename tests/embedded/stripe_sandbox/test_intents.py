@@ -10,6 +10,9 @@ from stripe import PaymentIntentService
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect
 
+pytestmark = pytest.mark.tools
+
+
 HOLD: dict[str, Any] = {
     "amount": 2974,
     "currency": "eur",

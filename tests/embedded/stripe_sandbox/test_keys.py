@@ -10,6 +10,8 @@ from stripe import PaymentIntentService
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect
 
+pytestmark = pytest.mark.tools
+
 
 async def test_without_a_key_nothing_is_answered(raw: httpx.AsyncClient) -> None:
     answer = await raw.get("/v1/payment_intents")

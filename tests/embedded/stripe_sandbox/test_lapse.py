@@ -9,6 +9,8 @@ from stripe import PaymentIntentService
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect
 
+pytestmark = pytest.mark.tools
+
 
 async def test_a_hold_lasts_seven_days_and_no_longer(account: Sandbox, payments: PaymentIntentService) -> None:
     held = await account.authorize(1000, "eur")

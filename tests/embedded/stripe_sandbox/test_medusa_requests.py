@@ -1,9 +1,12 @@
 """What Medusa's Stripe provider sends, as its Node client spells it."""
 
 import httpx
+import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.stripe_sandbox.form import parse_form
+
+pytestmark = pytest.mark.tools
 
 
 async def test_a_payment_session_as_medusa_creates_it(account: Sandbox, raw: httpx.AsyncClient) -> None:

@@ -7,8 +7,12 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox, running_sandbox
+
+pytestmark = pytest.mark.tools
+
 
 COMMAND = (sys.executable, "-m", "app.embedded.stripe_sandbox")
 

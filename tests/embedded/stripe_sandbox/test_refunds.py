@@ -6,6 +6,8 @@ from stripe import PaymentIntentService, RefundService
 
 from app.embedded.stripe_sandbox.client import Sandbox
 
+pytestmark = pytest.mark.tools
+
 
 async def test_a_refund_gives_back_everything_unless_told_otherwise(account: Sandbox, refunds: RefundService) -> None:
     taken = await account.authorize(1000, "eur", capture_method="automatic")

@@ -9,6 +9,9 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from tests.embedded.stripe_sandbox.conftest import Connect
 from tests.embedded.stripe_sandbox.mailbox import Mailbox
 
+pytestmark = pytest.mark.tools
+
+
 SECRET = "whsec_test"
 
 
