@@ -15,7 +15,7 @@ check:
 	uv run lint-imports
 
 test:
-	uv run pytest -q -n 2 --dist worksteal
+	uv run pytest -q
 
 ci:
 	bash .ci/run

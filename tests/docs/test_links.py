@@ -66,7 +66,20 @@ def promises() -> list[str]:
 
 def test_every_promise_names_a_test_that_exists() -> None:
     assert len(promises()) > 8
-    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", *promises()]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-n",
+        "0",
+        "-m",
+        "",
+        "-p",
+        "no:cacheprovider",
+        *promises(),
+    ]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     collected = {line.partition("[")[0] for line in done.stdout.splitlines() if "::" in line}
