@@ -17,6 +17,7 @@ from app import settings_table as table
 from app.domain.findings import Defect, Finding, IntentFacts, trapped_money
 from app.domain.unseen_characters import visible
 from app.environment import Environment
+from app.gateways.paced_stripe_gateway import PacedStripeGateway
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
 from app.settings import read_stripe_account
@@ -116,6 +117,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
     key, base = read_stripe_account(
         environment, need="a secret or restricted key that may read PaymentIntents" if ask_stripe else None
     )
+    requests_per_second = environment.read(table.STRIPE_REQUESTS_PER_SECOND)
     events = environment.read(table.MEDUSA_EVENTS) is not MedusaEvents.OFF
     config = _bridge_config(environment)
     if database is None or environment.problems:
@@ -142,7 +144,8 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
                 _say("Stripe is not asked: the rows are believed.")
                 report = _report([*unlike, *await check_promises(conn, bridge.examination)], None)
             else:
-                report = await _look_with_stripe(conn, bridge, StripeGateway.open(key, base), unlike)
+                gateway = PacedStripeGateway.paced(key, base, requests_per_second)
+                report = await _look_with_stripe(conn, bridge, gateway, unlike)
             async with conn.transaction(readonly=True):
                 open_incidents, late_jobs = await backlog(conn, late_after=LATE_AFTER)
                 without = await unanalyzed(conn, list(READ))

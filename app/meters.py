@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -40,6 +40,20 @@ _latency: Final = Histogram(
     buckets=_LATE,
     registry=_registry,
 )
+_wait: Final = Histogram(
+    "grace_job_wait_seconds",
+    "From the moment a job was due until a worker claimed it: for the budget of requests to Stripe, for a worker",
+    ["kind"],
+    buckets=_LATE,
+    registry=_registry,
+)
+_pace: Final = Gauge(
+    "grace_stripe_pace",
+    "Requests to Stripe a second that the fleet may make now; of a process without Redis, its share",
+    multiprocess_mode="mostrecent",
+    registry=_registry,
+)
+_rate_limited: Final = Counter("grace_stripe_rate_limited", "Requests that Stripe refused with 429", registry=_registry)
 _stripe: Final = Histogram(
     "grace_stripe_call_seconds", "Calls to Stripe", ["verb", "outcome"], buckets=_QUICK, registry=_registry
 )
@@ -57,6 +71,21 @@ def record_job(*, kind: str, outcome: str, late: float | None) -> None:
     _runs.labels(kind, outcome).inc()
     if late is not None:
         _latency.labels(kind).observe(late)
+
+
+def record_wait(*, kind: str, seconds: float) -> None:
+    """Count a job that a worker claimed, ``seconds`` after it was due."""
+    _wait.labels(kind).observe(seconds)
+
+
+def record_stripe_pace(requests: float) -> None:
+    """Set the requests a second that may be made to Stripe."""
+    _pace.set(requests)
+
+
+def record_rate_limited() -> None:
+    """Count a request that Stripe refused because there were too many."""
+    _rate_limited.inc()
 
 
 def record_stripe_call(*, verb: str, outcome: str, seconds: float) -> None:

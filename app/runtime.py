@@ -17,6 +17,7 @@ from app.gateways.redis_client import connect, try_redis
 from app.gateways.redis_keys import RedisKeys
 from app.gateways.redis_limits import RedisRateLimits
 from app.gateways.redis_locks import RedisOrderLocks
+from app.gateways.redis_stripe_budget import RedisStripeBudget
 from app.gateways.redis_void_news import RedisVoidNews
 from app.gateways.redis_wakeup import RedisWakeup
 from app.gateways.stripe_gateway import StripeGateway
@@ -122,7 +123,8 @@ async def open_runtime(settings: Settings, shop: Shop) -> AsyncIterator[Runtime]
         stack.push_async_callback(redis.aclose)
         tracing = _open_tracing(stack, settings)
         key = settings.stripe_api_key or "sk_not_set"
-        gateway = StripeGateway.open(key, settings.stripe_api_base, tracing=tracing)
+        budget = RedisStripeBudget(redis, keys, settings.stripe_requests_per_second)
+        gateway = StripeGateway.open(key, settings.stripe_api_base, tracing=tracing, budget=budget)
         stack.push_async_callback(gateway.close)
         wakeup = RedisWakeup(redis, keys)
         void_news = RedisVoidNews(redis, keys)
@@ -139,6 +141,7 @@ async def open_runtime(settings: Settings, shop: Shop) -> AsyncIterator[Runtime]
             locks=RedisOrderLocks(redis, keys),
             wakeup=wakeup,
             void_news=void_news,
+            stripe_budget=budget,
             policy=settings.policy,
             tracing=tracing,
             alert_channels=_open_channels(stack, settings),

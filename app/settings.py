@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str
     stripe_api_key: str | None
     stripe_api_base: str | None
+    stripe_requests_per_second: int
     stripe_webhook_secrets: tuple[str, ...]
     modification_token_secrets: tuple[str, ...]
     modification_token_public_key: str | None
@@ -109,12 +110,14 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         environment, need="the secret or restricted key of your Stripe account" if working else None
     )
     public_key = environment.read(table.MODIFICATION_TOKEN_PUBLIC_KEY)
+    threads = environment.read(table.WORKER_THREADS)
     settings = Settings(
         database_url=database.url if database else "",
         database_pooler=_pooler(environment, database),
         redis_url=redis_url or "",
         stripe_api_key=stripe_key,
         stripe_api_base=stripe_base,
+        stripe_requests_per_second=environment.read(table.STRIPE_REQUESTS_PER_SECOND),
         stripe_providers=environment.read(table.STRIPE_PROVIDERS),
         stripe_webhook_secrets=environment.read(table.STRIPE_WEBHOOK_SECRET),
         modification_token_public_key=public_key,
@@ -145,8 +148,8 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         rate_limit_per_order=environment.read(table.RATE_LIMIT_PER_ORDER),
         rate_limit_per_address=environment.read(table.RATE_LIMIT_PER_ADDRESS),
         trusted_proxies=environment.read(table.TRUSTED_PROXIES),
-        database_pool_size=environment.read(table.DATABASE_POOL_SIZE),
-        worker_threads=environment.read(table.WORKER_THREADS),
+        database_pool_size=environment.read(table.DATABASE_POOL_SIZE) or _pool_size(threads if working else 0),
+        worker_threads=threads,
         log_level=environment.read(table.LOG_LEVEL),
         watch=_watch(environment),
     )
@@ -215,6 +218,11 @@ def _pooler(environment: Environment, database: DatabaseAddress | None = None) -
             "or no such option"
         )
     return DatabasePooler.TRANSACTION
+
+
+def _pool_size(threads: int) -> int:
+    """Connections where none are set: one for each thread of a worker, as far as that may be set."""
+    return min(max(threads, table.POOL_SIZE), 200)
 
 
 def _for_operators(environment: Environment, role: Role) -> str | None:

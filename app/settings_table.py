@@ -51,6 +51,8 @@ class DatabasePooler(StrEnum):
     TRANSACTION = "transaction"
 
 
+POOL_SIZE: Final = 16
+"""Connections of a process that ``DATABASE_POOL_SIZE`` is not set for; of a worker as many as its threads, if more."""
 LEAST_CAPTURE_DELAY: Final = Decimal(30)
 """Seconds. Longer than a request waits for its turn and for locks, so that a cancel that came in time is not late."""
 _SERVE, _WORKER, _MIGRATE = (Role.SERVE,), (Role.WORKER,), (Role.MIGRATE,)
@@ -190,6 +192,15 @@ STRIPE_PROVIDERS: Final = _setting(
 STRIPE_API_BASE: Final = _optional("STRIPE_API_BASE", kind.http(only_host=True), _LOOK, "Stripe").explained(
     "another host, such as a sandbox; `http://` with a key of test mode only"
 )
+STRIPE_REQUESTS_PER_SECOND: Final = _setting(
+    "STRIPE_REQUESTS_PER_SECOND", kind.count(1, 10_000), _LOOK, "80"
+).explained(
+    "requests to Stripe a second that all workers together make; set one value on all. Voids and refunds come before "
+    "captures, captures before comparisons. Stripe allows an account 100 in live mode and 25 in a sandbox, Medusa's "
+    "own among them, and by default 25 of one endpoint, such as captures (docs.stripe.com/rate-limits): a 429 halves "
+    "the pace for 10 s, from where it rises again by tenths. While Redis is away each worker makes a quarter of it; so "
+    "does `doctor`, beside the workers"
+)
 MEDUSA_LOCKING: Final = _optional("MEDUSA_LOCKING", kind.choice(MedusaLocking), _LOOK, "required by worker").explained(
     "Medusa's locking module; `memory` is Medusa's own default"
 )
@@ -238,10 +249,10 @@ VOID_WAIT_SECONDS: Final = _setting(
 LATE_MONEY: Final = _setting("LATE_MONEY", kind.choice(LateMoney), (*_WORKER, Role.UP), LateMoney.ALERT).explained(
     "what to do about money captured on a canceled order"
 )
-DATABASE_POOL_SIZE: Final = _setting("DATABASE_POOL_SIZE", kind.count(2, 200), _BOTH, "16").explained(
-    "connections a process"
-)
-WORKER_THREADS: Final = _setting("WORKER_THREADS", kind.count(1, 256), _WORKER, "8").explained(
+DATABASE_POOL_SIZE: Final = _optional(
+    "DATABASE_POOL_SIZE", kind.count(2, 200), _BOTH, f"{POOL_SIZE}; of a worker `WORKER_THREADS`, if more"
+).explained("connections a process")
+WORKER_THREADS: Final = _setting("WORKER_THREADS", kind.count(1, 256), _WORKER, "24").explained(
     "jobs that a worker process runs concurrently; 4 for each of `DATABASE_POOL_SIZE` at most"
 )
 LOG_LEVEL: Final = _setting("LOG_LEVEL", kind.LEVEL, (*_BOTH, Role.UP), "INFO").explained(

@@ -48,6 +48,21 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.domain.jobs:PROCESSING_TRIES": (80, 120),
     "app.domain.reasons:_LONGEST_LABEL": (200, 200),
     "app.domain.reasons:_MOST": (50, 50),
+    "app.domain.token_bucket:BURST_SECONDS": (0.1, 0.25),  # 80 requests a second come to 100 at most
+    "app.domain.token_bucket:LEAST_BURST": (4, 4),  # so that the least urgent class gets one
+    "app.domain.token_bucket:DEBT_SECONDS": (0.5, 2),
+    "app.domain.token_bucket:SLOWED": (0.5, 0.5),  # the README's
+    "app.domain.token_bucket:LEAST_PACE": (0.05, 0.2),
+    "app.domain.token_bucket:SLOWED_SECONDS": (10, 10),  # docs/configuration.md's, as is
+    "app.domain.token_bucket:STEP": (0.1, 0.1),
+    "app.domain.token_bucket:STEP_SECONDS": (1, 5),
+    "app.domain.token_bucket:DEAF_SECONDS": (0.5, 2),
+    "app.gateways.local_stripe_budget:SHARE": (0.25, 0.25),  # docs/configuration.md's
+    "app.gateways.local_stripe_budget:_LEAST_WAIT": (0.005, 0.05),
+    "app.gateways.redis_stripe_budget:AWAY": (0.5, 2),
+    "app.settings_table:POOL_SIZE": (16, 16),  # docs/configuration.md's
+    "app.usecases.run_job:TAKEN": (1, 1),
+    "workers.relay:PACED_AT_ONCE": (25, 100),
     "app.gateways.alert_webhook:TIMEOUT": (5, 14),
     "app.gateways.redis_client:PATIENCE": (0.1, 0.4),
     "app.gateways.redis_client:_START_TIMEOUT": (0.5, 3),

@@ -117,6 +117,7 @@ BAD = {
     "RATE_LIMIT_PER_ADDRESS": (["-1", "²"], f"{WHOLE} 0 to 1000000"),
     "DATABASE_POOL_SIZE": (["1", "201"], f"{WHOLE} 2 to 200"),
     "WORKER_THREADS": (["0", "257", "8 threads"], f"{WHOLE} 1 to 256"),
+    "STRIPE_REQUESTS_PER_SECOND": (["0", "-1", "80.5", "10001", "unlimited"], f"{WHOLE} 1 to 10000"),
     "TRUSTED_PROXIES": (["proxy", "10.0.0.0/8 300.1.1.1", "10.0.0.0/33"], "expected addresses or networks such as"),
     "STORE_CORS": (["/[/", "https://shop.example,/(/", "/a/gg", r"/\p{L}/u", "~*~"], "which is no regular expression"),
     "ADMIN_CORS": (["/[/"], "which is no regular expression"),
@@ -266,6 +267,31 @@ def test_threads_that_would_wait_for_connections() -> None:
     assert problem.startswith("WORKER_THREADS is 9, DATABASE_POOL_SIZE 2: ")
     assert serve(**few).database_pool_size == 2
     assert read_settings(WORKER | few | {"WORKER_THREADS": "8"}, Role.WORKER).worker_threads == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "threads", "connections"),
+    [
+        ({}, 24, 24),
+        ({"WORKER_THREADS": "8"}, 8, 16),
+        ({"WORKER_THREADS": "64"}, 64, 64),
+        ({"WORKER_THREADS": "256"}, 256, 200),
+        ({"WORKER_THREADS": "64", "DATABASE_POOL_SIZE": "20"}, 64, 20),
+    ],
+)
+def test_a_workers_pool_follows_its_threads(changes: dict[str, str], threads: int, connections: int) -> None:
+    settings = read_settings(WORKER | changes, Role.WORKER)
+    assert (settings.worker_threads, settings.database_pool_size) == (threads, connections)
+
+
+def test_an_apis_pool_follows_no_threads() -> None:
+    assert serve().database_pool_size == serve(WORKER_THREADS="64").database_pool_size == 16
+
+
+def test_the_budget_of_requests_to_stripe() -> None:
+    assert read_settings(WORKER, Role.WORKER).stripe_requests_per_second == 80
+    few = WORKER | {"STRIPE_REQUESTS_PER_SECOND": "5"}
+    assert read_settings(few, Role.WORKER).stripe_requests_per_second == 5
 
 
 def test_a_capture_that_would_come_when_the_hold_has_lapsed() -> None:

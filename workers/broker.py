@@ -28,8 +28,19 @@ QUEUES: Final[Mapping[JobKind, str]] = {
     JobKind.LOOK: "payment-look-queue",
 }
 
+FIRST: Final = frozenset({JobKind.VOID, JobKind.REFUND})
+"""Kinds of jobs that places are kept for: a shopper waits for them."""
+
+
+def places(threads: int) -> int:
+    """Return how many of a worker's threads jobs of the other kinds may hold, so that a void finds a free one."""
+    return max(threads - max(threads // 6, 1), 1)
+
+
 IDLE_POLL: Final = 0.1
 """Seconds between looks at a queue when nobody rang: how late the message of another worker's relay may be."""
+
+_FIRST_QUEUES: Final = frozenset(QUEUES[kind] for kind in FIRST)
 
 _PATIENCE: Final = 0.5
 """Seconds that Redis has to answer. dramatiq's own client would wait five for a hung server."""
@@ -56,22 +67,38 @@ class _Consumer(Consumer):
     """Wraps dramatiq's: looks into its queue when it is told to, and now and then besides. A Redis that does not hear
     of a message's end ends nothing: the row knows, and a repeated message is stale."""
 
-    def __init__(self, consumer: Any, wake_event: threading.Event, few: int) -> None:
+    def __init__(
+        self, consumer: Any, wake_event: threading.Event, few: int, places: threading.Semaphore | None
+    ) -> None:
+        """``places`` bounds the messages that all consumers with the same one hand out before they are over."""
         self._consumer = consumer
+        self._places = places
         self._wake_event = wake_event
         self._few = few
 
     def __next__(self) -> MessageProxy | None:
-        """A message, or ``None`` after a while without one."""
-        message: MessageProxy | None = next(self._consumer)
+        """A message, or ``None`` after a while without one, or without a place for one."""
+        if self._places is not None and not self._places.acquire(timeout=IDLE_POLL):
+            return None
+        message: MessageProxy | None = None
+        try:
+            message = next(self._consumer)
+        finally:
+            if message is None:
+                self._free()
         if message is None and self._wake_event.wait(IDLE_POLL):
             self._wake_event.clear()
         return message
+
+    def _free(self) -> None:
+        if self._places is not None:
+            self._places.release()
 
     def ack(self, message: MessageProxy) -> None:
         """Tell Redis, if it listens, and fetch more when few are left."""
         with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
             self._consumer.ack(message)
+        self._free()
         if self._consumer.outstanding_message_count <= self._few:
             self._wake_event.set()
 
@@ -79,6 +106,7 @@ class _Consumer(Consumer):
         """Tell Redis, if it listens."""
         with contextlib.suppress(RedisError, BrokerConnectionError, OSError):
             self._consumer.nack(message)
+        self._free()
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """See dramatiq."""
@@ -93,8 +121,10 @@ class _Consumer(Consumer):
 
 
 class JobBroker(RedisBroker):
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, threads: int | None = None, **options: Any) -> None:
+        """``threads``: of the worker that consumes with it."""
         super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._places = None if threads is None else threading.Semaphore(places(threads))
         self.wake_events: dict[str, threading.Event] = {}
 
     def declare_queue(self, queue_name: str) -> None:
@@ -151,7 +181,9 @@ class JobBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> Consumer:  # noqa: ARG002
         """See ``_Consumer``, which waits by itself."""
-        return _Consumer(super().consume(queue_name, prefetch, timeout=0), self.wake_events[queue_name], prefetch // 2)
+        shared = None if queue_name in _FIRST_QUEUES else self._places
+        consumer = super().consume(queue_name, prefetch, timeout=0)
+        return _Consumer(consumer, self.wake_events[queue_name], prefetch // 2, shared)
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Put the message into its queue, and let this process' own consumer know. What is to wait waits as a row."""
@@ -163,15 +195,16 @@ class JobBroker(RedisBroker):
         return sent
 
 
-def make_broker(redis_url: str, *middleware: Middleware) -> JobBroker:
+def make_broker(redis_url: str, *middleware: Middleware, threads: int | None = None) -> JobBroker:
     """A broker whose async actors run on one event loop, with ``middleware`` started after that loop.
 
-    It has no queues before ``join_installation``.
+    It has no queues before ``join_installation``. A worker's has the number of its ``threads``.
     """
     return JobBroker(
         url=f"{redis_url}{'&' if '?' in redis_url else '?'}socket_timeout={_PATIENCE}"
         f"&socket_connect_timeout={_PATIENCE}",
         middleware=[AsyncIO(), *middleware],
         namespace="",
+        threads=threads,
         heartbeat_timeout=15_000,
     )

@@ -103,7 +103,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, step_in: Callable[[Services], Services] = lambda services: services) -> None:
         self._middleware = ServicesMiddleware(settings, step_in)
-        self._broker = make_broker(settings.redis_url, self._middleware)
+        self._broker = make_broker(settings.redis_url, self._middleware, threads=settings.worker_threads)
         self._worker = Worker(self._broker, worker_threads=settings.worker_threads)
 
     def start(self) -> None:

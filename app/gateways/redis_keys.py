@@ -30,6 +30,11 @@ class RedisKeys(msgspec.Struct, frozen=True):
         """A key, and a channel, that is tried at the start."""
         return self._named("start")
 
+    @property
+    def stripe_budget(self) -> str:
+        """The token bucket of requests to Stripe."""
+        return self._named("stripe-budget")
+
     def order_lock(self, order_id: str) -> str:
         """The advisory lock of an order."""
         return self._named(f"order:{order_id}")

@@ -17,6 +17,7 @@ from app.domain.intents import state_of
 from app.gateways.stripe_http import StripeHttpClient
 from app.meters import record_stripe_call
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, Unknown, Unseen
+from app.ports.stripe_budget import NoStripeBudget, StripeBudget
 from app.tracing import Tracing
 
 TIMEOUT: Final = 6.0
@@ -55,8 +56,9 @@ class StripeGateway:
         api_base: str | None = None,
         *,
         tracing: Tracing = Tracing(),  # noqa: B008 (it has no state)
+        budget: StripeBudget = NoStripeBudget(),  # noqa: B008 (it has no state)
     ) -> None:
-        self._tracing = tracing
+        self._tracing, self._budget = tracing, budget
         self._http = StripeHttpClient(TIMEOUT)
         self._client = stripe.StripeClient(
             api_key,
@@ -66,9 +68,16 @@ class StripeGateway:
         )
 
     @classmethod
-    def open(cls, api_key: str, api_base: str | None, **watch: Tracing) -> Self:
-        """A gateway to ``api_base``, or to Stripe itself; ``watch``: ``tracing``."""
-        return cls(api_key, api_base.rstrip("/") if api_base else None, **watch)
+    def open(
+        cls,
+        api_key: str,
+        api_base: str | None,
+        *,
+        tracing: Tracing = Tracing(),  # noqa: B008 (it has no state)
+        budget: StripeBudget = NoStripeBudget(),  # noqa: B008 (it has no state)
+    ) -> Self:
+        """A gateway to ``api_base``, or to Stripe itself. It tells ``budget`` of each 429."""
+        return cls(api_key, api_base.rstrip("/") if api_base else None, tracing=tracing, budget=budget)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -128,6 +137,8 @@ class StripeGateway:
         except stripe.StripeError as error:
             noted.outcome, noted.request_id = _told_apart(error), error.request_id
             log.warning("stripe.error", verb=verb, intent_id=intent_id, error=noted.outcome.error)
+            if _is_rate_limit(error):
+                await self._budget.slow_down()
             return noted.outcome
         finally:  # also where patience ended: then there is neither an answer nor an error
             made = noted.call()
@@ -200,6 +211,15 @@ def _told_apart(error: stripe.StripeError) -> Declined | Unknown:
         return Unknown(text, saved=True)
     intent = details.get("payment_intent")
     return Declined(text, _intent(intent) if isinstance(intent, dict) else None)
+
+
+def _is_rate_limit(error: stripe.StripeError) -> bool:
+    """Whether there were too many requests in all. Source: docs.stripe.com/rate-limits and docs.stripe.com/error-codes.
+
+    A 429 may also be about one object: it is locked by another request, or has a limit of its own.
+    """
+    reason = (error.headers or {}).get("stripe-rate-limited-reason")
+    return isinstance(error, stripe.RateLimitError) and error.code != "lock_timeout" and reason != "resource-specific"
 
 
 def _details(error: stripe.StripeError) -> dict[str, Any]:

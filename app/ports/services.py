@@ -19,6 +19,7 @@ from app.ports.payment_gateway import PaymentGateway
 from app.ports.payments import Payments
 from app.ports.policy import Policy
 from app.ports.reconciliation import Reconciliation
+from app.ports.stripe_budget import NoStripeBudget, StripeBudget
 from app.telling import AlertChannel, NoVoidNews, VoidNews
 from app.tracing import Tracing
 
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     locks: OrderLocks
     wakeup: WorkerWakeup
     void_news: VoidNews = NoVoidNews()
+    stripe_budget: StripeBudget = NoStripeBudget()
     policy: Policy
     tracing: Tracing = Tracing()
     alert_channels: Mapping[str, AlertChannel] = {}

@@ -149,9 +149,15 @@ async def remove_captures(conn: Connection, order_id: str) -> int:
     return len(await conn.fetch(_REMOVE_CAPTURES, order_id))
 
 
-async def queue_due(conn: Connection, *, at_once: int) -> list[tuple[JobKind, JobRef]]:
-    """Queue due jobs so that no more than ``at_once`` of each kind wait for a worker."""
-    rows = await conn.fetch(_QUEUE_DUE, list(JobKind), at_once)
+async def queue_due(
+    conn: Connection, *, at_once: int, room: Mapping[JobKind, int] | None = None
+) -> list[tuple[JobKind, JobRef]]:
+    """Queue due jobs so that no more than ``at_once`` of each kind wait for a worker.
+
+    ``room`` has the kinds to queue, and how many of each at most; ``None`` is every kind.
+    """
+    room = dict.fromkeys(JobKind, at_once) if room is None else room
+    rows = await conn.fetch(_QUEUE_DUE, list(room), at_once, list(room.values()))
     return [(kind, JobRef(**{**row, "kind": kind})) for row in rows for kind in (JobKind(row["kind"]),)]
 
 

@@ -106,6 +106,7 @@ def _sum(order: Order | None) -> Decimal | None:
 async def _lapse(services: Services, order: Order) -> datetime | None:
     """The first of the order's holds to lapse, if Stripe says so at once."""
     held = [p.intent_id for p in order.payments if p.provider is Provider.STRIPE and p.intent_id and not p.captured]
+    await services.stripe_budget.charge(len(held[:5]))
     try:
         async with asyncio.timeout(_LOOK_LIMIT):
             seen = await asyncio.gather(*(services.gateway.look(intent_id) for intent_id in held[:5]))

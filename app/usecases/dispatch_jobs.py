@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -20,10 +21,15 @@ LOST_AFTER: Final = timedelta(seconds=10)
 """A message that nobody took for so long is taken for lost. One that was only slow turns out stale."""
 
 
-async def dispatch_jobs(services: Services) -> list[tuple[JobKind, JobRef]]:
-    """The jobs that are due now, queued in one commit. Deliver each; one that is not delivered is swept back."""
+async def dispatch_jobs(
+    services: Services, room: Mapping[JobKind, int] | None = None, *, at_once: int = AT_ONCE
+) -> list[tuple[JobKind, JobRef]]:
+    """Queue jobs that are due now in one commit, and return them: of the kinds of ``room`` as many as it has.
+
+    Deliver each; one that is not delivered is swept back.
+    """
     async with services.db.single("relay.dispatch") as conn:
-        return await jobs.queue_due(conn, at_once=AT_ONCE)
+        return await jobs.queue_due(conn, at_once=at_once, room=room)
 
 
 async def sweep_jobs(services: Services) -> int:

@@ -29,6 +29,8 @@ class JobRun:
     """Calls to Stripe that no transaction has written yet."""
     outcome: str | None = None
     """``done``, ``removed``, ``dead`` or ``failed``; ``None`` when the job was snoozed or is another worker's now."""
+    requests: int = 0
+    """Requests to Stripe that it made."""
     claimed_at: float = field(default_factory=time.monotonic)
 
     @property

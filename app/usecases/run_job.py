@@ -11,8 +11,9 @@ import structlog
 
 from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
 from app.domain.order import Order
-from app.meters import record_job
+from app.meters import record_job, record_wait
 from app.ports import CommitUnknown, Origin, Outcome, Services, Unavailable, Unknown, Unseen
+from app.ports.stripe_budget import CLASS_OF
 from app.store import jobs
 from app.usecases.capture_payment import capture_payment
 from app.usecases.job_failures import record_failure
@@ -35,7 +36,9 @@ VERBS: Final[Mapping[JobKind, Callable[[JobRun, Order | None], Awaitable[None]]]
 }
 """What a kind of job does once it is claimed, with the order as the claim read it under its locks."""
 
-_AT_STRIPE: Final = {JobKind.CAPTURE, JobKind.VOID, JobKind.REFUND, JobKind.LOOK}
+TAKEN: Final = 1
+"""Requests to Stripe that the relay takes from the budget for a job of ``CLASS_OF``. A retry makes two, a refund three,
+a job that finds nothing to do none: the difference is charged, or given back, when the run is over."""
 _AFTER_A_COLLEAGUE: Final = timedelta(milliseconds=250)
 
 
@@ -50,7 +53,7 @@ async def run_job(services: Services, kind: JobKind, ref: JobRef) -> None:
         return
     structlog.contextvars.bind_contextvars(job=ref.id, job_kind=kind.value, order_id=ref.order_id)
     try:
-        if kind not in _AT_STRIPE:
+        if kind not in CLASS_OF:
             await claim_and_run(services, ref)
             return
         async with services.locks.hold(ref.order_id) as held:
@@ -72,6 +75,7 @@ async def claim_and_run(services: Services, ref: JobRef) -> None:
         await _log_stale(services, ref)
         return
     job, order = claimed
+    record_wait(kind=job.kind.value, seconds=max(job.late, 0.0))
     if job.request_id is not None:
         structlog.contextvars.bind_contextvars(request_id=job.request_id)
     with services.tracing.span(f"job {job.kind}", parent=job.traceparent) as traceparent:
@@ -82,6 +86,9 @@ async def claim_and_run(services: Services, ref: JobRef) -> None:
         except Exception as error:
             await _keep_calls(run, error)
             raise
+        finally:
+            if job.kind in CLASS_OF:
+                await services.stripe_budget.charge(run.requests - TAKEN)
     if run.outcome is not None:
         late = run.late if run.outcome == JobState.DONE else None
         record_job(kind=job.kind.value, outcome=run.outcome, late=late)
@@ -90,7 +97,7 @@ async def claim_and_run(services: Services, ref: JobRef) -> None:
 async def _claim(services: Services, ref: JobRef) -> tuple[Job, Order | None] | None:
     """Make the job this worker's. One that calls Stripe is claimed under the order's locks, and has the order."""
     async with services.db.single(f"{ref.kind}.claim") as conn:
-        if ref.kind in _AT_STRIPE:
+        if ref.kind in CLASS_OF:
             return await services.orders.take_with_order(conn, ref)
         job = await jobs.take(conn, ref)
         return None if job is None else (job, None)
@@ -140,6 +147,7 @@ async def _postpone(services: Services, ref: JobRef) -> bool:
         postponed = await jobs.postpone(conn, ref, _AFTER_A_COLLEAGUE)
     if postponed:
         log.info("job.postponed")
+        await services.stripe_budget.charge(-TAKEN)
     elif postponed is False:
         log.warning("job.lock_passed_by", waited_s=LEASE.total_seconds())
     return bool(postponed)

@@ -97,6 +97,7 @@ async def run_stripe_job(
                 answer = await step.call(run.services.gateway, run.calls)
         except TimeoutError:
             answer = step.no_answer()
+        run.requests += len(run.calls)
         async with run.transaction(step.name) as recording:
             step = None if recording is None else await step.record(recording, answer)
 

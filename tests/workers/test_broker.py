@@ -10,12 +10,14 @@ import dramatiq
 import pytest
 from dramatiq import Worker
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.domain.jobs import JobKind
 from app.gateways.redis_keys import RedisKeys
 from workers import broker as brokers
 from workers.actors import declare_actors
-from workers.broker import JobBroker, make_broker
+from workers.broker import QUEUES, JobBroker, make_broker, places
 
 KEYS = RedisKeys("01M8ENPPEZFT6BX79QANHA0HAP")
 RARELY = 3.0
@@ -100,6 +102,55 @@ def test_a_consumer_that_ends_gives_back_what_it_fetched_and_never_handed_on(bro
     assert next(second) is None
 
 
+def test_captures_and_other_work_leave_places_for_voids_and_refunds(redis_url: str) -> None:
+    """All of them together: four threads have three places for the other kinds."""
+    broker = make_broker(redis_url, threads=4)
+    broker.join_installation(KEYS)
+    try:
+        actors = declare_actors(broker, pytest.fail)
+        for kind in JobKind:
+            for number in range(6):
+                broker.enqueue(actors[kind].message(number))
+        consumers = {kind: broker.consume(QUEUES[kind], prefetch=8) for kind in JobKind}
+        bulk = [kind for kind in JobKind if kind not in {JobKind.VOID, JobKind.REFUND}]
+        taken = [(kind, message) for kind in bulk * 2 if (message := next(consumers[kind])) is not None]
+        assert len(taken) == 3
+        for kind in (JobKind.VOID, JobKind.REFUND):
+            assert all(next(consumers[kind]) is not None for _ in range(6))
+        kind, message = taken[0]
+        consumers[kind].ack(message)
+        assert next(consumers[JobKind.LOOK]) is not None, "a place that is free again is another kind's"
+        assert next(consumers[JobKind.CAPTURE]) is None
+        consumers[taken[1][0]].nack(taken[1][1])
+        assert next(consumers[JobKind.CAPTURE]) is not None
+    finally:
+        broker.close()
+        broker.client.connection_pool.disconnect()
+
+
+def test_an_empty_queue_and_a_redis_that_is_away_hold_no_place(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = make_broker(redis_url, threads=2)
+    broker.join_installation(KEYS)
+    try:
+        actors = declare_actors(broker, pytest.fail)
+        empty = broker.consume(QUEUES[JobKind.LOOK], prefetch=8)
+        assert [next(empty) for _ in range(3)] == [None] * 3
+        with monkeypatch.context() as away:
+            away.setattr(JobBroker, "do_fetch", _refuse)
+            with pytest.raises(ConnectionClosed):
+                next(empty)
+        broker.enqueue(actors[JobKind.CAPTURE].message(1))
+        assert next(broker.consume(QUEUES[JobKind.CAPTURE], prefetch=8)) is not None
+    finally:
+        broker.close()
+        broker.client.connection_pool.disconnect()
+
+
+@pytest.mark.parametrize(("threads", "for_others"), [(1, 1), (2, 1), (4, 3), (8, 7), (24, 20), (256, 214)])
+def test_a_sixth_of_the_threads_is_kept_for_voids(threads: int, for_others: int) -> None:
+    assert places(threads) == for_others
+
+
 def test_nobody_looks_for_delayed_messages(broker: RedisBroker) -> None:
     declare_actors(broker, pytest.fail)
     assert broker.get_declared_delay_queues() == set()
@@ -112,6 +163,10 @@ def test_a_shopper_comes_first_and_news_last(broker: RedisBroker) -> None:
     order = sorted(JobKind, key=lambda kind: actors[kind].priority)
     assert order[:2] == [JobKind.VOID, JobKind.CAPTURE]
     assert order[-1] == JobKind.PUBLISH
+
+
+def _refuse(*_: object) -> None:
+    raise RedisConnectionError
 
 
 def _never_run(number: int) -> None:

@@ -95,16 +95,36 @@ async def test_what_was_not_delivered_runs_here_a_few_at_a_time_and_a_stop_waits
         assert ref.kind is kind
         done.append(ref)
 
-    async def dispatch_jobs(_: Any) -> Due:
+    async def dispatch_jobs(*_: Any, **__: Any) -> Due:
         return due(AT_ONCE + 5)
 
     monkeypatch.setattr(module, "run_job", run_job)
     monkeypatch.setattr(module, "dispatch_jobs", dispatch_jobs)
     one = relay(Broker(takes=AT_ONCE), here_at_once=2)
-    assert await one._dispatch() == AT_ONCE + 5
+    assert await one._dispatch(list(JobKind)) == (AT_ONCE + 5, False)
     await one.stop()
     assert sorted(ref.order_id for ref in done) == [f"order_{number}" for number in range(AT_ONCE, AT_ONCE + 5)]
     assert most == 2
+
+
+async def test_without_redis_a_void_stands_behind_no_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, voided = asyncio.Event(), asyncio.Event()
+
+    async def run_job(_: Any, kind: JobKind, __: JobRef) -> None:
+        if kind is JobKind.VOID:
+            voided.set()
+        else:
+            await release.wait()
+
+    monkeypatch.setattr(module, "run_job", run_job)
+    one = relay(Broker(takes=0), here_at_once=4)
+    for kind, ref in [(kind, ref) for kind, ref in due(200) if kind is JobKind.CAPTURE]:
+        one._run_here(kind, ref)
+    await asyncio.sleep(0)
+    one._run_here(*due(1)[0])
+    await asyncio.wait_for(voided.wait(), 5)
+    release.set()
+    await one.stop()
 
 
 async def test_a_look_that_finds_a_whole_batch_of_payments_looks_again_immediately(

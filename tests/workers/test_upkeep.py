@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from app import meters
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.embedded.processes import free_port
@@ -27,6 +28,7 @@ from app.store import incidents, stripe_events
 from app.store.fleet import last_beat
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.track_payments import start_tracking, track_payments
+from tests.monitoring.metrics import sample
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop, eventually, settings_for, working
 from workers import relay
@@ -116,12 +118,26 @@ async def an_event_that_came_early_is_looked_at_again(hand: Hand, shop: Shop) ->
     return lambda: shop.job(order, JobKind.LOOK)
 
 
+async def the_pace_is_shown_again_and_again(hand: Hand, shop: Shop) -> Seen:
+    """Another worker's 429 may have lowered it. A relay that has nothing to queue asks once at its start."""
+    shown = 0
+
+    async def seen() -> bool:
+        nonlocal shown
+        shown += sample("grace_stripe_pace") >= 0
+        meters.record_stripe_pace(-1)
+        return shown > 5
+
+    return seen
+
+
 EFFECTS: Final[Mapping[str, Scenario]] = {
     "track": a_new_hold_is_tracked,
     "sweep_jobs": a_lost_message_is_sent_again,
     "announce_incidents": an_incident_is_announced,
     "deliver_alerts": an_alert_is_sent,
     "beat": a_worker_is_seen,
+    "observe_pace": the_pace_is_shown_again_and_again,
     "heal_incidents": an_incident_that_is_over_is_closed,
     "recheck_canceled": money_taken_beside_our_cancel_is_seen,
     "adopt_canceled": a_cancel_of_medusas_whose_void_failed_is_adopted,
@@ -183,7 +199,7 @@ async def test_the_probe_names_a_dispatch_that_keeps_failing_and_no_database_tha
     monkeypatch.setattr(relay, "SILENT", 0.5)
     error: Exception = Unavailable("the database is away")
 
-    async def dispatch(services: Services) -> list[Any]:
+    async def dispatch(services: Services, room: Any, *, at_once: int) -> list[Any]:
         raise error
 
     monkeypatch.setattr(relay, "dispatch_jobs", dispatch)
