@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,15 +38,34 @@ def main() -> int:
     parser.add_argument("--installations", type=int, default=2, help="shops that share one Redis (default %(default)s)")
     parser.add_argument("--only", default="", metavar="WORD", help="only faults whose name has it, such as postgres")
     parser.add_argument("--logs", type=Path, help="keep the logs here (default: only when a promise broke, in /tmp)")
+    parser.add_argument(
+        "--stripe-requests-per-second",
+        type=int,
+        default=80,
+        metavar="NUMBER",
+        help="the budget of each installation's workers; few make captures wait (default %(default)s)",
+    )
     given = parser.parse_args()
     if not any(given.only in kind for kind in KINDS):
         parser.error(f"--only {given.only}: no such fault among {', '.join(KINDS)}")
     if given.installations < 1:
         parser.error(f"--installations {given.installations}: expected 1 or more")
-    return run(given.seconds, given.seed, given.orders_per_second, given.only, given.logs, given.installations)
+    if given.stripe_requests_per_second < 1:
+        parser.error(f"--stripe-requests-per-second {given.stripe_requests_per_second}: expected 1 or more")
+    settings = {"STRIPE_REQUESTS_PER_SECOND": str(given.stripe_requests_per_second)}
+    shops = given.installations
+    return run(given.seconds, given.seed, given.orders_per_second, given.only, given.logs, shops, settings)
 
 
-def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | None, installations: int) -> int:
+def run(
+    seconds: float,
+    seed: int,
+    per_second: float,
+    only: str,
+    logs: Path | None,
+    installations: int,
+    settings: Mapping[str, str],
+) -> int:
     """One run: 0 when every promise held, in every installation.
 
     Takes ``seconds``, a start of some 10 s, and a rest of at most 90 s for each installation.
@@ -55,7 +75,7 @@ def run(seconds: float, seed: int, per_second: float, only: str, logs: Path | No
     began = time.monotonic()
     _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second, {installations} installation(s)")
     broken = 0
-    with Ground(installations) as ground, Pulse() as pulse:
+    with Ground(installations, settings) as ground, Pulse() as pulse:
         loads = [
             LoadGenerator(one, random.Random(f"{seed} shoppers {one.number}"), per_second / installations)
             for one in ground.installations

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,8 +27,9 @@ from tests.chaos.installations import Installation
 class Ground:
     """Starts, kills and restarts everything. Use it from the main thread alone: children die with their thread."""
 
-    def __init__(self, installations: int) -> None:
-        self._number = installations
+    def __init__(self, installations: int, settings: Mapping[str, str]) -> None:
+        """``settings`` of the sidecar's processes, beside those that every run has."""
+        self._number, self._settings = installations, settings
         self.installations: list[Installation] = []
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._meant_to_run: set[str] = set()
@@ -181,7 +182,7 @@ class Ground:
             account=None,
             log=self.logs / f"{name}.log",
             on_our_death=signal.SIGKILL,
-            settings=own.settings,
+            settings=own.settings | dict(self._settings),
         )
 
     def _readiness(self, name: str) -> Callable[[], bool]:
