@@ -29,7 +29,7 @@ from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from plugins.medusa_bridge import try_backend
-from tests.usecases.medusa_api import MedusaApi
+from tests.simulated_medusa import SimulatedMedusa, listening
 from tests.world import JWT_SECRET, SECRET, Shop, as_role, eventually, serving, settings_for, working
 from workers.main import check_accounts
 
@@ -165,11 +165,8 @@ async def test_a_key_that_stripe_does_not_know(environ: dict[str, str]) -> None:
 
 
 async def test_a_key_that_medusa_does_not_know(environ: dict[str, str], conn: asyncpg.Connection) -> None:
-    medusa = MedusaApi(conn)
-    server = await asyncio.start_server(medusa.answer, HOST, 0)
-    url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
-    locks = {"MEDUSA_LOCKING": "memory", "MEDUSA_BACKEND_URL": url, "MEDUSA_SECRET_API_KEY": f"sk_{PASSWORD}"}
-    async with server:
+    async with listening(SimulatedMedusa(conn=conn)) as url:
+        locks = {"MEDUSA_LOCKING": "memory", "MEDUSA_BACKEND_URL": url, "MEDUSA_SECRET_API_KEY": f"sk_{PASSWORD}"}
         assert (await refused(environ | locks, "worker")).startswith("MEDUSA_SECRET_API_KEY: Medusa answers 401")
 
 

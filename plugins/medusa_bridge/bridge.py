@@ -40,7 +40,7 @@ from plugins.medusa_bridge.survey import survey_events, survey_locks
 log = structlog.get_logger()
 
 _REDIS_PATIENCE: Final = 2.0
-_HTTP_PATIENCE: Final = 8.0
+HTTP_PATIENCE: Final = 8.0
 
 
 class MedusaBridge:
@@ -75,7 +75,7 @@ class MedusaBridge:
         http = None
         if config.locking is Locking.MEMORY and config.backend_url and config.secret_api_key:
             http = httpx.AsyncClient(
-                base_url=config.backend_url, auth=(config.secret_api_key, ""), timeout=_HTTP_PATIENCE
+                base_url=config.backend_url, auth=(config.secret_api_key, ""), timeout=HTTP_PATIENCE
             )
         try:
             yield cls(config, redis, http, lock_redis)

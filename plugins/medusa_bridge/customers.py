@@ -18,7 +18,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 from app.ports import TokenRejected
 from plugins.medusa_bridge.medusa_api import REFUSED, SENDABLE, SESSION_COOKIE, body_of, send
 
-_SESSION_TIMEOUT: Final = 3.0
+SESSION_TIMEOUT: Final = 3.0
 _MAX_CONNECTIONS: Final = 20
 _SESSION_ID: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,1024}")
 """A cookie's value as RFC 6265 allows it. Medusa's have some hundred characters."""
@@ -102,7 +102,7 @@ class CustomerSessions:
         """For the Medusa at ``backend_url``. Close it at the end."""
         limits = httpx.Limits(max_connections=_MAX_CONNECTIONS)
         return cls(
-            httpx.AsyncClient(base_url=backend_url, timeout=_SESSION_TIMEOUT, limits=limits, follow_redirects=False)
+            httpx.AsyncClient(base_url=backend_url, timeout=SESSION_TIMEOUT, limits=limits, follow_redirects=False)
         )
 
     async def close(self) -> None:

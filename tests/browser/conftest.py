@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,44 +15,19 @@ from playwright.async_api import Browser, BrowserContext
 
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
-from tests.http.operator.ground import EMAIL, PASSWORD, SESSION_SECRET
+from tests.http.operator.ground import SESSION_SECRET
 from tests.medusa.browser import Chromium, chromium_is_missing, running_chromium
 from tests.medusa.packages import unless
 from tests.medusa.processes import Child, environment
+from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa, listening
 from tests.world import SECRET, Shop
-
-NOBODY_ANSWERS = "down@shop.test"
-"""For whom Medusa is down."""
 
 
 @pytest.fixture
 async def medusa_url() -> AsyncIterator[str]:
-    """Medusa's two routes."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
-        given = json.loads(await reader.readexactly(length) or b"{}")
-        status, body = 401, {"message": "Unauthorized"}
-        if given.get("email") == NOBODY_ANSWERS:
-            writer.close()
-            return
-        if "/auth/user/emailpass" in head and given == {"email": EMAIL, "password": PASSWORD}:
-            status, body = 200, {"token": "jwt"}
-        elif "/admin/users/me" in head and "bearer jwt" in head:
-            user = {"id": "user_1", "email": EMAIL, "first_name": "Ada", "last_name": "Lovelace"}
-            status, body = 200, {"user": user}  # type: ignore[dict-item]
-        text = json.dumps(body)
-        writer.write(
-            f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            f"Content-Length: {len(text)}\r\n\r\n{text}".encode()
-        )
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, HOST)
-    async with server:
-        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    """Where a Medusa that knows its admins listens."""
+    async with listening(SimulatedMedusa()) as url:
+        yield url
 
 
 @pytest.fixture

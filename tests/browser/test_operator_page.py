@@ -10,9 +10,10 @@ from playwright.async_api import BrowserContext, Page
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
-from tests.browser.conftest import NOBODY_ANSWERS, Eyes
+from tests.browser.conftest import Eyes
 from tests.browser.looks import flaws
 from tests.http.operator.ground import failing, late_money, trouble
+from tests.simulated_medusa import UNANSWERED
 from tests.usecases.ground import Hand, opened
 from tests.world import Shop
 
@@ -198,7 +199,7 @@ async def test_what_is_away_is_told_in_words(eyes: Eyes, shop: Shop) -> None:
         await shop.conn.execute("lock table grace.incidents in access exclusive mode")
         page = await show(context, "/grace", 503)
         await page.screenshot(path=eyes.shots / "not-just-now.png")
-    for email, words in ((NOBODY_ANSWERS, "Medusa does not answer"), ("ada@shop.test", "Too many attempts")):
+    for email, words in ((UNANSWERED, "Medusa does not answer"), ("ada@shop.test", "Too many attempts")):
         for width, dark in ((390, False), (1280, True)):
             async with eyes.looking(width=width, dark=dark, signed_in=False, quiet=False) as context:
                 await context.set_extra_http_headers({"x-forwarded-for": "203.0.113.7"})  # what is limited by address

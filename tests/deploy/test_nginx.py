@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,65 +18,24 @@ from tests.databases import one_database_a_file
 from tests.deploy.nginx import Nginx, running_nginx
 from tests.deploy.processes import running_api
 from tests.http.helpers import bearer, customer_token
-from tests.http.operator.ground import EMAIL, PASSWORD, SESSION_SECRET, FakeMedusa
+from tests.http.operator.ground import SESSION_SECRET
+from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa, listening_in_a_thread
 from tests.world import JWT_SECRET, Shop, settings_for, token_for
 
 database = one_database_a_file()
 
+MEDUSA = SimulatedMedusa()
 PER_ADDRESS = 20
 """Requests that an address may make in a minute; each test has addresses of its own."""
 CUT_AFTER = 10.0
 """Seconds, as the page's lines say."""
 
 
-class _Medusa(BaseHTTPRequestHandler):
-    """Names itself; knows the operators; its other answers may be cached."""
-
-    protocol_version = "HTTP/1.1"
-    people: ClassVar = FakeMedusa()
-    asked: ClassVar[list[str]] = []
-
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        path = urlsplit(self.path).path
-        self.asked.append(f"{self.command} {self.path}")
-        answer = httpx.Response(404, json={"type": "not_found", "message": "not here"})
-        if path in {"/auth/user/emailpass", "/admin/users/me"}:
-            headers = dict(self.headers.items())
-            answer = self.people.answer(
-                httpx.Request(self.command, f"http://medusa.test{path}", headers=headers, content=body)
-            )
-        self.send_response(answer.status_code)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(answer.content)))
-        self.send_header("x-answered-by", "medusa")
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Log nothing."""
-
-
-for _method in ("GET", "POST", "OPTIONS"):
-    setattr(_Medusa, f"do_{_method}", _Medusa._answer)
-
-
-@contextmanager
-def _medusa() -> Iterator[str]:
-    server = ThreadingHTTPServer((HOST, 0), _Medusa)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"{HOST}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def nginx(database: str, valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """In front of ``serve``, which is not told where browsers see it."""
     settings = settings_for(database, valkey.url(0), Sandbox(sandbox_url, "sk_test_of_nobody"))
-    with _medusa() as medusa:
+    with listening_in_a_thread(MEDUSA) as medusa:
         changes = {
             "MEDUSA_BACKEND_URL": f"http://{medusa}",
             "MEDUSA_JWT_SECRET": JWT_SECRET,
@@ -203,7 +159,7 @@ async def test_nothing_of_ours_is_cached(nginx: Nginx, shop: Shop) -> None:
     async with _client(nginx.http, "127.0.0.8") as client:
         for _ in range(2):
             assert (await client.get("/store/orders/order_8")).status_code == 404
-        assert _Medusa.asked.count("GET /store/orders/order_8") == 1, "it caches"
+        assert MEDUSA.asked.count("GET /store/orders/order_8") == 1, "it caches"
         assert (await client.get(path)).status_code == 400
         for headers, status in ((strangers, 404), (owners, 200), (strangers, 404)):
             answer = await client.get(path, headers={"x-publishable-api-key": shop.key, **headers})

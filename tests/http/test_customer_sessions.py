@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -19,6 +18,7 @@ from plugins.medusa_bridge import customers
 from tests.databases import one_database_a_file
 from tests.http.helpers import assert_answer, assert_refused, bearer, customer_token, everything, not_found
 from tests.http.test_who_may import INVALID, REQUIRED
+from tests.simulated_medusa import SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for, token_for
 
 database = one_database_a_file()
@@ -32,36 +32,22 @@ UNAVAILABLE = {
 }
 
 
-@dataclass
-class FakeMedusa:
-    """``GET /store/customers/me``, as 2.21 answers it."""
-
-    signed_in: str = ""
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    answer: Callable[[httpx.Request], httpx.Response] | None = None
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append((f"{request.method} {request.url.path}", dict(request.headers)))
-        if self.answer is not None:
-            return self.answer(request)
-        if request.headers.get("cookie") != f"connect.sid={SID}":
-            return httpx.Response(401, json={"message": "Unauthorized"})
-        return httpx.Response(200, json={"customer": {"id": self.signed_in}})
-
-
 @pytest.fixture
-def medusa(monkeypatch: pytest.MonkeyPatch) -> FakeMedusa:
-    fake = FakeMedusa()
+def medusa(monkeypatch: pytest.MonkeyPatch) -> SimulatedMedusa:
+    simulated = SimulatedMedusa()
 
     def open_(backend_url: str) -> customers.CustomerSessions:
-        return customers.CustomerSessions(httpx.AsyncClient(transport=httpx.MockTransport(fake), base_url=backend_url))
+        transport = httpx.MockTransport(simulated.answer)
+        return customers.CustomerSessions(httpx.AsyncClient(transport=transport, base_url=backend_url))
 
     monkeypatch.setattr(customers.CustomerSessions, "open", open_)
-    return fake
+    return simulated
 
 
 @pytest.fixture
-async def api(shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: FakeMedusa) -> AsyncIterator[Api]:
+async def api(
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: SimulatedMedusa
+) -> AsyncIterator[Api]:
     async with _serving(shop, database, redis_url, sandbox) as api:
         yield api
 
@@ -74,10 +60,10 @@ async def _serving(shop: Shop, database: str, redis_url: str, sandbox: Sandbox, 
 
 
 @pytest.fixture
-async def order(shop: Shop, medusa: FakeMedusa) -> PlacedOrder:
+async def order(shop: Shop, medusa: SimulatedMedusa) -> PlacedOrder:
     """An order of the customer whose session it is."""
     placed = await shop.place(account=True)
-    medusa.signed_in = placed.customer_id
+    medusa.customers[SID] = placed.customer_id
     return placed
 
 
@@ -85,23 +71,23 @@ def cookie(value: str = SID, **headers: str) -> dict[str, str]:
     return {"cookie": f"theme=dark; connect.sid={value}; x=y", "origin": STOREFRONT, **headers}
 
 
-async def test_the_owner(shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder) -> None:
+async def test_the_owner(shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder) -> None:
     answer = await api.cancel(order.id, token=None, headers=cookie())
     assert_answer(answer, 200, {"order_id": order.id, "status": "canceled", "payment_action": "void_pending"})
     assert answer.headers["access-control-allow-origin"] == STOREFRONT
     assert answer.headers["access-control-allow-credentials"] == "true"
-    [(line, headers)] = medusa.asked
-    assert line == "GET /store/customers/me"
+    assert medusa.asked == ["GET /store/customers/me"]
+    [headers] = medusa.headers
     assert headers["cookie"] == f"connect.sid={SID}", "no other cookie is anybody's business"
     assert headers["x-publishable-api-key"] == shop.key
     by = await shop.conn.fetchval("select canceled_by from grace.cancellations where order_id = $1", order.id)
     assert by == f"customer:{order.customer_id}"
 
 
-async def test_medusa_is_asked_each_time(shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder) -> None:
+async def test_medusa_is_asked_each_time(shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder) -> None:
     """Who signs out has no right any more."""
     assert (await _preview(api, order.id, cookie())).status_code == 200
-    medusa.answer = lambda request: httpx.Response(401, json={"message": "Unauthorized"})
+    medusa.instead = lambda request: httpx.Response(401, json={"message": "Unauthorized"})
     await assert_refused(shop, api, order.id, 401, REQUIRED, token=None, headers=cookie())
     assert len(medusa.asked) == 2
 
@@ -128,7 +114,7 @@ FOREIGN: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN.keys())
 async def test_a_post_of_another_page(
-    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, headers: dict[str, str | None]
+    shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, headers: dict[str, str | None]
 ) -> None:
     """The browser sends the cookie whoever makes it: Medusa is not even asked."""
     sent: Any = cookie() | headers
@@ -140,7 +126,7 @@ async def test_a_post_of_another_page(
     "origins", [(STOREFRONT, "https://evil.test"), ("https://evil.test", STOREFRONT), 2 * (STOREFRONT,)]
 )
 async def test_two_origins(
-    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, origins: tuple[str, str]
+    shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, origins: tuple[str, str]
 ) -> None:
     before = await everything(shop.conn)
     headers = [("x-publishable-api-key", api.key), ("cookie", f"connect.sid={SID}")]
@@ -189,7 +175,7 @@ ODD = {
 
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD.keys())
 async def test_a_cookie_that_is_none_of_medusas(
-    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, value: str
+    shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, value: str
 ) -> None:
     before = await everything(shop.conn)
     headers = [(b"x-publishable-api-key", api.key.encode()), (b"origin", STOREFRONT.encode())]
@@ -199,7 +185,7 @@ async def test_a_cookie_that_is_none_of_medusas(
     assert (await everything(shop.conn), medusa.asked) == (before, [])
 
 
-async def test_other_proofs_come_first(shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder) -> None:
+async def test_other_proofs_come_first(shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder) -> None:
     """A bad one is not made good by the cookie, and a good one needs none."""
     await assert_refused(shop, api, order.id, 401, INVALID, token="garbage", headers=cookie())
     await assert_refused(shop, api, order.id, 401, INVALID, token=None, headers=cookie() | bearer("garbage"))
@@ -211,7 +197,9 @@ async def test_other_proofs_come_first(shop: Shop, api: Api, medusa: FakeMedusa,
     assert medusa.asked == []
 
 
-async def test_a_wrong_key_is_answered_before_medusa_is_asked(api: Api, medusa: FakeMedusa, order: PlacedOrder) -> None:
+async def test_a_wrong_key_is_answered_before_medusa_is_asked(
+    api: Api, medusa: SimulatedMedusa, order: PlacedOrder
+) -> None:
     answer = await api.cancel(order.id, token=None, headers=cookie() | {"x-publishable-api-key": "pk_unknown"})
     assert (answer.status_code, answer.json()["type"]) == (400, "not_allowed")
     assert medusa.asked == []
@@ -238,9 +226,9 @@ AWAY: dict[str, Callable[[httpx.Request], httpx.Response]] = {
 
 @pytest.mark.parametrize("answer", AWAY.values(), ids=AWAY.keys())
 async def test_medusa_is_away(
-    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, answer: Callable[[httpx.Request], httpx.Response]
+    shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, answer: Callable[[httpx.Request], httpx.Response]
 ) -> None:
-    medusa.answer = answer
+    medusa.instead = answer
     got = await assert_refused(shop, api, order.id, 503, UNAVAILABLE, token=None, headers=cookie())
     assert got.headers["retry-after"]
     assert (await api.cancel(order.id)).status_code == 200, "who brings a token does not need it"
@@ -252,20 +240,20 @@ NOBODY += [{"customer": {"id": ["x"]}}, {"customer": "x"}]
 
 @pytest.mark.parametrize("body", NOBODY, ids=map(json.dumps, NOBODY))
 async def test_an_answer_that_names_nobody(
-    shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, body: Any
+    shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, body: Any
 ) -> None:
-    medusa.answer = lambda request: httpx.Response(200, json=body)
+    medusa.instead = lambda request: httpx.Response(200, json=body)
     await assert_refused(shop, api, order.id, 401, REQUIRED, token=None, headers=cookie())
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_medusa_says_no(shop: Shop, api: Api, medusa: FakeMedusa, order: PlacedOrder, status: int) -> None:
-    medusa.answer = lambda request: httpx.Response(status, json={"customer": {"id": order.customer_id}})
+async def test_medusa_says_no(shop: Shop, api: Api, medusa: SimulatedMedusa, order: PlacedOrder, status: int) -> None:
+    medusa.instead = lambda request: httpx.Response(status, json={"customer": {"id": order.customer_id}})
     await assert_refused(shop, api, order.id, 401, REQUIRED, token=None, headers=cookie())
 
 
 async def test_without_medusas_address(
-    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: FakeMedusa, order: PlacedOrder
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: SimulatedMedusa, order: PlacedOrder
 ) -> None:
     async with _serving(shop, database, redis_url, sandbox, MEDUSA_BACKEND_URL="") as api:
         await assert_refused(shop, api, order.id, 401, REQUIRED, token=None, headers=cookie())
@@ -273,14 +261,14 @@ async def test_without_medusas_address(
 
 
 async def test_no_page_may_where_no_origin_is_set(
-    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: FakeMedusa, order: PlacedOrder
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: SimulatedMedusa, order: PlacedOrder
 ) -> None:
     async with _serving(shop, database, redis_url, sandbox, STORE_CORS="") as api:
         await assert_refused(shop, api, order.id, 401, REQUIRED, token=None, headers=cookie())
 
 
 async def test_the_address_is_counted_before_medusa_is_asked(
-    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: FakeMedusa, order: PlacedOrder
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: SimulatedMedusa, order: PlacedOrder
 ) -> None:
     async with _serving(shop, database, redis_url, sandbox, RATE_LIMIT_PER_ADDRESS="2") as api:
         answers = [await _preview(api, order.id, cookie()) for _ in range(4)]
@@ -292,7 +280,7 @@ async def test_a_medusa_that_never_answers_is_waited_for_a_moment(
     shop: Shop, database: str, redis_url: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a socket of its own, and without a connection to Postgres being kept."""
-    monkeypatch.setattr(customers, "_SESSION_TIMEOUT", 0.3)
+    monkeypatch.setattr(customers, "SESSION_TIMEOUT", 0.3)
     order = await shop.place(account=True)
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

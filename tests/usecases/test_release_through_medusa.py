@@ -12,27 +12,34 @@ from app.embedded.shop import Line, PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from tests.leftovers import connected
+from tests.simulated_medusa import HANG, SECRET_KEY, SimulatedMedusa, listening
 from tests.usecases.ground import Hand, opened
-from tests.usecases.medusa_api import HANG, SECRET_KEY, MedusaApi, medusa_api
 from tests.world import Shop, settings_for
 
 
 @pytest.fixture
-async def medusa(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MedusaApi]:
-    """Medusa's admin API, and half a second for it to answer."""
-    monkeypatch.setattr("plugins.medusa_bridge.bridge._HTTP_PATIENCE", 0.5)
-    async with connected(database) as conn, medusa_api(conn) as api:
-        yield api
+async def medusa(database: str) -> AsyncIterator[SimulatedMedusa]:
+    """Medusa's admin API."""
+    async with connected(database) as conn:
+        yield SimulatedMedusa(conn=conn)
 
 
 @pytest.fixture
-async def hand(shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: MedusaApi) -> AsyncIterator[Hand]:
+async def medusa_url(medusa: SimulatedMedusa, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """Where it listens; it has half a second to answer."""
+    monkeypatch.setattr("plugins.medusa_bridge.bridge.HTTP_PATIENCE", 0.5)
+    async with listening(medusa) as url:
+        yield url
+
+
+@pytest.fixture
+async def hand(shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa_url: str) -> AsyncIterator[Hand]:
     """A worker beside a Medusa with ``locking`` in memory."""
-    async with opened(_settings(database, redis_url, sandbox, medusa, SECRET_KEY)) as services:
+    async with opened(_settings(database, redis_url, sandbox, medusa_url, SECRET_KEY)) as services:
         yield Hand(services, shop)
 
 
-async def test_every_reservation_is_deleted_through_the_api(hand: Hand, shop: Shop, medusa: MedusaApi) -> None:
+async def test_every_reservation_is_deleted_through_the_api(hand: Hand, shop: Shop, medusa: SimulatedMedusa) -> None:
     order = await _canceled(hand, shop)
     job = await hand.run(order, JobKind.RELEASE)
     assert job["state"] == "done"
@@ -52,10 +59,10 @@ async def test_every_reservation_is_deleted_through_the_api(hand: Hand, shop: Sh
 )
 @pytest.mark.parametrize("done_all_the_same", [False, True], ids=["not done", "done"])
 async def test_what_fails_is_tried_again_and_released_once(
-    hand: Hand, shop: Shop, medusa: MedusaApi, answers: list[int], error: str, done_all_the_same: bool
+    hand: Hand, shop: Shop, medusa: SimulatedMedusa, answers: list[int], error: str, done_all_the_same: bool
 ) -> None:
     order = await _canceled(hand, shop)
-    medusa.answers, medusa.act_before_failing = list(answers), done_all_the_same
+    medusa.statuses, medusa.act_before_failing = list(answers), done_all_the_same
 
     failed = await hand.run(order, JobKind.RELEASE)
     assert (failed["state"], failed["failures"]) == ("scheduled", 1)
@@ -64,9 +71,11 @@ async def test_what_fails_is_tried_again_and_released_once(
     assert await _reserved(shop) == {Decimal(0)}
 
 
-async def test_an_api_that_keeps_failing_is_an_incident_that_heals(hand: Hand, shop: Shop, medusa: MedusaApi) -> None:
+async def test_an_api_that_keeps_failing_is_an_incident_that_heals(
+    hand: Hand, shop: Shop, medusa: SimulatedMedusa
+) -> None:
     order = await _canceled(hand, shop)
-    medusa.answers = [500, 500, 500]
+    medusa.statuses = [500, 500, 500]
     for _ in range(3):
         await hand.run(order, JobKind.RELEASE)
     assert await shop.incidents(order) == ["release_failed"]
@@ -74,7 +83,7 @@ async def test_an_api_that_keeps_failing_is_an_incident_that_heals(hand: Hand, s
     assert await shop.incidents(order) == []
 
 
-async def test_a_200_that_released_nothing_is_not_believed(hand: Hand, shop: Shop, medusa: MedusaApi) -> None:
+async def test_a_200_that_released_nothing_is_not_believed(hand: Hand, shop: Shop, medusa: SimulatedMedusa) -> None:
     """Medusa says 200 for anything: the rows decide."""
     order = await _canceled(hand, shop)
 
@@ -87,9 +96,9 @@ async def test_a_200_that_released_nothing_is_not_believed(hand: Hand, shop: Sho
 
 
 async def test_a_wrong_key_is_an_incident(
-    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa: MedusaApi
+    shop: Shop, database: str, redis_url: str, sandbox: Sandbox, medusa_url: str
 ) -> None:
-    async with opened(_settings(database, redis_url, sandbox, medusa, "sk_wrong")) as services:
+    async with opened(_settings(database, redis_url, sandbox, medusa_url, "sk_wrong")) as services:
         hand = Hand(services, shop)
         order = await _canceled(hand, shop)
         for _ in range(3):
@@ -99,13 +108,13 @@ async def test_a_wrong_key_is_an_incident(
         assert await _reserved(shop) == {Decimal(2), Decimal(3)}
 
 
-def _settings(database: str, redis_url: str, sandbox: Sandbox, medusa: MedusaApi, key: str) -> Settings:
+def _settings(database: str, redis_url: str, sandbox: Sandbox, medusa_url: str, key: str) -> Settings:
     return settings_for(
         database,
         redis_url,
         sandbox,
         MEDUSA_LOCKING="memory",
-        MEDUSA_BACKEND_URL=medusa.url,
+        MEDUSA_BACKEND_URL=medusa_url,
         MEDUSA_SECRET_API_KEY=key,
         VOID_WAIT_SECONDS="0",
     )

@@ -11,7 +11,8 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from plugins.medusa_bridge import MedusaAdmins
 from tests.databases import one_database_a_file
-from tests.http.operator.ground import SESSION_SECRET, Browser, FakeMedusa
+from tests.http.operator.ground import SESSION_SECRET, Browser
+from tests.simulated_medusa import SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for
 
 database = one_database_a_file()
@@ -31,19 +32,19 @@ def settings(database: str, redis_url: str, sandbox: Sandbox) -> Settings:
 
 
 @pytest.fixture
-def medusa(monkeypatch: pytest.MonkeyPatch) -> FakeMedusa:
+def medusa(monkeypatch: pytest.MonkeyPatch) -> SimulatedMedusa:
     """What the API takes for Medusa."""
-    fake = FakeMedusa()
+    simulated = SimulatedMedusa()
 
     def open_(backend_url: str) -> MedusaAdmins:
-        return MedusaAdmins(httpx.AsyncClient(transport=httpx.MockTransport(fake.answer), base_url=backend_url))
+        return MedusaAdmins(httpx.AsyncClient(transport=httpx.MockTransport(simulated.answer), base_url=backend_url))
 
     monkeypatch.setattr(MedusaAdmins, "open", staticmethod(open_))
-    return fake
+    return simulated
 
 
 @pytest.fixture
-async def api(medusa: FakeMedusa, settings: Settings, shop: Shop) -> AsyncIterator[Api]:
+async def api(medusa: SimulatedMedusa, settings: Settings, shop: Shop) -> AsyncIterator[Api]:
     """The HTTP application, which finds its Medusa at its start."""
     async with serving(settings, shop.key, checked=False) as api:
         yield api

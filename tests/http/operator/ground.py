@@ -4,55 +4,18 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa
+from tests.simulated_medusa import EMAIL, PASSWORD
 from tests.world import Api, Shop
 
 SESSION_SECRET = "the-operator-session-secret-of-the-tests"
-EMAIL, PASSWORD = "ada@shop.test", "made-up-password"
-OTHER = "bob@shop.test"
 SAME_ORIGIN = {"origin": "http://grace.test"}
-
-
-@dataclass
-class FakeMedusa:
-    """Medusa's auth routes, as 2.21 answers them."""
-
-    people: dict[str, str] = field(default_factory=lambda: {EMAIL: PASSWORD, OTHER: PASSWORD})
-    sessions: dict[str, str] = field(default_factory=lambda: {"s:ada": EMAIL})
-    asked: list[str] = field(default_factory=list)
-    down: bool = False
-    second_factor: bool = False
-    is_admin: bool = True
-    deleted: set[str] = field(default_factory=set)
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        """One request."""
-        self.asked.append(f"{request.method} {request.url.path}")
-        if self.down:
-            raise httpx.ConnectError("refused", request=request)
-        if request.url.path == "/auth/user/emailpass":
-            given = httpx.Response(200, content=request.content).json()
-            if self.people.get(given["email"]) != given["password"]:
-                return httpx.Response(401, json={"type": "unauthorized", "message": "Invalid email or password"})
-            return httpx.Response(200, json={} if self.second_factor else {"token": f"jwt-{given['email']}"})
-        assert request.url.path == "/admin/users/me"
-        email = self._who(request)
-        if email is None or not self.is_admin or email in self.deleted:
-            return httpx.Response(401, json={"message": "Unauthorized"})
-        user = {"id": f"user_{email}", "email": email, "first_name": email.partition("@")[0].title(), "last_name": None}
-        return httpx.Response(200, json={"user": user})
-
-    def _who(self, request: httpx.Request) -> str | None:
-        bearer = str(request.headers.get("authorization", ""))
-        if bearer.startswith("Bearer jwt-"):
-            return bearer.removeprefix("Bearer jwt-")
-        return self.sessions.get(request.headers.get("cookie", "").removeprefix("connect.sid="))
 
 
 @dataclass

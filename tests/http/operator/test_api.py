@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from app.embedded.shop import PlacedOrder
-from tests.http.operator.ground import EMAIL, Browser, FakeMedusa, late_money, trouble
+from tests.http.operator.ground import Browser, late_money, trouble
+from tests.simulated_medusa import EMAIL, SimulatedMedusa
 from tests.world import Api, Shop
 
 BEARER = {"authorization": f"Bearer jwt-{EMAIL}"}
 
 
-async def test_an_order_that_a_shopper_canceled(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_an_order_that_a_shopper_canceled(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     order = await shop.place()
     await api.cancel(order.id, json={"reason": "too slow"})
     number = await trouble(shop, order, "void_failed", "APIError 500: no")
@@ -36,7 +37,7 @@ async def test_an_order_that_a_shopper_canceled(api: Api, medusa: FakeMedusa, sh
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_orders_that_were_not_canceled_here(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_orders_that_were_not_canceled_here(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     still, elsewhere = await shop.place(), await late_money(shop)
     body = (await api.client.get(f"/grace/api/orders/{still.id}", headers=BEARER)).json()
     assert (body["canceled"], body["canceled_at"], body["incidents"]) == (False, None, [])
@@ -45,7 +46,7 @@ async def test_orders_that_were_not_canceled_here(api: Api, medusa: FakeMedusa, 
     assert body["canceled_at"] is not None
 
 
-async def test_a_stranger_learns_nothing(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_a_stranger_learns_nothing(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     """Before an admin asked, and after: what is remembered of an admin is nobody else's."""
     order = await shop.place()
     await _learns_nothing(api, order)
@@ -62,33 +63,35 @@ async def _learns_nothing(api: Api, order: PlacedOrder) -> None:
             assert (answer.status_code, answer.json()["message"]) == (401, "Unauthorized")
 
 
-async def test_cookies_of_medusas_and_of_ours_are_good(api: Api, medusa: FakeMedusa, ada: Browser, shop: Shop) -> None:
+async def test_cookies_of_medusas_and_of_ours_are_good(
+    api: Api, medusa: SimulatedMedusa, ada: Browser, shop: Shop
+) -> None:
     order = await shop.place()
     path = f"/grace/api/orders/{order.id}"
     assert (await api.client.get(path, headers={"cookie": "connect.sid=s:ada"})).status_code == 200
     assert (await ada.get(path)).response.status_code == 200
 
 
-async def test_an_unknown_order(api: Api, medusa: FakeMedusa) -> None:
+async def test_an_unknown_order(api: Api, medusa: SimulatedMedusa) -> None:
     for order_id in ("order_nobody", "%00"):
         assert (await api.client.get(f"/grace/api/orders/{order_id}", headers=BEARER)).status_code == 404
 
 
-async def test_medusa_is_asked_once_for_a_while(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_medusa_is_asked_once_for_a_while(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     order = await shop.place()
     for _ in range(3):
         await api.client.get(f"/grace/api/orders/{order.id}", headers=BEARER)
     assert medusa.asked == ["GET /admin/users/me"]
 
 
-async def test_medusa_is_down(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_medusa_is_down(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     medusa.down = True
     answer = await api.client.get(f"/grace/api/orders/{(await shop.place()).id}", headers=BEARER)
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
     assert "canceled" not in answer.json()["message"]
 
 
-async def test_an_admin_on_another_origin_may_read_it(api: Api, medusa: FakeMedusa, shop: Shop) -> None:
+async def test_an_admin_on_another_origin_may_read_it(api: Api, medusa: SimulatedMedusa, shop: Shop) -> None:
     path = f"/grace/api/orders/{(await shop.place()).id}"
     asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
     preflight = await api.client.options(path, headers={"origin": "http://admin.test", **asked})

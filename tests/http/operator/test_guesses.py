@@ -16,7 +16,8 @@ from app.embedded.processes import free_port
 from app.http.operator import guesses
 from app.http.operator.guesses import ATTEMPTS_A_MINUTE, PACED_AT_ONCE, UNPACED_A_MINUTE
 from app.settings import Settings
-from tests.http.operator.ground import EMAIL, OTHER, PASSWORD, SAME_ORIGIN, Browser, FakeMedusa
+from tests.http.operator.ground import SAME_ORIGIN, Browser
+from tests.simulated_medusa import EMAIL, OTHER, PASSWORD, SimulatedMedusa
 from tests.world import Api, Shop, serving
 
 HERE, ELSEWHERE = "203.0.113.7", "198.51.100.9"
@@ -56,21 +57,21 @@ async def from_many_addresses(api: Api, number: int) -> None:
 
 
 @pytest.fixture
-async def without_redis(settings: Settings, shop: Shop, medusa: FakeMedusa) -> AsyncIterator[Api]:
+async def without_redis(settings: Settings, shop: Shop, medusa: SimulatedMedusa) -> AsyncIterator[Api]:
     """An API whose Redis is away."""
     away = msgspec.structs.replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0")
     async with serving(away, shop.key) as api:
         yield api
 
 
-async def test_an_address_has_ten_a_minute_with_redis_away(without_redis: Api, medusa: FakeMedusa) -> None:
+async def test_an_address_has_ten_a_minute_with_redis_away(without_redis: Api, medusa: SimulatedMedusa) -> None:
     assert await attempts(without_redis, 12) == [401] * ATTEMPTS_A_MINUTE + [429] * 2
     assert medusa.asked == ["POST /auth/user/emailpass"] * ATTEMPTS_A_MINUTE
     assert (await attempt(without_redis, ELSEWHERE, password=PASSWORD)).status_code == 303
 
 
 async def test_an_address_has_ten_a_minute_in_all_processes(
-    api: Api, settings: Settings, shop: Shop, medusa: FakeMedusa
+    api: Api, settings: Settings, shop: Shop, medusa: SimulatedMedusa
 ) -> None:
     async with serving(settings, shop.key) as another:
         mixed = [(await attempt(each, HERE)).status_code for _ in range(6) for each in (api, another)]
@@ -89,7 +90,7 @@ async def test_guesses_of_one_address_do_not_slow_the_owner(api: Api) -> None:
     assert time.monotonic() - began < PACE
 
 
-async def test_guesses_at_one_account_from_many_addresses_are_slowed(api: Api, medusa: FakeMedusa) -> None:
+async def test_guesses_at_one_account_from_many_addresses_are_slowed(api: Api, medusa: SimulatedMedusa) -> None:
     await from_many_addresses(api, UNPACED_A_MINUTE)
     began = time.monotonic()
     assert (await attempt(api, ELSEWHERE, email=f" {EMAIL.upper()} ")).status_code == 401
@@ -159,7 +160,7 @@ async def test_a_site_of_ipv6_is_one_address(api: Api) -> None:
     ],
 )
 async def test_what_no_form_of_ours_sends_is_not_asked_of_medusa(
-    stranger: Browser, medusa: FakeMedusa, fields: dict[str, str]
+    stranger: Browser, medusa: SimulatedMedusa, fields: dict[str, str]
 ) -> None:
     assert (await stranger.post("/grace/sign-in", fields)).status_code == 401
     assert medusa.asked == []
@@ -179,7 +180,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN.keys())
 async def test_the_form_is_not_accepted_from_elsewhere(
-    stranger: Browser, medusa: FakeMedusa, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+    stranger: Browser, medusa: SimulatedMedusa, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Login CSRF: it would sign the operator in to an account of the attacker's."""
     answer = await stranger.post("/grace/sign-in", {"email": EMAIL, "password": PASSWORD}, headers)

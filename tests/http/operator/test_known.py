@@ -6,7 +6,7 @@ import pytest
 
 from app.http.operator.known import REMEMBERED, KnownAdmins
 from app.ports import Admin, Credential, Unavailable
-from tests.http.operator.ground import EMAIL, OTHER, FakeMedusa
+from tests.simulated_medusa import EMAIL, OTHER, SimulatedMedusa
 from tests.world import Api, Shop
 
 
@@ -93,7 +93,9 @@ async def test_a_thousand_answers_are_remembered(clock: list[float]) -> None:
     assert shop.asked == 1002
 
 
-async def test_after_an_admin_asked_any_other_token_learns_nothing(api: Api, shop: Shop, medusa: FakeMedusa) -> None:
+async def test_after_an_admin_asked_any_other_token_learns_nothing(
+    api: Api, shop: Shop, medusa: SimulatedMedusa
+) -> None:
     path = f"/grace/api/orders/{(await shop.place()).id}"
     good = {"authorization": f"Bearer jwt-{OTHER}"}
     assert (await api.client.get(path, headers=good)).status_code == 200

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from app.settings import Settings
-from tests.http.operator.ground import EMAIL, PASSWORD, FakeMedusa
+from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa
 from tests.world import Api, Shop, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,14 +52,14 @@ async def sign_in(api: Api, peer: str, **headers: str) -> str | None:
     ],
 )
 async def test_without_a_public_url(
-    api: Api, medusa: FakeMedusa, peer: str, headers: dict[str, str], cookie: str | None
+    api: Api, medusa: SimulatedMedusa, peer: str, headers: dict[str, str], cookie: str | None
 ) -> None:
     assert await sign_in(api, peer, **headers) == cookie
 
 
 @pytest.fixture(params=["https://shop.example", "http://shop.example:8080"])
 async def public(
-    request: pytest.FixtureRequest, settings: Settings, shop: Shop, medusa: FakeMedusa
+    request: pytest.FixtureRequest, settings: Settings, shop: Shop, medusa: SimulatedMedusa
 ) -> AsyncIterator[tuple[Api, str]]:
     """An API that is told where browsers see it."""
     url = str(request.param)

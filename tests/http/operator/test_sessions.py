@@ -13,7 +13,8 @@ from app.embedded.shop import PlacedOrder
 from app.http.operator.session import Sessions
 from app.ports import Admin, Credential, Unavailable
 from app.settings import Settings
-from tests.http.operator.ground import EMAIL, OTHER, SESSION_SECRET, Browser, FakeMedusa, Page, failing, late_money
+from tests.http.operator.ground import SESSION_SECRET, Browser, Page, failing, late_money
+from tests.simulated_medusa import EMAIL, OTHER, SimulatedMedusa
 from tests.world import Api, Shop, serving
 
 VERBS = ("retry", "refund", "settle")
@@ -157,7 +158,7 @@ async def _page(browser: Browser, order: PlacedOrder) -> Page:
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_an_admin_who_was_deleted_does_nothing_more(
-    ada: Browser, shop: Shop, medusa: FakeMedusa, verb: str
+    ada: Browser, shop: Shop, medusa: SimulatedMedusa, verb: str
 ) -> None:
     late, stuck = await _troubled(shop)
     page = await _page(ada, stuck if verb == "retry" else late)
@@ -173,7 +174,7 @@ async def test_an_admin_who_was_deleted_does_nothing_more(
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_nothing_is_done_while_medusa_does_not_answer(
-    ada: Browser, shop: Shop, medusa: FakeMedusa, verb: str
+    ada: Browser, shop: Shop, medusa: SimulatedMedusa, verb: str
 ) -> None:
     late, stuck = await _troubled(shop)
     page = await _page(ada, stuck if verb == "retry" else late)
@@ -187,7 +188,7 @@ async def test_nothing_is_done_while_medusa_does_not_answer(
     assert answer.headers["location"].endswith(f"said=done-{verb}")
 
 
-async def test_an_account_that_became_anothers(ada: Browser, shop: Shop, medusa: FakeMedusa) -> None:
+async def test_an_account_that_became_anothers(ada: Browser, shop: Shop, medusa: SimulatedMedusa) -> None:
     late, _ = await _troubled(shop)
     page = await _page(ada, late)
     await shop.conn.execute("update grace.operator_sessions set admin_id = 'user_of_before'")
@@ -201,7 +202,7 @@ async def test_an_account_that_became_anothers(ada: Browser, shop: Shop, medusa:
 
 
 async def test_who_signed_out_of_medusas_admin_does_nothing_more(
-    stranger: Browser, shop: Shop, medusa: FakeMedusa
+    stranger: Browser, shop: Shop, medusa: SimulatedMedusa
 ) -> None:
     """A session that Medusa's own began ends with it."""
     late, _ = await _troubled(shop)
@@ -213,7 +214,7 @@ async def test_who_signed_out_of_medusas_admin_does_nothing_more(
     assert await _acts(shop, late) == 0
 
 
-async def test_for_reading_medusa_is_asked_once_a_minute(ada: Browser, shop: Shop, medusa: FakeMedusa) -> None:
+async def test_for_reading_medusa_is_asked_once_a_minute(ada: Browser, shop: Shop, medusa: SimulatedMedusa) -> None:
     medusa.asked.clear()
     await asyncio.gather(*(is_in(ada) for _ in range(3)))
     assert medusa.asked == []

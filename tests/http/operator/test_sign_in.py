@@ -8,7 +8,8 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.http.operator.doors import own_page
 from app.http.operator.session import Sessions
 from app.ports import Admin
-from tests.http.operator.ground import EMAIL, PASSWORD, SAME_ORIGIN, SESSION_SECRET, Browser, FakeMedusa, late_money
+from tests.http.operator.ground import SAME_ORIGIN, SESSION_SECRET, Browser, late_money
+from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for
 
 PAGES = ["/grace", "/grace?show=closed", "/grace/orders", "/grace/orders/order_1"]
@@ -23,7 +24,7 @@ async def test_who_is_not_signed_in_is_sent_to_the_form_and_back(stranger: Brows
         assert f'name="next" value="{path}"' in form.response.text
 
 
-async def test_an_admin_signs_in(stranger: Browser, medusa: FakeMedusa) -> None:
+async def test_an_admin_signs_in(stranger: Browser, medusa: SimulatedMedusa) -> None:
     answer = await stranger.sign_in()
     assert (answer.status_code, answer.headers["location"]) == (303, "/grace")
     [cookie] = answer.headers.get_list("set-cookie")
@@ -36,7 +37,7 @@ async def test_an_admin_signs_in(stranger: Browser, medusa: FakeMedusa) -> None:
     assert "Ada" in page.text
 
 
-async def test_the_cookie_is_secure_where_a_trusted_proxy_says_https(medusa: FakeMedusa, api: Api) -> None:
+async def test_the_cookie_is_secure_where_a_trusted_proxy_says_https(medusa: SimulatedMedusa, api: Api) -> None:
     """The test's client has a public address, whose word is not taken."""
     browser = Browser(api)
     fields = {"email": EMAIL, "password": PASSWORD}
@@ -56,20 +57,20 @@ async def test_a_wrong_password(stranger: Browser) -> None:
     assert "wrong" not in answer.text.replace("Wrong", "")
 
 
-async def test_an_account_that_needs_more_than_a_password(stranger: Browser, medusa: FakeMedusa) -> None:
+async def test_an_account_that_needs_more_than_a_password(stranger: Browser, medusa: SimulatedMedusa) -> None:
     medusa.second_factor = True
     answer = await stranger.sign_in()
     assert answer.status_code == 401
     assert "Sign in to Medusa&#39;s admin first" in answer.text
 
 
-async def test_an_account_that_is_no_admin(stranger: Browser, medusa: FakeMedusa) -> None:
+async def test_an_account_that_is_no_admin(stranger: Browser, medusa: SimulatedMedusa) -> None:
     medusa.is_admin = False
     assert (await stranger.sign_in()).status_code == 401
     assert (await stranger.get("/grace")).response.status_code == 303
 
 
-async def test_medusa_is_down(stranger: Browser, medusa: FakeMedusa) -> None:
+async def test_medusa_is_down(stranger: Browser, medusa: SimulatedMedusa) -> None:
     medusa.down = True
     answer = await stranger.sign_in()
     assert answer.status_code == 503
@@ -141,7 +142,7 @@ async def test_signing_out(ada: Browser) -> None:
     assert (await ada.get("/grace")).response.status_code == 303
 
 
-async def test_medusas_own_session_signs_in_silently(stranger: Browser, medusa: FakeMedusa) -> None:
+async def test_medusas_own_session_signs_in_silently(stranger: Browser, medusa: SimulatedMedusa) -> None:
     stranger.cookies["connect.sid"] = "s:ada"
     page = await stranger.get("/grace")
     assert page.response.status_code == 200
