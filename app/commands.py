@@ -98,9 +98,9 @@ def _check_port(name: str, host: str, port: int) -> None:
 def _migrate(options: Namespace) -> int:
     import asyncpg
 
+    from app.roles import grant_role, print_grants
     from app.settings import read_migration_settings
     from app.store.migrate import drop_old_functions, migrate, renew_installation
-    from plugins.medusa_bridge import grant_role, print_grants
 
     settings = read_migration_settings(os.environ)
     dsn, role = settings.database_url, options.grants
@@ -133,7 +133,7 @@ def _reach_shop(dsn: str) -> None:
     Medusa's."""
     import asyncpg
 
-    from plugins.medusa_bridge import check_shop
+    from app.roles import check_shop
 
     try:
         asyncio.run(check_shop(dsn))

@@ -36,12 +36,13 @@ from app.ports import (
     Services,
     Unavailable,
 )
+from app.schema_checks import unusable
 from app.settings import Settings
 from app.settings_table import DatabasePooler
 from app.store import fleet, installation
 from app.store.database import PostgresDatabase
-from app.store.examine import unusable
 from app.store.migrate import pending_in
+from app.store.sql import SQL
 from app.telling import AlertChannel
 from app.tracing import Tracing, open_tracer
 
@@ -183,7 +184,7 @@ async def _verify(conn: Connection, shop: Shop) -> None:
     if missing:
         message = f"the database lacks {', '.join(missing)}: run medusa-grace migrate"
         raise NotReady(message)
-    denied = await unusable(conn)
+    denied = await unusable(conn, SQL)
     if any("permission denied" in problem for problem in denied):
         raise NotReady(
             "\n  ".join(["this role cannot use schema grace: run medusa-grace migrate --grants ROLE", *denied])

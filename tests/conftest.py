@@ -15,9 +15,9 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox, running_sandbox
 from app.embedded.valkey import DATABASES, Valkey
 from app.logs import configure_logs
+from app.roles import grant_role
 from app.settings import Settings
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 from tests.databases import copied
 from tests.leftovers import connected, no_leftovers, pytest_collection_modifyitems, pytest_runtest_call
 from tests.sharing import pytest_xdist_auto_num_workers

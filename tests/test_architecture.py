@@ -187,3 +187,16 @@ def test_no_six_lines_stand_twice_among_the_jobs() -> None:
             six = tuple(lines[number : number + 6])
             assert six not in seen, f"{path.name} repeats {seen[six]}: {six}"
             seen[six] = path.name
+
+
+_WRITES_GRACE = re.compile(r"\b(insert\s+into|update|delete\s+from)\s+grace\.", re.IGNORECASE)
+
+
+def test_no_statement_of_the_bridge_writes_a_table_of_schema_grace() -> None:
+    """What writes both schemas is a function of a migration."""
+
+    def writing(folder: str) -> set[str]:
+        return {path.name for path in (ROOT / folder).glob("*.sql") if _WRITES_GRACE.search(path.read_text())}
+
+    assert writing("sql"), "it is written in another way"
+    assert writing("plugins/medusa_bridge/sql") == set()

@@ -343,7 +343,7 @@ class TestMigrate:
         async def wait(_: str) -> None:
             raise TimeoutError
 
-        monkeypatch.setattr("plugins.medusa_bridge.check_shop", wait)
+        monkeypatch.setattr("app.roles.check_shop", wait)
         ended = await run("migrate", DATABASE_URL="postgres://grace:x@127.0.0.1:9/shop")
         assert_failed(ended, "DATABASE_URL: cannot connect: TimeoutError: no answer within 10 s: expected a Postgres")
 

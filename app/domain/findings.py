@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Literal
 
 import msgspec
+
+from app.domain.rows import Row
 
 
 class Defect(StrEnum):
@@ -127,3 +129,16 @@ def trapped_money(findings: Iterable[Finding]) -> dict[str, Decimal]:
         if finding.defect in TRAPPED and finding.amount is not None and finding.currency is not None:
             sums[finding.currency] = sums.get(finding.currency, Decimal(0)) + finding.amount
     return dict(sorted(sums.items()))
+
+
+def as_findings(defect: Defect, rows: Iterable[Row]) -> list[Finding]:
+    """One finding a row of ``order_id`` and ``detail``."""
+    return [Finding(defect=defect, order_id=row["order_id"], detail=row["detail"]) for row in rows]
+
+
+def missing_schema(problems: Mapping[str, list[str]]) -> list[Finding]:
+    """One finding per thing that is missing."""
+    return [
+        Finding(defect=Defect.MISSING_SCHEMA, order_id=None, detail=f"{error} (for {', '.join(names)})")
+        for error, names in problems.items()
+    ]

@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from app.domain.rows import Row
+
 LEASE: Final = timedelta(seconds=20)
 """How long a claimed job belongs to its worker. Longer than any call to Stripe may take (see CALL_LIMIT),
 short enough that the work of a killed worker is taken up within half a minute."""
@@ -140,3 +142,25 @@ def processing_delay(attempts: int) -> timedelta:
 def poll_delay(attempts: int) -> timedelta:
     """How long to wait before an intent that a bank is processing is retrieved again: 2 s, doubled up to an hour."""
     return timedelta(seconds=min(2 ** min(attempts, 12), 3600))
+
+
+def job_of(row: Row) -> Job:
+    """The job of a row."""
+    return Job(
+        installation=row["installation"],
+        id=row["id"],
+        kind=JobKind(row["kind"]),
+        order_id=row["order_id"],
+        subject=row["subject"],
+        state=JobState(row["state"]),
+        generation=row["generation"],
+        attempts=row["attempts"],
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+        in_doubt=row["in_doubt"],
+        ended_at=row.get("ended_at", None),
+        key_number=row["key_number"],
+        request_id=row.get("request_id", None),
+        traceparent=row.get("traceparent", None),
+        late=row.get("late", 0.0),
+    )

@@ -22,8 +22,8 @@ from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.receipt_keys import new_key
+from app.roles import grant_role
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 
 DATABASE: Final = "shop"
 ROLE: Final = "grace"

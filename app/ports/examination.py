@@ -34,6 +34,10 @@ class Examination(Protocol):
         """Missing tables, columns and indexes, and what the role may do beyond its needs."""
         ...
 
+    async def schema_of_shop(self, conn: Connection) -> str | None:
+        """The schema of the shop's tables; ``None`` where they are not there."""
+        ...
+
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         """Order ids by Stripe's intents: of canceled orders, and of all orders placed within ``look_back``."""
         ...

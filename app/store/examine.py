@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
 import msgspec
 
-from app.domain.findings import Defect, Finding
+from app.domain.findings import Defect, Finding, as_findings
 from app.domain.incidents import IncidentKind
 from app.ports import Connection
+from app.schema_checks import ask
 from app.store.migrate import index_names
-from app.store.sql import SQL, statement, statements
+from app.store.sql import statement
 
 _STUCK_JOBS: Final = statement("find_stuck_jobs")
 _DEAD_JOBS: Final = statement("find_dead_jobs")
@@ -23,8 +21,6 @@ _OPEN_INCIDENTS: Final = statement("find_open_incidents")
 _BACKLOG: Final = statement("find_backlog")
 _UNANALYZED: Final = statement("find_unanalyzed")
 _OWN_INDEXES: Final = statement("find_own_indexes")
-
-_NOT_THERE: Final = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
 class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,29 +31,6 @@ class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     worked_on: bool
     """A job of the same kind still tries, or was given up."""
-
-
-@contextlib.asynccontextmanager
-async def skipping_gaps(conn: Connection, *, lenient: bool) -> AsyncIterator[None]:
-    """Where ``lenient``, ends quietly at a table or column that is missing: ``gaps`` names those."""
-    if not lenient:
-        yield
-        return
-    with contextlib.suppress(*_NOT_THERE):
-        async with conn.transaction():
-            yield
-
-
-async def ask(conn: Connection, text: str, *arguments: Any, lenient: bool) -> list[asyncpg.Record]:
-    """The rows of a question; none, where ``lenient`` and something is missing."""
-    async with skipping_gaps(conn, lenient=lenient):
-        return await conn.fetch(text, *arguments)
-    return []
-
-
-def as_findings(defect: Defect, rows: list[asyncpg.Record]) -> list[Finding]:
-    """One finding a row of ``order_id`` and ``detail``."""
-    return [Finding(defect=defect, order_id=row["order_id"], detail=row["detail"]) for row in rows]
 
 
 async def stuck_jobs(conn: Connection, *, lenient: bool) -> list[Finding]:
@@ -97,52 +70,3 @@ async def unanalyzed(conn: Connection, tables: Sequence[str]) -> list[str]:
 async def missing_indexes(conn: Connection) -> list[Finding]:
     """Indexes of the migrations that are not there, or not valid."""
     return as_findings(Defect.MISSING_INDEX, await conn.fetch(_OWN_INDEXES, index_names()))
-
-
-async def unusable(conn: Connection, folder: Path = SQL) -> dict[str, list[str]]:
-    """As ``gaps``, of the statements that the processes run, and for want of a privilege too. Nothing is run."""
-    return await gaps(conn, folder, planned=True)
-
-
-async def gaps(conn: Connection, folder: Path = SQL, *, planned: bool = False) -> dict[str, list[str]]:
-    """Why statements of ``folder`` cannot be prepared in the live database, and which. Needs a transaction.
-
-    ``planned`` leaves out the questions of an examination (``find_``) and plans the others, which asks for privileges.
-    """
-    problems: dict[str, list[str]] = {}
-    for name, text in statements(folder):
-        if planned and name.startswith("find_"):
-            continue
-        await conn.execute("savepoint gaps")
-        try:
-            prepared = await conn.prepare(text)
-            if planned:
-                await plan(conn, text, len(prepared.get_parameters()))
-        except asyncpg.PostgresError as error:
-            problems.setdefault(str(error).splitlines()[0], []).append(name)  # the rest are hints
-        await conn.execute("rollback to savepoint gaps")
-    return problems
-
-
-async def plan(conn: Connection, text: str, parameters: int) -> None:
-    """Plan a statement as for any values, so that the privileges on each of its tables are checked.
-
-    Planned for null, a part that null rules out is left out, and its privileges with it.
-    """
-    values = f"({', '.join(['null'] * parameters)})" if parameters else ""
-    await conn.execute("set local plan_cache_mode = force_generic_plan")
-    await conn.execute(f"prepare grace_plan as {text}")
-    await conn.execute("savepoint planning")
-    try:
-        await conn.execute(f"explain execute grace_plan {values}")
-    finally:
-        await conn.execute("rollback to savepoint planning")
-        await conn.execute("deallocate grace_plan")
-
-
-def missing_schema(problems: dict[str, list[str]]) -> list[Finding]:
-    """One finding per thing that is missing."""
-    return [
-        Finding(defect=Defect.MISSING_SCHEMA, order_id=None, detail=f"{error} (for {', '.join(names)})")
-        for error, names in problems.items()
-    ]

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import asyncpg
-import msgspec
 
+from app.domain.rights import Right, rights
 from app.operator_error import OperatorError
 from app.ports import Connection
 from app.store import turns
@@ -45,20 +45,6 @@ third of the role, the last ("tuple concurrently updated") of both."""
 
 class GrantError(OperatorError):
     """Why the role cannot be made or given its rights, in a line for the person at the terminal."""
-
-
-class Right(msgspec.Struct, frozen=True, order=True):
-    """One privilege on a schema (``table`` empty), on a table, on one column of it, or on a function (``execute``)."""
-
-    schema: str
-    table: str
-    privilege: str
-    column: str = ""
-
-
-def rights(schema: str, table: str, privilege: str, columns: Iterable[str] = ("",)) -> list[Right]:
-    """One ``Right`` a column; without columns, one for the whole table."""
-    return [Right(schema, table, privilege, column) for column in columns]
 
 
 async def own_rights(conn: Connection) -> list[Right]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
 from msgspec.structs import astuple
 
 from app.domain.cancellation import HandOver
 from app.domain.incidents import IncidentKind
-from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState
+from app.domain.jobs import LEASE, Job, JobKind, JobRef, JobState, job_of
 from app.domain.order import Order
 from app.domain.timeline import JobRow
 from app.ports import NO_ORIGIN, Connection, Event, Origin
@@ -229,25 +228,3 @@ async def is_foreign(conn: Connection, ref: JobRef) -> bool:
 async def sweep_lost(conn: Connection, *, queued_for: timedelta) -> int:
     """Put back jobs whose message or worker got lost. How many."""
     return len(await conn.fetch(_SWEEP, queued_for))
-
-
-def job_of(row: asyncpg.Record | Mapping[str, Any]) -> Job:
-    """The job of a row."""
-    return Job(
-        installation=row["installation"],
-        id=row["id"],
-        kind=JobKind(row["kind"]),
-        order_id=row["order_id"],
-        subject=row["subject"],
-        state=JobState(row["state"]),
-        generation=row["generation"],
-        attempts=row["attempts"],
-        failures=row["failures"],
-        failing_since=row["failing_since"],
-        in_doubt=row["in_doubt"],
-        ended_at=row.get("ended_at"),
-        key_number=row["key_number"],
-        request_id=row.get("request_id"),
-        traceparent=row.get("traceparent"),
-        late=row.get("late", 0.0),
-    )

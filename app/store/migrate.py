@@ -24,8 +24,9 @@ import structlog
 
 from app.operator_error import OperatorError
 from app.ports import Connection
+from app.sql_files import read_statements
 from app.store import session, turns
-from app.store.sql import SQL, statement, statements
+from app.store.sql import SQL, statement
 
 APPLICATION: Final = "medusa-grace-migrate"
 FOLDER: Final = SQL / "migrations"
@@ -92,13 +93,13 @@ async def migrate(dsn: str, *, folder: Path = FOLDER, patience: float = turns.PA
 async def pending_in(conn: Connection) -> list[str]:
     """The migrations that this version needs and the database lacks. Those of later versions do not matter."""
     if await conn.fetchval("select to_regclass('grace.migrations')") is None:
-        return [name for name, _ in statements(FOLDER)]
+        return [name for name, _ in read_statements(FOLDER)]
     return [name for name, _ in await _missing(conn, FOLDER)]
 
 
 def index_names() -> list[str]:
     """The indexes that the migrations make, apart from those of keys and constraints."""
-    return _INDEX.findall("".join(text for _, text in statements(FOLDER)))
+    return _INDEX.findall("".join(text for _, text in read_statements(FOLDER)))
 
 
 async def renew_installation(dsn: str) -> str:
@@ -193,6 +194,6 @@ async def _missing(conn: Connection, folder: Path) -> list[tuple[str, str]]:
     moved = bool(await conn.fetch(_MOVED))
     return [
         (name, text)
-        for name, text in statements(folder)
+        for name, text in read_statements(folder)
         if name not in done or (moved and text.startswith(_NAMES_SCHEMA))
     ]

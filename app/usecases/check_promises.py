@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from app.domain.examination import judge, judge_session, judge_stranger
-from app.domain.findings import Defect, Finding, IntentFacts
+from app.domain.findings import Defect, Finding, IntentFacts, missing_schema
 from app.domain.incidents import IncidentKind
 from app.ports import Connection, Examination
+from app.schema_checks import gaps, skipping_gaps
 from app.store import examine
+from app.store.grants import public_grants
 from app.store.migrate import pending_in
+from app.store.sql import SQL
 
 _UNTIL_A_PERSON_SAYS: Final = frozenset(
     {IncidentKind.UNSUPPORTED_PROVIDER, IncidentKind.FULFILLED, IncidentKind.OVER_CAPTURED}
@@ -35,7 +38,7 @@ async def check_promises(
     """
     async with _snapshot(conn):
         found = [] if at_rest else await _look_at_house(conn, examination)
-        async with examine.skipping_gaps(conn, lenient=not at_rest):
+        async with skipping_gaps(conn, lenient=not at_rest):
             found += await _look_at_money(conn, examination, stripe or {}, at_rest=at_rest)
         found += await examination.find_defects(conn, at_rest=at_rest)
         found += await examine.dead_jobs(conn, lenient=not at_rest)
@@ -56,8 +59,13 @@ async def _look_at_house(conn: Connection, examination: Examination) -> list[Fin
         Finding(defect=Defect.PENDING_MIGRATION, order_id=None, detail=f"{name}: run medusa-grace migrate")
         for name in await pending_in(conn)
     ]
-    missing = await examination.find_gaps(conn) + examine.missing_schema(await examine.gaps(conn))
+    schemas = {"grace", *filter(None, [await examination.schema_of_shop(conn)])}
+    missing = await examination.find_gaps(conn) + missing_schema(await gaps(conn, SQL))
     missing += await examine.missing_indexes(conn)
+    missing += [
+        Finding(defect=Defect.WIDE_GRANT, order_id=None, detail=f"{power}: {remedy}")
+        for power, remedy in await public_grants(conn, schemas)
+    ]
     if pending:  # what a migration will make is not named once more
         missing = [
             finding for finding in missing if finding.defect is Defect.WIDE_GRANT or "grace" not in finding.detail

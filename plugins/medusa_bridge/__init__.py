@@ -5,7 +5,7 @@ from plugins.medusa_bridge.backend import try_backend
 from plugins.medusa_bridge.bridge import MedusaBridge
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
-from plugins.medusa_bridge.grants import READ, NotMigrated, check_shop, grant_role, print_grants
+from plugins.medusa_bridge.grants import READ, check_shop, earlier_rights, needed_rights
 from plugins.medusa_bridge.releases import NoShop
 from plugins.medusa_bridge.schema import SchemaMismatch
 from plugins.medusa_bridge.storefront import KEY_PROBLEMS, MedusaStorefront
@@ -21,10 +21,9 @@ __all__ = [
     "MedusaBridge",
     "MedusaStorefront",
     "NoShop",
-    "NotMigrated",
     "SchemaMismatch",
     "check_shop",
-    "grant_role",
-    "print_grants",
+    "earlier_rights",
+    "needed_rights",
     "try_backend",
 ]

@@ -11,11 +11,10 @@ from typing import Final
 from msgspec.structs import astuple
 
 from app.domain.cancellation import NewCancellation
-from app.domain.jobs import LEASE, Job, JobRef
+from app.domain.jobs import LEASE, Job, JobRef, job_of
 from app.domain.order import Order
 from app.domain.receipt import OrderSheet
 from app.ports import Connection, Orders
-from app.store import jobs
 from plugins.medusa_bridge import orders, payments
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
@@ -67,7 +66,7 @@ class MedusaOrders(Orders):
         rows = await conn.fetch(_CLAIM, *astuple(ref), LEASE)
         if not rows:
             return None
-        job = jobs.job_of({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
+        job = job_of({**rows[0], "id": rows[0]["job_id"], "order_id": rows[0]["job_order_id"]})
         return job, self._as_served(orders.order_of(rows) if rows[0]["order_id"] is not None else None)
 
     def _as_served(self, order: Order | None) -> Order | None:

@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import structs
 
 from app.domain.examination import ExaminedPayment, ExaminedSession
-from app.domain.findings import Defect, Finding
+from app.domain.findings import Defect, Finding, as_findings, missing_schema
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind, JobState
 from app.domain.money import covers, to_minor_units
@@ -19,8 +19,8 @@ from app.domain.owed import uncovered
 from app.domain.shared import left_alone
 from app.domain.void import is_left_to_others
 from app.ports import Connection, Examination
-from app.store.examine import as_findings, ask, gaps, missing_schema
-from plugins.medusa_bridge.grants import as_arguments, find_public_grants
+from app.schema_checks import ask, gaps
+from plugins.medusa_bridge.grants import as_arguments, schema_of_shop
 from plugins.medusa_bridge.orders import payment_of, provider_of, read, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.schema import function_gaps
@@ -98,11 +98,10 @@ class MedusaExamination(Examination):
         missing = missing_schema(problems)
         indexes = as_findings(Defect.MISSING_INDEX, await conn.fetch(_INDEXES))
         wide = as_findings(Defect.WIDE_GRANT, await conn.fetch(_GRANTS, *as_arguments()))
-        wide += [
-            Finding(defect=Defect.WIDE_GRANT, order_id=None, detail=f"{power}: {remedy}")
-            for power, remedy in await find_public_grants(conn)
-        ]
         return missing + indexes + wide
+
+    async def schema_of_shop(self, conn: Connection) -> str | None:
+        return await schema_of_shop(conn)
 
     async def intents_to_ask(self, conn: Connection, *, look_back: timedelta) -> Mapping[str, str]:
         rows = await conn.fetch(_TO_ASK, look_back)

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import asyncpg
-
-from app.operator_error import OperatorError
+from app.domain.rights import Right, rights
 from app.ports import Connection
-from app.store import session
-from app.store.grants import Right, as_sql, grant, own_rights, public_grants, rights
-from app.store.migrate import pending_in
 from plugins.medusa_bridge.releases import NoShop, require_shop
 from plugins.medusa_bridge.sqlfile import statement
 
 _COLUMNS: Final = statement("medusa_columns")
 _NOT_READABLE: Final = statement("columns_not_readable")
-_HOME: Final = (
+_SCHEMA: Final = (
     "select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace "
     "where c.oid = to_regclass('\"order\"')"
 )
@@ -180,90 +175,53 @@ def medusa_rights(schema: str) -> list[Right]:
     return needed
 
 
-def earlier_rights(schema: str) -> list[Right]:
-    """What versions before were granted and still need, and this one does not: to read whole tables."""
-    return [right for table in sorted({*READ, *OF_DEFINERS}) for right in rights(schema, table, "select")]
-
-
 def as_arguments() -> tuple[list[str], list[str], list[str]]:
     """The list as three arrays of equal length: table, privilege, column (empty for the whole table)."""
     needed = [right for right in medusa_rights("") if right.table]
     return [r.table for r in needed], [r.privilege for r in needed], [r.column for r in needed]
 
 
-class NotMigrated(OperatorError):
-    """Schema ``grace`` is missing, or that of a version before."""
-
-
-async def check_shop(dsn: str) -> None:
+async def check_shop(conn: Connection) -> None:
     """Raises ``NoShop`` where Medusa's tables are not there (yet), before anything else is put beside them, or where
     definers, which run as this role, could not read what they hand out."""
-    conn = await asyncpg.connect(dsn, timeout=10)
-    try:
-        await session.state(conn, timeouts=False)
-        await _schema(conn)
-        pairs = [(table, column) for table, columns in OF_DEFINERS.items() for column in columns]
-        denied = [row["name"] for row in await conn.fetch(_NOT_READABLE, *map(list, zip(*pairs, strict=True)))]
-        if denied:
-            message = (
-                f"{await conn.fetchval('select current_user')} may not read {', '.join(denied)}: "
-                "migrate as the owner of Medusa's tables"
-            )
-            raise NoShop(message)
-    finally:
-        await conn.close()
+    await require_shop(conn)
+    pairs = [(table, column) for table, columns in OF_DEFINERS.items() for column in columns]
+    denied = [row["name"] for row in await conn.fetch(_NOT_READABLE, *map(list, zip(*pairs, strict=True)))]
+    if denied:
+        message = (
+            f"{await conn.fetchval('select current_user')} may not read {', '.join(denied)}: "
+            "migrate as the owner of Medusa's tables"
+        )
+        raise NoShop(message)
 
 
-async def grant_role(dsn: str, role: str, *, password: str | None, revoke: bool = False) -> list[str]:
-    """Make ``role`` one that the processes can run as, see ``app.store.grants.grant``. What was done, a line each.
-
-    ``revoke`` takes away what only processes of versions before need.
-    """
-    conn = await asyncpg.connect(dsn, timeout=10)
-    try:
-        await session.state(conn, timeouts=False)
-        left = () if revoke else earlier_rights(await _schema(conn))
-        return await grant(conn, role, await _needed(conn), password=password, left=left)
-    finally:
-        await conn.close()
+async def schema_of_shop(conn: Connection) -> str | None:
+    """Return the schema of Medusa's tables; ``None`` where they are not there."""
+    schema: str | None = await conn.fetchval(_SCHEMA)
+    return schema
 
 
-async def print_grants(dsn: str, role: str, password: str | None = None) -> list[str]:
-    """The same as statements for a person to run, and nothing done. Raises ``NotMigrated`` where schema ``grace`` is
-    not that of this version: its tables are among what is granted."""
-    conn = await asyncpg.connect(dsn, timeout=10)
-    try:
-        await session.state(conn, timeouts=False)
-        await _schema(conn)
-        if missing := await pending_in(conn):
-            lacks = f"schema grace lacks {', '.join(missing)}, and its tables are granted too"
-            raise NotMigrated(f"{lacks}: run medusa-grace migrate first")
-        return as_sql(role, await _needed(conn), password)
-    finally:
-        await conn.close()
-
-
-async def _needed(conn: Connection) -> list[Right]:
-    """Without the columns that this Medusa's tables lack: each statement that needs one is named at the start."""
+async def needed_rights(conn: Connection) -> list[Right]:
+    """Return the list without the columns that this Medusa's tables lack: each statement that needs one is named at
+    the start. Raises ``NoShop``."""
     there = {(row["table"], row["column"]) for row in await conn.fetch(_COLUMNS, sorted(READ))}
     known = {table for table, _ in there}
     return [
-        *(
-            right
-            for right in medusa_rights(await _schema(conn))
-            if not right.column or right.table not in known or (right.table, right.column) in there
-        ),
-        *await own_rights(conn),
+        right
+        for right in medusa_rights(await _schema(conn))
+        if not right.column or right.table not in known or (right.table, right.column) in there
     ]
 
 
-async def find_public_grants(conn: Connection) -> list[tuple[str, str]]:
-    """See ``app.store.grants.public_grants``; of Medusa's schema, where it is there, and ours."""
-    schema: str | None = await conn.fetchval(_HOME)
-    return await public_grants(conn, {"grace"} | ({schema} if schema else set()))
+async def earlier_rights(conn: Connection) -> list[Right]:
+    """Return what versions before were granted and still need, and this one does not: to read whole tables. Raises
+    ``NoShop``."""
+    schema = await _schema(conn)
+    return [right for table in sorted({*READ, *OF_DEFINERS}) for right in rights(schema, table, "select")]
 
 
 async def _schema(conn: Connection) -> str:
     await require_shop(conn)
-    schema: str = await conn.fetchval(_HOME)
+    schema = await schema_of_shop(conn)
+    assert schema is not None
     return schema

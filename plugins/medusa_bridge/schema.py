@@ -9,7 +9,7 @@ import structlog
 
 from app.operator_error import OperatorError
 from app.ports import Connection
-from app.store.examine import unusable
+from app.schema_checks import unusable
 from plugins.medusa_bridge.grants import OF_DEFINERS, UPDATE
 from plugins.medusa_bridge.orders import read
 from plugins.medusa_bridge.releases import find_release

@@ -1,15 +1,15 @@
-"""The bridge's own statements."""
+"""The statements about Medusa's tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from app.store.sql import statement as _statement
+from app.sql_files import read_statement
 
 FOLDER: Final = Path(__file__).parent / "sql"
 
 
 def statement(name: str) -> str:
-    """The text of ``plugins/medusa_bridge/sql/name.sql``."""
-    return _statement(name, FOLDER)
+    """Return the text of ``plugins/medusa_bridge/sql/name.sql``."""
+    return read_statement(FOLDER, name)

@@ -25,8 +25,8 @@ from app.embedded.processes import HOST, Held, await_ready, end, free_port, scra
 from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from app.roles import grant_role
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 
 ROLE: Final = "grace"
 SHOP: Final = "shop"

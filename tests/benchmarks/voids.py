@@ -23,8 +23,8 @@ from typing import Any
 
 import asyncpg
 
+from app.roles import grant_role
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say

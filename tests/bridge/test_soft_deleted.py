@@ -27,8 +27,8 @@ from app.embedded.shop_transfers import accept_transfer, change_email, request_t
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.stripe_gateway import StripeGateway
+from app.sql_files import read_statements
 from app.store.migrate import FOLDER as MIGRATIONS
-from app.store.sql import statements
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.databases import one_database_a_file
 from tests.doctor.ground import SYSTEM, Clinic
@@ -43,7 +43,7 @@ _FUNCTION: Final = re.compile(
 )
 FUNCTIONS: Final = {
     found[1]: found[0].replace("%1$s", "public").replace("create function", "create or replace function")
-    for _, text in statements(MIGRATIONS)
+    for _, text in read_statements(MIGRATIONS)
     for found in _FUNCTION.finditer(text)
 }
 _LOCKS: Final = re.findall(r"perform (1\n.*?);", FUNCTIONS["lock_order_rows_v1"], re.DOTALL)
@@ -55,7 +55,7 @@ LOCKS: Final = {
 STATEMENTS: Final = {
     **{name: text for name, text in FUNCTIONS.items() if name != "lock_order_rows_v1"},
     **LOCKS,
-    **dict(statements(FOLDER)),
+    **dict(read_statements(FOLDER)),
 }
 CALLS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("read_order_v1", "placed_at_v1", "linked_orders_v1"), "read_order"),

@@ -17,9 +17,9 @@ from app.embedded.processes import HOST, free_port
 from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from app.roles import grant_role
 from app.settings_table import LEAST_CAPTURE_DELAY
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS
 
 CHOICES: Final = {

@@ -15,19 +15,22 @@ import pytest
 from msgspec import structs
 
 from app.domain.jobs import JobKind
+from app.domain.rights import Right
 from app.embedded.postgres import Postgres
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder, create_publishable_key, create_tables, place_order
 from app.embedded.shop_sessions import open_session
 from app.embedded.shop_transfers import change_email, request_transfer
+from app.roles import check_shop, grant_role, print_grants
 from app.runtime import NotReady
+from app.schema_checks import gaps, plan
 from app.settings import Settings
+from app.sql_files import read_statements
 from app.store import turns
-from app.store.examine import gaps, plan
-from app.store.grants import GrantError, Right, grant, own_rights
+from app.store.grants import GrantError, grant, own_rights
 from app.store.migrate import migrate
-from app.store.sql import SQL, statements
+from app.store.sql import SQL
 from app.usecases.cancel_order import Canceled
-from plugins.medusa_bridge import NoShop, SchemaMismatch, check_shop, grant_role, print_grants
+from plugins.medusa_bridge import NoShop, SchemaMismatch
 from plugins.medusa_bridge.grants import READ, as_arguments, medusa_rights
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 from tests.databases import copied
@@ -289,7 +292,7 @@ async def _refused(conn: asyncpg.Connection) -> set[str]:
         for problem, names in (await gaps(conn, folder, planned=True)).items():
             assert "permission denied" in problem, problem
             refused |= set(names)
-        for name, text in statements(folder):
+        for name, text in read_statements(folder):
             if name.startswith("find_"):
                 await conn.execute("savepoint asking")
                 try:

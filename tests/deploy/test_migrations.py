@@ -12,10 +12,10 @@ from ulid import ULID
 
 from app.runtime import NotReady
 from app.settings import Settings
+from app.sql_files import read_statements
 from app.store import migrate as migrations
 from app.store import turns
 from app.store.migrate import FOLDER, MigrationError, index_names, migrate, renew_installation
-from app.store.sql import statements
 from tests.usecases.ground import opened
 from tests.world import Shop, eventually, serving, working
 
@@ -36,7 +36,7 @@ LARGE = ("jobs", "cancellations")
 @pytest.fixture
 def later(tmp_path: Path) -> Path:
     """The migrations of a version to come."""
-    for name, text in statements(FOLDER):
+    for name, text in read_statements(FOLDER):
         (tmp_path / f"{name}.sql").write_text(text)
     (tmp_path / "9001_adds.sql").write_text(ADDS)
     (tmp_path / "9002_indexes.sql").write_text(INDEXES)
@@ -184,7 +184,7 @@ def test_index_names_are_read_from_both_kinds_of_file(later: Path, monkeypatch: 
 def test_migrations_only_add() -> None:
     """What processes of the version before could trip over, or wait for: rewritten or dropped things, columns that
     must be filled, and indexes that are built while a large table stands still."""
-    for _, text in statements(FOLDER)[1:]:
+    for _, text in read_statements(FOLDER)[1:]:
         _adds(text)
     for bad in (
         "alter table grace.jobs rename column kind to sort",

@@ -17,10 +17,10 @@ from app.domain.jobs import JobKind, JobState
 from app.embedded.postgres import Postgres
 from app.embedded.shop import create_publishable_key, create_tables
 from app.embedded.stripe_sandbox.client import Sandbox
+from app.roles import grant_role
+from app.sql_files import read_statements
 from app.store import jobs
 from app.store.migrate import FOLDER, migrate
-from app.store.sql import statements
-from plugins.medusa_bridge import grant_role
 from tests.world import ROLE, ROLE_PASSWORD, Shop, eventually, settings_for, working
 
 BEFORE: Final = ("0001_jobs", "0002_reason_label", "0003_people", "0004_events")
@@ -77,7 +77,7 @@ async def old_database(postgres: Postgres, database: str, tmp_path: Path) -> Asy
     conn = await asyncpg.connect(dsn)
     await create_tables(conn)
     await conn.close()
-    for name_, text in statements(FOLDER):
+    for name_, text in read_statements(FOLDER):
         if name_ in BEFORE:
             (tmp_path / f"{name_}.sql").write_text(text)
     assert await migrate(dsn, folder=tmp_path) == list(BEFORE)

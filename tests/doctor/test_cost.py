@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.store.sql import statements
+from app.sql_files import read_statements
 from plugins.medusa_bridge.sqlfile import FOLDER
 
-FINDS = {name: text for name, text in statements(FOLDER) if name.startswith("find_")}
+FINDS = {name: text for name, text in read_statements(FOLDER) if name.startswith("find_")}
 
 
 @pytest.mark.parametrize("name", FINDS)

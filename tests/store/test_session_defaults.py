@@ -14,11 +14,11 @@ from app.doctor import run_doctor
 from app.domain.jobs import JobKind
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.main import check_database
+from app.roles import grant_role
 from app.runtime import NotReady
 from app.settings import Settings
 from app.store.database import PostgresDatabase
 from app.store.migrate import migrate
-from plugins.medusa_bridge import grant_role
 from tests.promises import broken_promises
 from tests.world import ROLE, Api, Shop, as_role, eventually, make_due, serving, settings_for, working
 

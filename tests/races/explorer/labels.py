@@ -6,10 +6,11 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from app.store.sql import SQL, statements
+from app.sql_files import read_statements
+from app.store.sql import SQL
 from plugins.medusa_bridge.sqlfile import FOLDER
 
-_KNOWN: Final = {text.strip(): name for folder in (SQL, FOLDER) for name, text in statements(folder)}
+_KNOWN: Final = {text.strip(): name for folder in (SQL, FOLDER) for name, text in read_statements(folder)}
 _COMMENT: Final = re.compile(r"--.*")
 _WRITES: Final = re.compile(r"\binsert into\b|(?<!for )\bupdate\b|\bdelete from\b", re.IGNORECASE)
 
