@@ -20,8 +20,8 @@ from app.environment import Environment
 from app.gateways.paced_stripe_gateway import PacedStripeGateway
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Connection, Intent, IntentState, Unseen
-from app.settings import read_stripe_account
-from app.settings_table import MedusaEvents, MedusaLocking
+from app.settings import read_medusa_settings, read_stripe_account
+from app.settings_table import MedusaEvents
 from app.store import session
 from app.store.examine import backlog, unanalyzed
 from app.usecases.check_promises import check_promises
@@ -119,7 +119,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
     )
     requests_per_second = environment.read(table.STRIPE_REQUESTS_PER_SECOND)
     events = environment.read(table.MEDUSA_EVENTS) is not MedusaEvents.OFF
-    config = _bridge_config(environment)
+    medusa = read_medusa_settings(environment, environment.read(table.MEDUSA_LOCKING))
     if database is None or environment.problems:
         raise CannotLook("\n".join(environment.problems))
     try:
@@ -137,7 +137,7 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
         raise CannotLook(message) from error
     try:
         await session.state(conn, timeouts=False)
-        async with MedusaBridge.open(config) as bridge:
+        async with MedusaBridge.open(BridgeConfig.of(medusa)) as bridge:
             await bridge.require_shop(conn)
             unlike = await _survey(conn, bridge, events=events)
             if not key or ask_stripe is False:
@@ -166,20 +166,6 @@ async def _look(environ: Mapping[str, str], *, ask_stripe: bool | None) -> Repor
     finally:
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             await conn.close(timeout=5)
-
-
-def _bridge_config(environment: Environment) -> BridgeConfig:
-    """Medusa's own names; locks are looked at where they are in Redis."""
-    locking = environment.read(table.MEDUSA_LOCKING)
-    return BridgeConfig(
-        locking=locking if locking is MedusaLocking.REDIS else None,
-        redis_url=environment.read(table.MEDUSA_REDIS_URL),
-        lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
-        lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),
-        events_queue=environment.read(table.MEDUSA_EVENTS_QUEUE),
-        events_prefix=environment.read(table.MEDUSA_EVENTS_PREFIX),
-        stripe_providers=environment.read(table.STRIPE_PROVIDERS),
-    )
 
 
 async def _survey(conn: Connection, bridge: MedusaBridge, *, events: bool) -> list[Finding]:

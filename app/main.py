@@ -77,18 +77,13 @@ def create_app() -> Litestar:
 
 async def check_database(settings: Settings) -> None:
     """Fail as the application would at its start, but in the process that a person looks at."""
-    config = BridgeConfig(stripe_providers=settings.stripe_providers)
-    async with MedusaBridge.open(config) as bridge, open_runtime(settings, bridge):
+    async with MedusaBridge.open(BridgeConfig.of_api(settings)) as bridge, open_runtime(settings, bridge):
         pass
 
 
 def build_app(settings: Settings) -> Litestar:
     """The application for ``settings``. Connections are opened when it starts and closed when it stops."""
-    config = BridgeConfig(
-        stripe_providers=settings.stripe_providers,
-        store_cors=settings.store_cors,
-        admin_cors=settings.admin_cors,
-    )
+    config = BridgeConfig.of_api(settings)
     customer_tokens = _customer_tokens(settings)
     tokens = TokenVerifier(
         settings.modification_token_secrets,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 import msgspec
+from msgspec.structs import asdict
 
 from app import settings_table as table
 from app.database_address import DatabaseAddress
@@ -49,7 +50,19 @@ class MigrationSettings(msgspec.Struct, frozen=True, kw_only=True):
     role_password: str | None
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class MedusaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Names that the shop's Medusa was given, and where its Redis is."""
+
+    stripe_providers: tuple[str, ...]
+    medusa_redis_url: str | None
+    medusa_lock_redis_url: str | None
+    medusa_lock_namespace: str
+    medusa_events_queue: str
+    medusa_events_prefix: str
+    medusa_locking: MedusaLocking | None
+
+
+class Settings(MedusaSettings, frozen=True, kw_only=True):
     """Everything the processes read from the environment. See ``app.settings_table``."""
 
     database_url: str
@@ -65,14 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_signing_keys: tuple[str, ...]
     medusa_jwt: MedusaJwt
     medusa_backend_url: str | None
-    stripe_providers: tuple[str, ...]
-    medusa_redis_url: str | None
-    medusa_lock_redis_url: str | None
-    medusa_lock_namespace: str
-    medusa_events_queue: str
-    medusa_events_prefix: str
     medusa_secret_api_key: str | None
-    medusa_locking: MedusaLocking | None
     store_cors: str
     admin_cors: str
     operator_session_secrets: tuple[str, ...]
@@ -118,7 +124,6 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         stripe_api_key=stripe_key,
         stripe_api_base=stripe_base,
         stripe_requests_per_second=environment.read(table.STRIPE_REQUESTS_PER_SECOND),
-        stripe_providers=environment.read(table.STRIPE_PROVIDERS),
         stripe_webhook_secrets=environment.read(table.STRIPE_WEBHOOK_SECRET),
         modification_token_public_key=public_key,
         modification_token_secrets=_token_secrets(environment, public_key, needed=role is Role.SERVE),
@@ -128,18 +133,16 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
         medusa_backend_url=environment.read(
             table.MEDUSA_BACKEND_URL, need=through_api or _for_operators(environment, role)
         ),
-        medusa_redis_url=environment.read(
-            table.MEDUSA_REDIS_URL,
-            need="Medusa's own Redis, for its locks (MEDUSA_LOCKING=redis) and events (MEDUSA_EVENTS=redis)"
-            if needs_redis
-            else None,
-        ),
-        medusa_lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
-        medusa_lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),
-        medusa_events_queue=environment.read(table.MEDUSA_EVENTS_QUEUE),
-        medusa_events_prefix=environment.read(table.MEDUSA_EVENTS_PREFIX),
         medusa_secret_api_key=environment.read(table.MEDUSA_SECRET_API_KEY, need=through_api),
-        medusa_locking=locking,
+        **asdict(
+            read_medusa_settings(
+                environment,
+                locking,
+                need_redis="Medusa's own Redis, for its locks (MEDUSA_LOCKING=redis) and events (MEDUSA_EVENTS=redis)"
+                if needs_redis
+                else None,
+            )
+        ),
         store_cors=environment.read(table.STORE_CORS),
         admin_cors=environment.read(table.ADMIN_CORS),
         operator_session_secrets=environment.read(table.OPERATOR_SESSION_SECRET),
@@ -159,6 +162,21 @@ def read_settings(environ: Mapping[str, str], role: Role) -> Settings:
     if environment.problems:
         raise SettingsError("\n".join(environment.problems))
     return msgspec.structs.replace(settings, warnings=tuple(environment.warnings))
+
+
+def read_medusa_settings(
+    environment: Environment, locking: MedusaLocking | None, *, need_redis: str | None = None
+) -> MedusaSettings:
+    """Read what a worker and ``doctor`` must know of the shop's Medusa."""
+    return MedusaSettings(
+        stripe_providers=environment.read(table.STRIPE_PROVIDERS),
+        medusa_redis_url=environment.read(table.MEDUSA_REDIS_URL, need=need_redis),
+        medusa_lock_redis_url=environment.read(table.MEDUSA_LOCK_REDIS_URL),
+        medusa_lock_namespace=environment.read(table.MEDUSA_LOCK_NAMESPACE),
+        medusa_events_queue=environment.read(table.MEDUSA_EVENTS_QUEUE),
+        medusa_events_prefix=environment.read(table.MEDUSA_EVENTS_PREFIX),
+        medusa_locking=locking,
+    )
 
 
 def read_policy(environment: Environment) -> Policy:

@@ -73,7 +73,7 @@ class ServicesMiddleware(Middleware):
         for name, url in urls.items():
             if url is not None:
                 await check_redis(name, url, "grace:start", write=False)
-        bridge = await self._stack.enter_async_context(MedusaBridge.open(_bridge_config(self._settings)))
+        bridge = await self._stack.enter_async_context(MedusaBridge.open(BridgeConfig.of_worker(settings)))
         runtime = await self._stack.enter_async_context(open_runtime(settings, bridge))
         for problem in await bridge.survey(events=settings.policy.publishes_events):
             log.warning("medusa.names", detail=problem)
@@ -163,17 +163,3 @@ def _on_loop(coroutine: Any) -> None:
     thread = get_event_loop_thread()
     assert thread is not None
     thread.run_coroutine(coroutine)
-
-
-def _bridge_config(settings: Settings) -> BridgeConfig:
-    return BridgeConfig(
-        locking=settings.medusa_locking,
-        redis_url=settings.medusa_redis_url,
-        lock_redis_url=settings.medusa_lock_redis_url,
-        lock_namespace=settings.medusa_lock_namespace,
-        stripe_providers=settings.stripe_providers,
-        events_queue=settings.medusa_events_queue,
-        events_prefix=settings.medusa_events_prefix,
-        backend_url=settings.medusa_backend_url,
-        secret_api_key=settings.medusa_secret_api_key,
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
+from app.settings import MedusaSettings, Settings
 from app.settings_table import MEDUSA_EVENTS_PREFIX, MEDUSA_EVENTS_QUEUE, MEDUSA_LOCK_NAMESPACE, MedusaLocking
 
 LOCK_NAMESPACE: Final = str(MEDUSA_LOCK_NAMESPACE.default)
@@ -37,3 +39,32 @@ class BridgeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Providers, or their accounts' ids, that the key for Stripe is for; all of Stripe's where none is named."""
     store_cors: str = ""
     admin_cors: str = ""
+
+    @classmethod
+    def of(cls, settings: MedusaSettings) -> BridgeConfig:
+        """Return what a check of the shop must know."""
+        return cls(
+            locking=settings.medusa_locking,
+            redis_url=settings.medusa_redis_url,
+            lock_redis_url=settings.medusa_lock_redis_url,
+            lock_namespace=settings.medusa_lock_namespace,
+            events_queue=settings.medusa_events_queue,
+            events_prefix=settings.medusa_events_prefix,
+            stripe_providers=settings.stripe_providers,
+        )
+
+    @classmethod
+    def of_worker(cls, settings: Settings) -> BridgeConfig:
+        """Return what a worker must know, which may release stock through Medusa's API."""
+        return structs.replace(
+            cls.of(settings), backend_url=settings.medusa_backend_url, secret_api_key=settings.medusa_secret_api_key
+        )
+
+    @classmethod
+    def of_api(cls, settings: Settings) -> BridgeConfig:
+        """Return what an API process must know, which releases no stock and publishes no events."""
+        return cls(
+            stripe_providers=settings.stripe_providers,
+            store_cors=settings.store_cors,
+            admin_cors=settings.admin_cors,
+        )

@@ -35,19 +35,8 @@ class Killed(BaseException):
 @asynccontextmanager
 async def opened(settings: Settings, *, checked: bool = True) -> AsyncIterator[Services]:
     """The services of a worker, on this event loop; not ``checked``: their start takes the schema for known."""
-    config = BridgeConfig(
-        locking=settings.medusa_locking,
-        redis_url=settings.medusa_redis_url,
-        lock_redis_url=settings.medusa_lock_redis_url,
-        lock_namespace=settings.medusa_lock_namespace,
-        stripe_providers=settings.stripe_providers,
-        events_queue=settings.medusa_events_queue,
-        events_prefix=settings.medusa_events_prefix,
-        backend_url=settings.medusa_backend_url,
-        secret_api_key=settings.medusa_secret_api_key,
-    )
     async with AsyncExitStack() as stack:
-        bridge = await stack.enter_async_context(MedusaBridge.open(config))
+        bridge = await stack.enter_async_context(MedusaBridge.open(BridgeConfig.of_worker(settings)))
         with nullcontext() if checked else schema_known():
             runtime = await stack.enter_async_context(open_runtime(settings, bridge))
         yield runtime.services
