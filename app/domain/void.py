@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -42,6 +43,8 @@ class VoidSession(msgspec.Struct, frozen=True):
 
 VoidDecision = VoidHold | VoidSession | NotVoided
 
+_OVER: Final = frozenset({PaymentState.CAPTURED, PaymentState.CANCELED})
+
 
 def decide_void(order: Order | None, subject: str) -> VoidDecision:
     """Decide from facts read under the row locks. A partial capture of a canceled order may have been given back: only
@@ -56,9 +59,9 @@ def decide_void(order: Order | None, subject: str) -> VoidDecision:
         return VoidSession(session) if order.state is OrderState.CANCELED else NotVoided.REOPENED
     is_stripes = payment.provider is Provider.STRIPE
     if order.state is OrderState.CANCELED:
-        if payment.state is PaymentState.CAPTURED or (
-            payment.state is PaymentState.PARTIALLY_CAPTURED and not is_stripes
-        ):
+        # The cancel itself calls it canceled in the rows, before Stripe is asked.
+        is_voidable = needs_void(order, payment) or payment.state is PaymentState.CANCELED
+        if not is_voidable or (payment.state is PaymentState.PARTIALLY_CAPTURED and not is_stripes):
             return NotVoided.CAPTURED
     elif payment.state is PaymentState.CANCELED and is_stripes:
         return VoidHold(payment, compare=True)
@@ -69,6 +72,17 @@ def decide_void(order: Order | None, subject: str) -> VoidDecision:
     if is_stripes:
         return VoidHold(payment)
     return NotVoided.NO_GATEWAY if payment.provider is Provider.SYSTEM else NotVoided.UNSUPPORTED_PROVIDER
+
+
+def needs_void(order: Order, money: Payment | PaymentSession) -> bool:
+    """Whether a canceled order, or one that is being canceled, leaves the payment or session to be voided.
+
+    By the rows its money may still be taken, and no live order needs it. A capture row that a crash left behind, and a
+    partial capture, count: Medusa's Stripe provider captures in full whatever was asked for, and only Stripe knows.
+    """
+    if order.sharing(money):
+        return False
+    return money.is_open if isinstance(money, PaymentSession) else money.state not in _OVER
 
 
 def is_left_to_others(order: Order, subject: str) -> bool:

@@ -21,9 +21,10 @@ from app.domain.cancellation import (
     decide_cancel,
 )
 from app.domain.jobs import JobKind
-from app.domain.order import Order, PaymentState
+from app.domain.order import Order
 from app.domain.ownership import Ownership, ownership
 from app.domain.reasons import label_of
+from app.domain.void import needs_void
 from app.ports import CommitUnknown, Event, Policy, Services, Unavailable
 from app.store import cancellations
 from app.usecases.await_void import await_void
@@ -168,8 +169,7 @@ async def _cancellation(services: Services, request: CancelRequest, order: Order
 
 
 def _follow_up_jobs(policy: Policy, order: Order) -> FollowUpJobs:
-    jobs = [(JobKind.VOID, payment.id) for payment in order.own_payments if payment.state is PaymentState.HELD]
-    jobs += [(JobKind.VOID, session.id) for session in order.own_sessions if session.is_open]
+    jobs = [(JobKind.VOID, money.id) for money in order.money if needs_void(order, money)]
     jobs.append((JobKind.RELEASE, order.id))
     if policy.publishes_events:
         occurrence = f"{order.read_at.timestamp():.6f}"

@@ -7,6 +7,7 @@ from app.domain.incidents import IncidentKind
 from app.domain.jobs import JobKind
 from app.domain.order import Order, Payment, PaymentState
 from app.domain.owed import kept_of
+from app.domain.void import needs_void
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
 from app.usecases.settle_sessions import reopen_refund, settle_sessions, void_subject
@@ -24,28 +25,24 @@ async def settle_canceled(services: Services, conn: Connection, order: Order) ->
     for payment in order.payments:
         if payment.state is PaymentState.CAPTURED:
             await services.payments.mend_capture(conn, order, payment, abandoned=left_behind(order, payment))
-        if order.sharing(payment):
-            continue
-        match payment.state:
-            case PaymentState.HELD | PaymentState.CAPTURE_IN_FLIGHT:
-                await services.payments.cancel_payment(conn, payment)
-                subject = await void_subject(conn, order, payment)
-                if payment.state is PaymentState.HELD:
-                    await jobs.schedule_again(conn, JobKind.VOID, order.id, [subject], origin=services.origin)
-                else:
-                    await jobs.schedule_for_cancel(conn, JobKind.VOID, order, subject, origin=services.origin)
-            case PaymentState.PARTIALLY_CAPTURED:
-                # Medusa's Stripe provider captures in full whatever was asked for: the void finds out.
-                subject = await void_subject(conn, order, payment)
-                await jobs.schedule_for_cancel(conn, JobKind.VOID, order, subject, origin=services.origin)
-                if kept_of(payment) > 0:
-                    await raise_late_money(services, conn, order, payment)
-            case PaymentState.CAPTURED if kept_of(payment) > 0:
-                await raise_late_money(services, conn, order, payment)
-            case _:
-                pass
+        if needs_void(order, payment):
+            await _void(services, conn, order, payment)
+        is_taken = payment.state in {PaymentState.PARTIALLY_CAPTURED, PaymentState.CAPTURED}
+        if is_taken and kept_of(payment) > 0 and not order.sharing(payment):
+            await raise_late_money(services, conn, order, payment)
     await settle_sessions(services, conn, order)
     await settle_shared(services, conn, order)
+
+
+async def _void(services: Services, conn: Connection, order: Order, payment: Payment) -> None:
+    """Schedule the payment's void; close it, unless a part of it is captured, so that nobody captures it any more."""
+    if payment.state is not PaymentState.PARTIALLY_CAPTURED:
+        await services.payments.cancel_payment(conn, payment)
+    subject = await void_subject(conn, order, payment)
+    if payment.state is PaymentState.HELD:
+        await jobs.schedule_again(conn, JobKind.VOID, order.id, [subject], origin=services.origin)
+    else:
+        await jobs.schedule_for_cancel(conn, JobKind.VOID, order, subject, origin=services.origin)
 
 
 async def raise_late_money(services: Services, conn: Connection, order: Order, payment: Payment) -> None:

@@ -7,6 +7,7 @@ from app.domain.intents import spell
 from app.domain.jobs import JobKind, JobState
 from app.domain.money import to_minor_units
 from app.domain.order import Order, Payment, PaymentSession
+from app.domain.void import needs_void
 from app.ports import Connection, LateMoney, Services
 from app.store import incidents, jobs
 
@@ -17,7 +18,7 @@ async def settle_sessions(services: Services, conn: Connection, order: Order) ->
     What live orders share is left alone.
     """
     for session in order.own_sessions:
-        if session.is_open:
+        if needs_void(order, session):
             await _schedule(services, conn, JobKind.VOID, order, session)
         if session.kept > 0:
             await _raise_late_session(services, conn, order, session)

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 from app.domain.money import covers, decimal_digits, from_minor_units, given_back, to_minor_units, unrounded
-from app.domain.order import Order, OrderState, Payment, PaymentSession, PaymentState
+from app.domain.order import Order, OrderState, Payment, PaymentSession
 from app.domain.owed import share_of
 from app.domain.shared import Part, parts_of_capture, parts_of_refund
+from app.domain.void import needs_void
 from app.ports import Connection, Intent, Payments
 from plugins.medusa_bridge.ids import new_id
 from plugins.medusa_bridge.orders import payment_of
@@ -39,7 +40,7 @@ _NOTHING: Final = Decimal(0)
 
 def held(order: Order) -> list[str]:
     """The ids of the payments that a cancel closes."""
-    return [payment.id for payment in order.own_payments if payment.state is PaymentState.HELD]
+    return [payment.id for payment in order.payments if needs_void(order, payment)]
 
 
 def shared_collections(order: Order) -> list[str]:

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.domain.order import OrderState, Payment, Provider
-from app.domain.void import NotVoided, VoidHold, VoidSession, decide_void, is_not_owed
+from app.domain.order import OrderState, Payment, PaymentSession, Provider
+from app.domain.void import NotVoided, VoidHold, VoidSession, decide_void, is_not_owed, needs_void
 from tests.domain import builders as a
 
 OF_A_CANCELED_ORDER = {
@@ -87,3 +87,39 @@ def test_of_a_hold_that_an_open_order_calls_canceled_only_the_intent_is_retrieve
 
 def test_what_the_shop_has_forgotten_is_not_voided() -> None:
     assert decide_void(None, "pay_1") is decide_void(a.order(), "pay_1") is NotVoided.GONE
+
+
+LEFT_BY_A_CANCEL: dict[str, tuple[Payment | PaymentSession, bool]] = {
+    **{
+        name: (payment, voided and payment.canceled_at is None)
+        for name, (payment, voided) in OF_A_CANCELED_ORDER.items()
+    },
+    "a session that may be paid": (a.session(), True),
+    "a session that holds money": (a.session("requires_capture"), True),
+    "a session that is paid": (a.session("succeeded"), False),
+    "a session that is canceled": (a.session("canceled"), False),
+}
+
+
+@pytest.mark.parametrize(("money", "left"), LEFT_BY_A_CANCEL.values(), ids=LEFT_BY_A_CANCEL.keys())
+@pytest.mark.parametrize("state", [OrderState.OPEN, OrderState.CANCELED])
+def test_what_a_cancel_leaves_is_what_its_void_voids(
+    money: Payment | PaymentSession, state: OrderState, *, left: bool
+) -> None:
+    """Whether the order is about to be canceled or was: the void that is scheduled finds something to void."""
+    facts = {"sessions": (money,)} if isinstance(money, PaymentSession) else {}
+    order = a.order(*([money] if isinstance(money, Payment) else []), state=state, **facts)
+    assert needs_void(order, money) is left
+    if left and state is OrderState.CANCELED:
+        voided = VoidSession(money) if isinstance(money, PaymentSession) else VoidHold(money)
+        assert decide_void(order, money.id) == voided
+
+
+@pytest.mark.parametrize("money", [a.held(), a.partly_captured(), a.session()])
+def test_what_a_live_order_shares_is_left_to_it(money: Payment | PaymentSession) -> None:
+    facts = {"sessions": (money,)} if isinstance(money, PaymentSession) else {}
+    payments = [money] if isinstance(money, Payment) else []
+    order = a.order(*payments, state=OrderState.CANCELED, linked=(a.linked(),), **facts)
+    assert order.sharing(money)
+    assert not needs_void(order, money)
+    assert decide_void(order, money.id) is NotVoided.SHARED
