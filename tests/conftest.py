@@ -30,7 +30,7 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
 ]
 
-pytest.register_assert_rewrite("tests.http.helpers")  # here, before any module of the suite imports it
+pytest.register_assert_rewrite("tests.http.answers")  # here, before any module of the suite imports it
 
 configure_logs("INFO")
 

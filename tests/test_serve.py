@@ -18,7 +18,7 @@ import pytest
 
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
-from tests.hostile.ground import Served, served
+from tests.hostile.served import Served, served
 from tests.world import JWT_SECRET, SECRET
 
 PATIENCE = 60.0

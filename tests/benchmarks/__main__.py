@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tests.benchmarks import cancels, captures, growth, house, voids
 from tests.benchmarks.figures import MARKS, Figure, as_json, into_page, say, table
-from tests.benchmarks.ground import Ground
 from tests.benchmarks.scale import FULL, QUICK, SMOKE
+from tests.benchmarks.testbed import Testbed
 
 PARTS = {"a": cancels.measure, "b": voids.measure, "c": captures.measure, "d": growth.measure, "e": house.measure}
 _SCALES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
@@ -46,11 +46,11 @@ def main() -> int:
         parser.error(f"--json: there is no folder {given.json.parent}")
     scale = _SCALES[given.scale or "full"]
     figures: list[Figure] = []
-    with Ground(scale.kinds) as ground:
+    with Testbed(scale.kinds) as testbed:
         for part in given.parts or PARTS:
             say(f"part {part}")
-            ground.renew()
-            figures += PARTS[part](scale, ground)
+            testbed.renew()
+            figures += PARTS[part](scale, testbed)
     sys.stdout.write(table(figures) + "\n")
     if given.json:
         given.json.write_text(as_json(figures))

@@ -24,11 +24,11 @@ from app.domain.findings import Defect
 from app.embedded.shop import STRIPE, Payment, place_order
 from tests.benchmarks import load
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.ground import GRACE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.statements import Timing, as_script, pgbench, record_cancel, yardstick
+from tests.benchmarks.testbed import GRACE, SHOP, Testbed
 
 PGBENCH = ("calls", "yardstick")
 """The very calls that the product makes; four statements that are always the same."""
@@ -60,22 +60,22 @@ class Orders:
         return range(first, self._next)
 
 
-def measure(scale: Scale, ground: Ground) -> list[Figure]:
+def measure(scale: Scale, testbed: Testbed) -> list[Figure]:
     """Run it all."""
     with tempfile.TemporaryDirectory(prefix="grace-bench-") as folder:
         Path(folder).chmod(0o755)
         say(f"a: {scale.a_orders} orders")
-        batch = asyncio.run(furnish(ground, scale.a_orders))
+        batch = asyncio.run(furnish(testbed, scale.a_orders))
         orders = Orders(batch)
-        contest = _Contest(ground, orders, Path(folder), scale)
+        contest = _Contest(testbed, orders, Path(folder), scale)
         return contest.run()
 
 
-async def furnish(ground: Ground, count: int, paid: Payment = BY_STRIPE) -> Batch:
+async def furnish(testbed: Testbed, count: int, paid: Payment = BY_STRIPE) -> Batch:
     """Orders within their grace period, with the capture jobs that wait for its end."""
-    conn = await asyncpg.connect(ground.dsn())
+    conn = await asyncpg.connect(testbed.dsn())
     try:
-        templates = await place_templates(ground, conn, paid)
+        templates = await place_templates(testbed, conn, paid)
         now = datetime.now(UTC).replace(microsecond=0)
         batch = await copy_orders(conn, templates, first=1, count=count, placed_at=now)
         await schedule_captures(conn, batch, now + timedelta(seconds=GRACE + 30))
@@ -86,14 +86,14 @@ async def furnish(ground: Ground, count: int, paid: Payment = BY_STRIPE) -> Batc
         await conn.close()
 
 
-async def place_templates(ground: Ground, conn: asyncpg.Connection, paid: Payment = BY_STRIPE) -> list[str]:
+async def place_templates(testbed: Testbed, conn: asyncpg.Connection, paid: Payment = BY_STRIPE) -> list[str]:
     """Orders to copy from, each with stock of its own."""
-    return [(await place_order(conn, payments=[paid])).id for _ in range(ground.kinds)]
+    return [(await place_order(conn, payments=[paid])).id for _ in range(testbed.kinds)]
 
 
 class _Contest:
-    def __init__(self, ground: Ground, orders: Orders, folder: Path, scale: Scale) -> None:
-        self._ground, self._orders, self._folder, self._scale = ground, orders, folder, scale
+    def __init__(self, testbed: Testbed, orders: Orders, folder: Path, scale: Scale) -> None:
+        self._testbed, self._orders, self._folder, self._scale = testbed, orders, folder, scale
         self._series: dict[tuple[str, int], Series] = {}
         self._trips = 0
         self._client_us: list[float] = []
@@ -101,14 +101,14 @@ class _Contest:
         self._canceled = 0
 
     def run(self) -> list[Figure]:
-        scale, ground = self._scale, self._ground
+        scale, testbed = self._scale, self._testbed
         asyncio.run(self._scripts())
         for name in PGBENCH:
             self._prove(name)
         say(f"a: one cancel is so many round trips to Postgres: {self._trips}")
         with ExitStack() as stack:
             ports = {
-                f"serve x{processes}": stack.enter_context(ground.serve(processes, VOID_WAIT_SECONDS="0")).port
+                f"serve x{processes}": stack.enter_context(testbed.serve(processes, VOID_WAIT_SECONDS="0")).port
                 for processes in scale.a_processes
             }
             live = load.run(next(iter(ports.values())), load.plain("/health/live", scale.a_least * 4), 8)
@@ -126,9 +126,9 @@ class _Contest:
                     told = {k[0]: f"{v.rates[-1]:.0f}/s" for k, v in self._series.items() if k[1] == clients}
                     say(f"a: {repetition + 1}/{scale.repetitions}, {clients} clients: {told}")
                 contestants.append(contestants.pop(0))  # whoever is first finds the disk as nobody else does
-        canceled = asyncio.run(_counts(ground))["orders"]
+        canceled = asyncio.run(_counts(testbed))["orders"]
         assert canceled == self._canceled + WARM_CANCELS, f"{canceled} orders canceled by {self._canceled} cancels"
-        asyncio.run(prove(ground, with_stripe=False, but=NO_WORKERS, but_orders=frozenset(self._by_yardstick)))
+        asyncio.run(prove(testbed, with_stripe=False, but=NO_WORKERS, but_orders=frozenset(self._by_yardstick)))
         return [*self._figures(), Figure(
             "a", "client's own cost, against a cancel at 8 clients", (median(self._client_us) * self._rate() / 1e6,),
             unit="of a core", made_of={"us a request": median(self._client_us), "health/live a second": live.rate},
@@ -141,8 +141,8 @@ class _Contest:
     async def _scripts(self) -> None:
         numbers = list(self._orders.take(WARM_CANCELS))
         batch = self._orders.batch
-        sent = await record_cancel(self._ground, batch, numbers)
-        conn = await asyncpg.connect(self._ground.role_dsn())
+        sent = await record_cancel(self._testbed, batch, numbers)
+        conn = await asyncpg.connect(self._testbed.role_dsn())
         try:
             self._trips = len(sent)
             (self._folder / "calls.sql").write_text(await as_script(conn, sent, batch, numbers[-1]))
@@ -152,10 +152,10 @@ class _Contest:
 
     def _prove(self, name: str) -> None:
         """A script that cancels nothing, or something else, would be a false yardstick."""
-        before = asyncio.run(_counts(self._ground))
+        before = asyncio.run(_counts(self._testbed))
         numbers = self._orders.take(20)
-        timing = pgbench(self._ground.role_dsn(), self._folder / f"{name}.sql", clients=2, each=10, base=numbers[0])
-        after = asyncio.run(_counts(self._ground))
+        timing = pgbench(self._testbed.role_dsn(), self._folder / f"{name}.sql", clients=2, each=10, base=numbers[0])
+        after = asyncio.run(_counts(self._testbed))
         rose = {what: after[what] - before[what] for what in after}
         assert timing.transactions == 20
         assert {rose["orders"], rose["payments"], rose["cancellations"]} == {20}, rose
@@ -172,7 +172,7 @@ class _Contest:
         each = max(self._aim(series, clients) // clients, 10)
         numbers = self._orders.take(each * clients)
         script = self._folder / f"{name}.sql"
-        timing: Timing = pgbench(self._ground.role_dsn(), script, clients=clients, each=each, base=numbers[0])
+        timing: Timing = pgbench(self._testbed.role_dsn(), script, clients=clients, each=each, base=numbers[0])
         self._note(name, numbers)
         series.rates.append(timing.rate)
         series.medians.append(timing.median_ms)
@@ -185,7 +185,7 @@ class _Contest:
 
     def _product(self, port: int, clients: int, count: int, *, keep: Series | None) -> None:
         ids = [self._orders.batch.order_id(number) for number in self._orders.take(count)]
-        done = load.run(port, load.cancels(ids, self._ground.keys[SHOP], self._ground.secret), clients)
+        done = load.run(port, load.cancels(ids, self._testbed.keys[SHOP], self._testbed.secret), clients)
         assert done.statuses == {200: count}, f"{done.statuses}: {done.bodies.most_common(2)}"
         self._canceled += count
         if keep is not None:
@@ -215,8 +215,8 @@ class _Contest:
         return made
 
 
-async def _counts(ground: Ground) -> dict[str, int]:
-    conn = await asyncpg.connect(ground.dsn())
+async def _counts(testbed: Testbed) -> dict[str, int]:
+    conn = await asyncpg.connect(testbed.dsn())
     try:
         row = await conn.fetchrow(
             "select (select count(*) from \"order\" where status = 'canceled') as orders, "

@@ -29,11 +29,11 @@ from app.settings import read_settings
 from app.settings_table import Role
 from tests.benchmarks.cancels import place_templates
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.ground import GRACE, Ground, Program
 from tests.benchmarks.noop import QUEUES, declare, make_broker
 from tests.benchmarks.orders import Batch, copy_orders, make_holds, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.testbed import GRACE, Program, Testbed
 from tests.world import fetch_one
 
 SLOW = 0.15
@@ -53,15 +53,15 @@ _DONE = (
 _CAPTURED = "select count(*) from payment where captured_at is not null and id between $1 and $2"
 
 
-def measure(scale: Scale, ground: Ground) -> list[Figure]:
+def measure(scale: Scale, testbed: Testbed) -> list[Figure]:
     """Run it all."""
-    return _Drain(ground, scale).run()
+    return _Drain(testbed, scale).run()
 
 
 class _Drain:
-    def __init__(self, ground: Ground, scale: Scale) -> None:
-        self._ground, self._scale = ground, scale
-        self._threads = read_settings(ground.environment(), Role.WORKER).worker_threads
+    def __init__(self, testbed: Testbed, scale: Scale) -> None:
+        self._testbed, self._scale = testbed, scale
+        self._threads = read_settings(testbed.environment(), Role.WORKER).worker_threads
         self._first = 1
 
     def run(self) -> list[Figure]:
@@ -79,7 +79,7 @@ class _Drain:
             bound = workers * self._threads / SLOW
             slow[workers] = self._captures(workers, min(int(bound * scale.c_seconds), scale.c_jobs), SLOW)
             say(f"c: Stripe at {SLOW * 1000:.0f} ms, workers: {workers}, {slow[workers]:.0f}/s of {bound:.0f}/s")
-        asyncio.run(prove(self._ground, with_stripe=True, but=frozenset({Defect.UNCAPTURED})))  # those called off
+        asyncio.run(prove(self._testbed, with_stripe=True, but=frozenset({Defect.UNCAPTURED})))  # those called off
         return list(self._figures(rates, slow))
 
     def _figures(self, rates: dict[tuple[str, int], list[float]], slow: dict[int, float]) -> Iterator[Figure]:
@@ -109,7 +109,7 @@ class _Drain:
 
     def _noop(self, kind: str, workers: int, count: int) -> float:
         """Messages a second, from the first that is fetched to the last that is acknowledged."""
-        url = self._ground.valkey.url(3)
+        url = self._testbed.valkey.url(3)
         with redis.Redis.from_url(url) as client:
             client.flushdb()
             broker = make_broker(url)
@@ -136,8 +136,8 @@ class _Drain:
     @contextmanager
     def _noop_worker(self, url: str) -> Iterator[Program]:
         argv = [sys.executable, "-m", "tests.benchmarks.noop", url, str(self._threads)]
-        log = self._ground.new_log("noop")
-        child = spawn(argv, account=None, log=log, on_our_death=signal.SIGKILL, settings=self._ground.environment())
+        log = self._testbed.new_log("noop")
+        child = spawn(argv, account=None, log=log, on_our_death=signal.SIGKILL, settings=self._testbed.environment())
         try:
             yield Program(child, log)
         finally:
@@ -145,25 +145,25 @@ class _Drain:
 
     def _captures(self, workers: int, count: int, latency: float) -> float:
         """Captures a second by so many workers."""
-        ground = self._ground
-        with ground.workers(workers):
+        testbed = self._testbed
+        with testbed.workers(workers):
             self._first += count
             limit = self._scale.c_limit
-            return asyncio.run(drain_once(ground, count, latency, first=self._first - count, limit=limit))
+            return asyncio.run(drain_once(testbed, count, latency, first=self._first - count, limit=limit))
 
 
-async def drain_once(ground: Ground, count: int, latency: float, *, first: int, limit: float) -> float:
+async def drain_once(testbed: Testbed, count: int, latency: float, *, first: int, limit: float) -> float:
     """Let ``count`` captures fall due at once, with workers up. Captures a second, over ``limit`` seconds at most."""
-    sandbox = ground.sandbox
+    sandbox = testbed.sandbox
     await sandbox.latency(0)
-    conn = await asyncpg.connect(ground.dsn())
+    conn = await asyncpg.connect(testbed.dsn())
     try:
-        if not ground.templates:
-            ground.templates = await place_templates(ground, conn)
+        if not testbed.templates:
+            testbed.templates = await place_templates(testbed, conn)
         intents = await make_holds(sandbox, count)
         await sandbox.latency(latency)
         placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)  # tracking looks no more
-        batch = await copy_orders(conn, ground.templates, first=first, count=count, placed_at=placed, intents=intents)
+        batch = await copy_orders(conn, testbed.templates, first=first, count=count, placed_at=placed, intents=intents)
         await conn.execute("vacuum analyze")
         await conn.execute("checkpoint")
         await schedule_captures(conn, batch, datetime.now(UTC))

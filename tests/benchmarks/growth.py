@@ -30,10 +30,10 @@ from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.ground import GRACE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, look_at, make_holds, schedule_captures
 from tests.benchmarks.plans import explain, lengths, logged_plans, long_reads
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.testbed import GRACE, SHOP, Testbed
 
 OLD: Final = "old_shop"
 _PORTION: Final = 100_000
@@ -41,17 +41,17 @@ _TRACED: Final = 16
 """Cancels, and captures, whose plans are logged: Postgres plans a statement anew five times, and then for good."""
 
 
-def measure(scale: Scale, ground: Ground) -> list[Figure]:
+def measure(scale: Scale, testbed: Testbed) -> list[Figure]:
     """Run it all."""
-    ground.add_shop(OLD)
+    testbed.add_shop(OLD)
     recent = scale.d_rounds * scale.d_cancels + 200
     batches = {
-        SHOP: asyncio.run(_build(ground, SHOP, scale.d_small, recent)),
-        OLD: asyncio.run(_build(ground, OLD, scale.d_large, recent)),
+        SHOP: asyncio.run(_build(testbed, SHOP, scale.d_small, recent)),
+        OLD: asyncio.run(_build(testbed, OLD, scale.d_large, recent)),
     }
-    medians = _cancels(ground, scale, {name: Orders(batch) for name, batch in batches.items()})
-    polls = asyncio.run(_polls(ground, scale))
-    return [*_ratios(scale, medians, polls), asyncio.run(_plans(ground, batches[OLD]))]
+    medians = _cancels(testbed, scale, {name: Orders(batch) for name, batch in batches.items()})
+    polls = asyncio.run(_polls(testbed, scale))
+    return [*_ratios(scale, medians, polls), asyncio.run(_plans(testbed, batches[OLD]))]
 
 
 def _ratios(scale: Scale, medians: dict[str, list[float]], polls: dict[str, list[float]]) -> Iterator[Figure]:
@@ -62,13 +62,13 @@ def _ratios(scale: Scale, medians: dict[str, list[float]], polls: dict[str, list
         yield Figure("d", f"{what}: {sizes}", values, "<= 1.2", made_of=behind)
 
 
-async def _build(ground: Ground, database: str, orders: int, recent: int) -> Batch:
+async def _build(testbed: Testbed, database: str, orders: int, recent: int) -> Batch:
     began = time.monotonic()
-    conn = await asyncpg.connect(ground.dsn(database))
+    conn = await asyncpg.connect(testbed.dsn(database))
     try:
         await conn.execute("set synchronous_commit = off")
         old = await look_at(conn, [await _old_template(conn) for _ in range(4)])
-        templates = await look_at(conn, await place_templates(ground, conn))
+        templates = await look_at(conn, await place_templates(testbed, conn))
         indexes = await conn.fetch(
             "select i.indexrelid::regclass::text as name, pg_get_indexdef(i.indexrelid) as made from pg_index as i "
             "join pg_class as c on c.oid = i.indrelid where c.relnamespace in ('public'::regnamespace, "
@@ -91,7 +91,7 @@ async def _build(ground: Ground, database: str, orders: int, recent: int) -> Bat
             await conn.execute(index["made"])
         say(f"d: {database}: {len(indexes)} indexes, {time.monotonic() - began:.0f} s")
         await conn.execute("reset synchronous_commit")
-        intents = await make_holds(ground.sandbox, recent)
+        intents = await make_holds(testbed.sandbox, recent)
         batch = await copy_orders(conn, templates, first=10_000_000, count=recent, placed_at=now, intents=intents)
         await schedule_captures(conn, batch, now + timedelta(seconds=GRACE + 30))
         await conn.execute("vacuum analyze")
@@ -136,15 +136,15 @@ async def _old_template(conn: asyncpg.Connection) -> str:
     return order.id
 
 
-def _cancels(ground: Ground, scale: Scale, orders: dict[str, Orders]) -> dict[str, list[float]]:
+def _cancels(testbed: Testbed, scale: Scale, orders: dict[str, Orders]) -> dict[str, list[float]]:
     medians: dict[str, list[float]] = {SHOP: [], OLD: []}
-    with ground.serve(VOID_WAIT_SECONDS="0") as small, ground.serve(database=OLD, VOID_WAIT_SECONDS="0") as old:
+    with testbed.serve(VOID_WAIT_SECONDS="0") as small, testbed.serve(database=OLD, VOID_WAIT_SECONDS="0") as old:
         ports = {SHOP: small.port, OLD: old.port}
         for turn in range(scale.d_rounds + 1):
             for database in (SHOP, OLD) if turn % 2 else (OLD, SHOP):
                 numbers = orders[database].take(scale.d_cancels if turn else 20)
                 ids = [orders[database].batch.order_id(number) for number in numbers]
-                done = load.run(ports[database], load.cancels(ids, ground.keys[database], ground.secret), 1)
+                done = load.run(ports[database], load.cancels(ids, testbed.keys[database], testbed.secret), 1)
                 assert done.statuses == {200: len(ids)}, f"{done.statuses}: {done.bodies.most_common(2)}"
                 if turn:  # the first warms
                     medians[database].append(done.median_ms)
@@ -154,11 +154,11 @@ def _cancels(ground: Ground, scale: Scale, orders: dict[str, Orders]) -> dict[st
     return medians
 
 
-async def _polls(ground: Ground, scale: Scale) -> dict[str, list[float]]:
+async def _polls(testbed: Testbed, scale: Scale) -> dict[str, list[float]]:
     """Medians of rounds of the product's own look, with its commit."""
     medians: dict[str, list[float]] = {SHOP: [], OLD: []}
     bridge = MedusaBridge(BridgeConfig(), None, None)
-    settings = {name: read_settings(ground.environment(name), Role.WORKER) for name in medians}
+    settings = {name: read_settings(testbed.environment(name), Role.WORKER) for name in medians}
     async with open_runtime(settings[SHOP], bridge) as small, open_runtime(settings[OLD], bridge) as old:
         services = {SHOP: small.services, OLD: old.services}
         for each in services.values():
@@ -177,15 +177,15 @@ async def _polls(ground: Ground, scale: Scale) -> dict[str, list[float]]:
     return medians
 
 
-async def _plans(ground: Ground, batch: Batch) -> Figure:
+async def _plans(testbed: Testbed, batch: Batch) -> Figure:
     """Let everything happen in the old shop under auto_explain."""
-    conn = await asyncpg.connect(ground.dsn(OLD))
+    conn = await asyncpg.connect(testbed.dsn(OLD))
     try:
         numbers = batch.numbers[-2 * _TRACED :]
         await explain(conn, OLD, on=True)
-        with ground.serve(database=OLD, VOID_WAIT_SECONDS="5") as api, ground.workers(database=OLD):
+        with testbed.serve(database=OLD, VOID_WAIT_SECONDS="5") as api, testbed.workers(database=OLD):
             ids = [batch.order_id(number) for number in numbers[:_TRACED]]
-            done = load.run(api.port, load.cancels(ids, ground.keys[OLD], ground.secret), 1)
+            done = load.run(api.port, load.cancels(ids, testbed.keys[OLD], testbed.secret), 1)
             assert done.statuses == {200: _TRACED}, done.bodies.most_common(2)
             due = [batch.order_id(number) for number in numbers[_TRACED:]]
             await conn.execute(_DUE_NOW, due)

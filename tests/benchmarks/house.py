@@ -33,22 +33,22 @@ from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, furnish, place_templates
 from tests.benchmarks.crowd import Storm
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.ground import GRACE, SHOP, Ground, Program
 from tests.benchmarks.orders import copy_orders, schedule_captures
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.testbed import GRACE, SHOP, Program, Testbed
 
 API_MB, WORKER_MB = 120, 150
 CLIENTS = 4
 LONGEST_RECOVERY = LONGEST_REST = 120
 
 
-def measure(scale: Scale, ground: Ground) -> list[Figure]:
+def measure(scale: Scale, testbed: Testbed) -> list[Figure]:
     """Run it all."""
     say(f"e: {scale.e_orders} orders to cancel, {scale.e_waiting} captures to wait")
-    orders = Orders(asyncio.run(furnish(ground, scale.e_orders, Payment())))
-    with ground.serve(VOID_WAIT_SECONDS="0") as api, ground.workers() as [worker]:
-        return list(_House(ground, scale, orders, api, worker).figures())
+    orders = Orders(asyncio.run(furnish(testbed, scale.e_orders, Payment())))
+    with testbed.serve(VOID_WAIT_SECONDS="0") as api, testbed.workers() as [worker]:
+        return list(_House(testbed, scale, orders, api, worker).figures())
 
 
 class Memory:
@@ -82,8 +82,8 @@ class Memory:
 
 
 class _House:
-    def __init__(self, ground: Ground, scale: Scale, orders: Orders, api: Program, worker: Program) -> None:
-        self._ground, self._scale, self._orders = ground, scale, orders
+    def __init__(self, testbed: Testbed, scale: Scale, orders: Orders, api: Program, worker: Program) -> None:
+        self._testbed, self._scale, self._orders = testbed, scale, orders
         self._api, self._worker = api, worker
         self._memory = {"API": Memory(api), "worker": Memory(worker)}
         self._first = 20_000_000
@@ -124,16 +124,16 @@ class _House:
             for what, busy, quiet in (("GET", busy_reads, quiet_reads), ("cancel", busy_cancels, quiet_cancels))
         )  # fmt: skip
         yield from self._overload()
-        asyncio.run(prove(self._ground, with_stripe=False, but=frozenset({Defect.UNCAPTURED})))  # those called off
+        asyncio.run(prove(self._testbed, with_stripe=False, but=frozenset({Defect.UNCAPTURED})))  # those called off
 
     def _overload(self) -> Iterator[Figure]:
         """A crowd, each with an order of his own, while the worker is held: what is measured is the API's own way."""
-        scale, ground = self._scale, self._ground
+        scale, testbed = self._scale, self._testbed
         with self._worker_held():
             before = self._cancel(8, scale.e_seconds / 4)
             count = scale.e_overload + int(before.rate * scale.e_storm * 2)
             ids = [self._orders.batch.order_id(number) for number in self._orders.take(count)]
-            requests = load.cancels(ids, ground.keys[SHOP], ground.secret)
+            requests = load.cancels(ids, testbed.keys[SHOP], testbed.secret)
             storm = Storm(self._api.port, requests, scale.e_storm)
             with self._memory["API"].watched(), ThreadPoolExecutor(1) as pool:
                 raging = pool.submit(storm.rage, scale.e_overload)
@@ -145,7 +145,7 @@ class _House:
         assert set(flood.latencies) <= {200, 503}, {status: len(took) for status, took in flood.latencies.items()}
         assert flood.unused, "the crowd shrank before its time: each cancel takes a request, and there were too few"
         assert not flood.without_hint, f"{flood.without_hint} of {flood.count(503)} 503 had no Retry-After"
-        canceled = asyncio.run(_canceled(ground, ids))
+        canceled = asyncio.run(_canceled(testbed, ids))
         lost = flood.lost.total()
         assert served <= canceled <= served + lost, f"{canceled} orders are canceled, {served} answers said so"
         label = f"{scale.e_overload} clients at once"
@@ -175,7 +175,7 @@ class _House:
         """Cancels, each of an order of its own."""
         count = max(int(seconds * 800), clients * 2)
         ids = [self._orders.batch.order_id(number) for number in self._orders.take(count)]
-        requests = load.cancels(ids, self._ground.keys[SHOP], self._ground.secret)
+        requests = load.cancels(ids, self._testbed.keys[SHOP], self._testbed.secret)
         return load.run(self._api.port, requests, clients, seconds=seconds)
 
     def _cancel(self, clients: int, seconds: float) -> load.Load:
@@ -185,19 +185,19 @@ class _House:
 
     def _look(self, clients: int, seconds: float) -> load.Load:
         ids = [self._orders.batch.order_id(number) for number in self._orders.batch.numbers[-2000:]]
-        requests = load.cancels(ids, self._ground.keys[SHOP], self._ground.secret, method="GET")
+        requests = load.cancels(ids, self._testbed.keys[SHOP], self._testbed.secret, method="GET")
         done = load.run(self._api.port, requests, clients, seconds=min(seconds, 10))
         assert set(done.statuses) == {200}, f"{done.statuses}: {done.bodies.most_common(2)}"
         return done
 
     async def _fall_due(self, count: int) -> None:
         """So many captures, all of them due now."""
-        conn = await asyncpg.connect(self._ground.dsn())
+        conn = await asyncpg.connect(self._testbed.dsn())
         try:
-            if not self._ground.templates:
-                self._ground.templates = await place_templates(self._ground, conn, Payment())
+            if not self._testbed.templates:
+                self._testbed.templates = await place_templates(self._testbed, conn, Payment())
             placed = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=GRACE + 3600)
-            batch = await copy_orders(conn, self._ground.templates, first=self._first, count=count, placed_at=placed)
+            batch = await copy_orders(conn, self._testbed.templates, first=self._first, count=count, placed_at=placed)
             self._first += count
             await conn.execute("vacuum analyze")
             await schedule_captures(conn, batch, datetime.now(UTC))
@@ -206,7 +206,7 @@ class _House:
 
     async def _call_off(self) -> int:
         """Take out the captures that are left. How many."""
-        conn = await asyncpg.connect(self._ground.dsn())
+        conn = await asyncpg.connect(self._testbed.dsn())
         try:
             done = await conn.execute(
                 "update grace.jobs set state = 'removed' "
@@ -219,7 +219,7 @@ class _House:
     def _rest(self) -> None:
         """Return once nothing is due."""
         deadline = time.monotonic() + LONGEST_REST
-        while due := asyncio.run(_due(self._ground)):
+        while due := asyncio.run(_due(self._testbed)):
             assert time.monotonic() < deadline, f"{due} jobs are still due after {LONGEST_REST} s"
             time.sleep(0.2)
 
@@ -234,8 +234,8 @@ class _House:
             os.kill(pid, signal.SIGCONT)
 
 
-async def _canceled(ground: Ground, ids: list[str]) -> int:
-    conn = await asyncpg.connect(ground.dsn())
+async def _canceled(testbed: Testbed, ids: list[str]) -> int:
+    conn = await asyncpg.connect(testbed.dsn())
     try:
         statement = "select count(*) from \"order\" where id = any($1) and status = 'canceled'"
         return int(await conn.fetchval(statement, ids))
@@ -243,8 +243,8 @@ async def _canceled(ground: Ground, ids: list[str]) -> int:
         await conn.close()
 
 
-async def _due(ground: Ground) -> int:
-    conn = await asyncpg.connect(ground.dsn())
+async def _due(testbed: Testbed) -> int:
+    conn = await asyncpg.connect(testbed.dsn())
     try:
         return int(
             await conn.fetchval(

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from tests.benchmarks.ground import ROLE
+from tests.benchmarks.testbed import ROLE
 
 FEW: Final = 20_000
 """Rows. Where a look at a thousand orders meets so few, reading all of them is cheaper, and the planner right."""

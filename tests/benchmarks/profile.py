@@ -26,8 +26,8 @@ from tests.benchmarks import load
 from tests.benchmarks.cancels import furnish
 from tests.benchmarks.captures import drain_once
 from tests.benchmarks.figures import say
-from tests.benchmarks.ground import ROLE, SHOP, Ground, Program
 from tests.benchmarks.statements import record_cancel
+from tests.benchmarks.testbed import ROLE, SHOP, Program, Testbed
 
 
 def main() -> int:
@@ -44,37 +44,37 @@ def main() -> int:
     parser.add_argument("--inside", action="store_true", help="the statements inside functions, too")
     parser.add_argument("--flame", type=Path, metavar="FILE", help="an SVG; FILE.raw has the stacks to count")
     given = parser.parse_args()
-    with Ground() as ground:
-        ground.renew()
-        asyncio.run(_track(ground, "all"))
-        (_cancel if given.what == "cancel" else _capture)(ground, given)
+    with Testbed() as testbed:
+        testbed.renew()
+        asyncio.run(_track(testbed, "all"))
+        (_cancel if given.what == "cancel" else _capture)(testbed, given)
     return 0
 
 
-def _cancel(ground: Ground, given: argparse.Namespace) -> None:
+def _cancel(testbed: Testbed, given: argparse.Namespace) -> None:
     say(f"{given.count} orders")
-    batch = asyncio.run(furnish(ground, given.count + 200))
-    for number, trip in enumerate(asyncio.run(record_cancel(ground, batch, list(batch.numbers[:4]))), 1):
+    batch = asyncio.run(furnish(testbed, given.count + 200))
+    for number, trip in enumerate(asyncio.run(record_cancel(testbed, batch, list(batch.numbers[:4]))), 1):
         sys.stdout.write(f"{number:3}  {' '.join(trip.text.split())[:150]}\n")
-    with ground.serve(VOID_WAIT_SECONDS="0") as program:
+    with testbed.serve(VOID_WAIT_SECONDS="0") as program:
         ids = [batch.order_id(n) for n in batch.numbers[4:]]
-        requests = load.cancels(ids, ground.keys[SHOP], ground.secret)
+        requests = load.cancels(ids, testbed.keys[SHOP], testbed.secret)
         load.run(program.port, requests[:196], given.clients)
-        asyncio.run(_forget(ground))
+        asyncio.run(_forget(testbed))
         with _Spy(given.flame, [program]), _cores(given.count):
             done = load.run(program.port, requests[196:], given.clients)
     say(f"{done.rate:.0f} cancels a second, median {done.median_ms:.1f} ms, {dict(done.statuses)}")
-    asyncio.run(_tell(ground, given.count, inside=given.inside))
+    asyncio.run(_tell(testbed, given.count, inside=given.inside))
 
 
-def _capture(ground: Ground, given: argparse.Namespace) -> None:
-    with ground.workers(given.workers) as programs:
-        asyncio.run(drain_once(ground, min(given.count, 200), 0.0, first=1, limit=60))
-        asyncio.run(_forget(ground))
+def _capture(testbed: Testbed, given: argparse.Namespace) -> None:
+    with testbed.workers(given.workers) as programs:
+        asyncio.run(drain_once(testbed, min(given.count, 200), 0.0, first=1, limit=60))
+        asyncio.run(_forget(testbed))
         with _Spy(given.flame, programs), _cores(given.count):
-            rate = asyncio.run(drain_once(ground, given.count, 0.0, first=1_000_000, limit=60))
+            rate = asyncio.run(drain_once(testbed, given.count, 0.0, first=1_000_000, limit=60))
     say(f"{rate:.0f} captures a second")
-    asyncio.run(_tell(ground, given.count, inside=given.inside))
+    asyncio.run(_tell(testbed, given.count, inside=given.inside))
 
 
 @contextmanager
@@ -135,17 +135,17 @@ def _cpu(pid: int) -> int:
     return (int(fields[11]) + int(fields[12])) * 1000 // os.sysconf("SC_CLK_TCK")
 
 
-async def _track(ground: Ground, which: str) -> None:
-    await _owner(ground, f"alter role {ROLE} set pg_stat_statements.track = '{which}'")
+async def _track(testbed: Testbed, which: str) -> None:
+    await _owner(testbed, f"alter role {ROLE} set pg_stat_statements.track = '{which}'")
 
 
-async def _forget(ground: Ground) -> None:
-    await _owner(ground, "select pg_stat_statements_reset()")
+async def _forget(testbed: Testbed) -> None:
+    await _owner(testbed, "select pg_stat_statements_reset()")
 
 
-async def _tell(ground: Ground, count: int, *, inside: bool) -> None:
+async def _tell(testbed: Testbed, count: int, *, inside: bool) -> None:
     rows = await _owner(
-        ground,
+        testbed,
         "select calls, total_exec_time as ms, shared_blks_hit + shared_blks_read as blocks, query "
         f"from pg_stat_statements where toplevel or {inside} order by total_exec_time desc limit 40",
     )
@@ -160,8 +160,8 @@ async def _tell(ground: Ground, count: int, *, inside: bool) -> None:
         )
 
 
-async def _owner(ground: Ground, statement: str) -> list[asyncpg.Record]:
-    conn = await asyncpg.connect(ground.dsn())
+async def _owner(testbed: Testbed, statement: str) -> list[asyncpg.Record]:
+    conn = await asyncpg.connect(testbed.dsn())
     try:
         return list(await conn.fetch(statement))
     finally:

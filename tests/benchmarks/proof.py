@@ -6,12 +6,12 @@ import asyncpg
 
 from app.domain.findings import Defect
 from tests.benchmarks.figures import say
-from tests.benchmarks.ground import SHOP, Ground
+from tests.benchmarks.testbed import SHOP, Testbed
 from tests.promises import broken_promises
 
 
 async def prove(
-    ground: Ground,
+    testbed: Testbed,
     database: str = SHOP,
     *,
     with_stripe: bool,
@@ -19,12 +19,12 @@ async def prove(
     but_orders: frozenset[str] = frozenset(),
 ) -> None:
     """Raise when a promise is broken. ``but`` is what the run itself did on purpose, as to these orders or to any."""
-    conn = await asyncpg.connect(ground.dsn(database))
+    conn = await asyncpg.connect(testbed.dsn(database))
     try:
         await conn.execute(
             "analyze"
         )  # autovacuum comes within a minute, and plans for the shop before the run take many
-        findings = await broken_promises(conn, ground.sandbox if with_stripe else None, at_rest=False)
+        findings = await broken_promises(conn, testbed.sandbox if with_stripe else None, at_rest=False)
     finally:
         await conn.close()
     ours = (Defect.WIDE_GRANT,)

@@ -21,8 +21,8 @@ import asyncpg
 from app.embedded.postgres import find_binaries
 from app.embedded.processes import HOST
 from tests.benchmarks import load
-from tests.benchmarks.ground import ROLE, SHOP, Ground
 from tests.benchmarks.orders import Batch
+from tests.benchmarks.testbed import ROLE, SHOP, Testbed
 
 _EXECUTE: Final = re.compile(r"execute [^:]+: (.*)", re.DOTALL)
 _PARAMETER: Final = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
@@ -64,20 +64,20 @@ class Timing:
     median_ms: float
 
 
-async def record_cancel(ground: Ground, batch: Batch, numbers: list[int], database: str = SHOP) -> list[Sent]:
+async def record_cancel(testbed: Testbed, batch: Batch, numbers: list[int], database: str = SHOP) -> list[Sent]:
     """Cancel the last two of the orders through a warm ``serve`` and give what was sent for the very last.
 
     Refuses what varies from order to order in a way that a script could not follow.
     """
-    owner = await asyncpg.connect(ground.dsn(database))
+    owner = await asyncpg.connect(testbed.dsn(database))
     try:
         await owner.execute(f"alter role {ROLE} in database {database} set log_statement = 'all'")
         try:
             told = []
-            with ground.serve(database=database, VOID_WAIT_SECONDS="0") as program:
+            with testbed.serve(database=database, VOID_WAIT_SECONDS="0") as program:
                 for number in numbers:
                     before = len(await _log(owner))
-                    request = load.cancels([batch.order_id(number)], ground.keys[database], ground.secret)
+                    request = load.cancels([batch.order_id(number)], testbed.keys[database], testbed.secret)
                     done = load.run(program.port, request, 1)
                     assert done.statuses == {200: 1}, done.bodies
                     told.append(_parse((await _log(owner))[before:]))

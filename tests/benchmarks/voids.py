@@ -28,10 +28,10 @@ from app.store.migrate import migrate
 from tests.benchmarks import load
 from tests.benchmarks.cancels import Orders, place_templates
 from tests.benchmarks.figures import Figure, say
-from tests.benchmarks.ground import ROLE, SHOP, Ground
 from tests.benchmarks.orders import Batch, copy_orders, make_holds
 from tests.benchmarks.proof import prove
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.testbed import ROLE, SHOP, Testbed
 from tests.medusa.lab import Lab, Surroundings, start_lab
 from tests.medusa.orders import Medusa
 from tests.medusa.packages import installed_packages, node_is_missing
@@ -53,33 +53,33 @@ class Series:
     """Answers 409: Medusa's own lock had waited too long. They are no cancels; the median has their latency."""
 
 
-def measure(scale: Scale, ground: Ground) -> list[Figure]:
+def measure(scale: Scale, testbed: Testbed) -> list[Figure]:
     """Run it all."""
     with ExitStack() as stack:
         why_not = node_is_missing() if scale.b_medusa else "the smoke test leaves it out"
         if why_not:
             say(f"b: Medusa's half is left out: {why_not}")
-            return _Contest(ground, scale, SHOP, None).run()
+            return _Contest(testbed, scale, SHOP, None).run()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grace-bench-")))
-        lab = _start_medusa(ground, folder)
+        lab = _start_medusa(testbed, folder)
         stack.callback(lab.process.stop)
-        return _Contest(ground, scale, MEDUSA, lab).run()
+        return _Contest(testbed, scale, MEDUSA, lab).run()
 
 
-def _start_medusa(ground: Ground, folder: Path) -> Lab:
+def _start_medusa(testbed: Testbed, folder: Path) -> Lab:
     packages = installed_packages(lambda words: say(f"b: {words}"))
-    asyncio.run(ground.create_database(MEDUSA))
-    around = Surroundings(ground.dsn(MEDUSA), ground.valkey.url(1), ground.stripe, ground.stripe_key)
+    asyncio.run(testbed.create_database(MEDUSA))
+    around = Surroundings(testbed.dsn(MEDUSA), testbed.valkey.url(1), testbed.stripe, testbed.stripe_key)
     lab = start_lab(around, packages, folder, lambda words: say(f"b: {words}"))
-    asyncio.run(migrate(ground.dsn(MEDUSA)))
-    asyncio.run(grant_role(ground.dsn(MEDUSA), ROLE, password=ground.secret))
-    ground.keys[MEDUSA] = lab.shop.publishable_key
+    asyncio.run(migrate(testbed.dsn(MEDUSA)))
+    asyncio.run(grant_role(testbed.dsn(MEDUSA), ROLE, password=testbed.secret))
+    testbed.keys[MEDUSA] = lab.shop.publishable_key
     return lab
 
 
 class _Contest:
-    def __init__(self, ground: Ground, scale: Scale, database: str, lab: Lab | None) -> None:
-        self._ground, self._scale, self._database, self._lab = ground, scale, database, lab
+    def __init__(self, testbed: Testbed, scale: Scale, database: str, lab: Lab | None) -> None:
+        self._testbed, self._scale, self._database, self._lab = testbed, scale, database, lab
         self._ours: dict[tuple[int, int], Series] = {}
         self._theirs: dict[tuple[int, int], Series] = {}
         self._by_medusa = self._by_us = 0
@@ -90,15 +90,15 @@ class _Contest:
         orders = Orders(batch)
         settings: dict[str, Any] = {"VOID_WAIT_SECONDS": "20", "MEDUSA_EVENTS": "redis"}
         with (
-            self._ground.serve(database=self._database, **settings) as api,
-            self._ground.workers(database=self._database, **settings),
+            self._testbed.serve(database=self._database, **settings) as api,
+            self._testbed.workers(database=self._database, **settings),
         ):
             self._product(api.port, orders, 8, scale.b_least, Series())
             if self._lab is not None:
                 self._medusa(orders, bearer, 8, WARM_CANCELS, Series())
             for repetition in range(scale.repetitions_b):
                 for milliseconds in scale.b_stripe_ms:
-                    asyncio.run(self._ground.sandbox.latency(milliseconds / 1000))
+                    asyncio.run(self._testbed.sandbox.latency(milliseconds / 1000))
                     for clients in scale.b_clients:
                         key = (clients, milliseconds)
                         self._product(
@@ -150,7 +150,7 @@ class _Contest:
 
     def _product(self, port: int, orders: Orders, clients: int, count: int, series: Series) -> None:
         ids = [orders.batch.order_id(number) for number in orders.take(count)]
-        requests = load.cancels(ids, self._ground.keys[self._database], self._ground.secret)
+        requests = load.cancels(ids, self._testbed.keys[self._database], self._testbed.secret)
         began = time.perf_counter()
         done = load.run(port, requests, clients, count_body=b'"payment_action":"voided"')
         assert done.statuses == {200: count}, f"{done.statuses}: {done.bodies.most_common(2)}"
@@ -179,10 +179,10 @@ class _Contest:
 
     async def _furnish(self) -> tuple[Batch, str]:
         count, bearer = self._scale.b_orders, ""
-        conn = await asyncpg.connect(self._ground.dsn(self._database))
+        conn = await asyncpg.connect(self._testbed.dsn(self._database))
         try:
             if self._lab is None:
-                templates = await place_templates(self._ground, conn)
+                templates = await place_templates(self._testbed, conn)
             else:
                 say("b: a few orders through Medusa's store API, to copy from")
                 async with AsyncExitStack() as stack:
@@ -191,7 +191,7 @@ class _Contest:
                     skus = await _stock(medusa)
                     templates = [(await medusa.place_order(skus=(sku,))).id for sku in skus]
             say(f"b: {count} copies with holds of their own")
-            intents = await make_holds(self._ground.sandbox, count)
+            intents = await make_holds(self._testbed.sandbox, count)
             now = datetime.now(UTC).replace(microsecond=0)
             batch = await copy_orders(conn, templates, first=1, count=count, placed_at=now, intents=intents)
             await conn.execute("vacuum analyze")
@@ -202,7 +202,7 @@ class _Contest:
 
     async def _rest(self) -> None:
         """Return once nothing is left to void, to release or to tell."""
-        conn = await asyncpg.connect(self._ground.dsn(self._database))
+        conn = await asyncpg.connect(self._testbed.dsn(self._database))
         try:
             deadline = time.monotonic() + PATIENCE
             while left := await conn.fetchval(
@@ -216,8 +216,8 @@ class _Contest:
 
     async def _prove(self) -> None:
         """Whoever canceled an order did the whole job: rows, stock and Stripe, once."""
-        ledger = await self._ground.sandbox.ledger()
-        conn = await asyncpg.connect(self._ground.dsn(self._database))
+        ledger = await self._testbed.sandbox.ledger()
+        conn = await asyncpg.connect(self._testbed.dsn(self._database))
         try:
             rows = await conn.fetch(
                 "select o.id, p.canceled_at, p.data ->> 'id' as intent, (select count(*) from reservation_item as r "
@@ -231,7 +231,7 @@ class _Contest:
         assert not bad, f"{len(bad)} of {len(rows)} canceled orders are not canceled in full, such as {bad[0]}"
         claimed = self._by_medusa + self._by_us
         assert len(rows) == claimed, f"{len(rows)} orders are canceled, and {claimed} cancels were answered with 200"
-        await prove(self._ground, self._database, with_stripe=True)
+        await prove(self._testbed, self._database, with_stripe=True)
         say(f"b: {len(rows)} orders are canceled in full, {self._by_medusa} of them by Medusa")
 
 

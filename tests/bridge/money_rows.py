@@ -10,7 +10,7 @@ from app.embedded.shop import STRIPE, Payment, place_order
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_sessions import open_session
-from tests.doctor.ground import SYSTEM
+from tests.doctor.clinic import SYSTEM
 from tests.doctor.rows import AN_HOUR_LATER, Scene, scene_of
 
 HELD_30 = [Payment(amount=Decimal(30), provider_id=STRIPE)]

@@ -14,7 +14,7 @@ from app.store.migrate import MigrationError, migrate
 from plugins.medusa_bridge.grants import OF_DEFINERS
 from tests.leftovers import connected
 from tests.promises import broken_promises
-from tests.usecases.ground import opened
+from tests.usecases.hand import opened
 from tests.world import ROLE_PASSWORD, Shop, as_role
 
 DEFINERS = "0009_definers"

@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.store.migrate import FOLDER, drop_old_functions
 from plugins.medusa_bridge import SchemaMismatch
 from tests.promises import broken_promises
-from tests.usecases.ground import opened
+from tests.usecases.hand import opened
 from tests.world import ROLE, Shop
 
 LOCK = "grace.lock_order_v1"

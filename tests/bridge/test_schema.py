@@ -14,7 +14,7 @@ from app.store.sql import SQL
 from plugins.medusa_bridge import SchemaMismatch
 from plugins.medusa_bridge.schema import verify_schema
 from plugins.medusa_bridge.sqlfile import FOLDER
-from tests.usecases.ground import opened
+from tests.usecases.hand import opened
 
 ROOT = Path(__file__).resolve().parents[2]
 

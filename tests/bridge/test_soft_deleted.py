@@ -31,11 +31,11 @@ from app.sql_files import read_statements
 from app.store.migrate import FOLDER as MIGRATIONS
 from plugins.medusa_bridge.sqlfile import FOLDER
 from tests.databases import one_database_a_file
-from tests.doctor.ground import SYSTEM, Clinic
+from tests.doctor.clinic import SYSTEM, Clinic
 from tests.doctor.healthy import HEALTHY
 from tests.doctor.seeds import SEEDS
 from tests.leftovers import connected
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 _FUNCTION: Final = re.compile(

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext
 
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
-from tests.http.operator.ground import SESSION_SECRET
+from tests.http.operator.browser import SESSION_SECRET
 from tests.medusa.browser import Chromium, chromium_is_missing, running_chromium
 from tests.medusa.packages import unless
 from tests.medusa.processes import Child, environment

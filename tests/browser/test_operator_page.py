@@ -12,9 +12,9 @@ from app.embedded.shop import PlacedOrder
 from app.settings import Settings
 from tests.browser.conftest import Eyes
 from tests.browser.looks import flaws
-from tests.http.operator.ground import failing, late_money, trouble
+from tests.http.operator.troubles import failing, late_money, trouble
 from tests.simulated_medusa import UNANSWERED
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop
 
 pytestmark = pytest.mark.browser

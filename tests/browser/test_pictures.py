@@ -12,7 +12,7 @@ from playwright.async_api import Page
 from app.embedded.shop import PlacedOrder
 from tests.browser.conftest import Eyes
 from tests.browser.looks import flaws
-from tests.http.operator.ground import failing, late_money
+from tests.http.operator.troubles import failing, late_money
 from tests.world import Shop
 
 pytestmark = pytest.mark.browser

@@ -17,8 +17,8 @@ from typing import Any
 
 import asyncpg
 
+from tests.chaos.cluster import Cluster
 from tests.chaos.faults import KINDS, make_plan, play
-from tests.chaos.ground import Ground
 from tests.chaos.installations import Installation
 from tests.chaos.load import LoadGenerator
 from tests.chaos.pulse import Pulse
@@ -75,34 +75,34 @@ def run(
     began = time.monotonic()
     _tell(f"seed {seed}: {seconds:.0f} s, {per_second:g} orders a second, {installations} installation(s)")
     broken = 0
-    with Ground(installations, settings) as ground, Pulse() as pulse:
+    with Cluster(installations, settings) as cluster, Pulse() as pulse:
         loads = [
             LoadGenerator(one, random.Random(f"{seed} shoppers {one.number}"), per_second / installations)
-            for one in ground.installations
+            for one in cluster.installations
         ]
         plan = make_plan(random.Random(f"{seed} faults"), seconds, only)
         over = threading.Event()
         with ThreadPoolExecutor(installations) as threads:
             shopping = [threads.submit(_shop, load, over) for load in loads]
             try:
-                faults = play(ground, plan, time.monotonic() + seconds, _tell)
+                faults = play(cluster, plan, time.monotonic() + seconds, _tell)
             finally:
                 over.set()
             _tell("all is well again; shoppers finish, jobs come to rest")
             for one in shopping:
                 one.result()
-        for installation, load in zip(ground.installations, loads, strict=True):
-            own = [words for words in ground.deserters if words.split()[0] in installation.processes]
+        for installation, load in zip(cluster.installations, loads, strict=True):
+            own = [words for words in cluster.deserters if words.split()[0] in installation.processes]
             heard = Heard(load.attempts, faults, list(load.placed), load.gave_up, own, pulse.stalls)
             verdict, requests = asyncio.run(_judge(installation, heard))
             verdict.broken += nothing_tried(heard, verdict.orders, requests)
-            own_logs = [ground.logs / f"{name}.log" for name in installation.processes]
+            own_logs = [cluster.logs / f"{name}.log" for name in installation.processes]
             report = write_report(load, heard, verdict, requests, own_logs)
             sys.stdout.write(f"\n=== installation {installation.number} of {installations}\n{report}\n")
             broken += len(verdict.broken)
         if broken or logs:
             kept = logs or Path(tempfile.mkdtemp(prefix=f"chaos-seed-{seed}-"))
-            ground.keep_logs(kept)
+            cluster.keep_logs(kept)
             sys.stdout.write(f"logs: {kept}\n")
     sys.stdout.write(f"seed {seed}, {time.monotonic() - began:.0f} s in all\n")
     sys.stdout.flush()

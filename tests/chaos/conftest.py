@@ -9,8 +9,8 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
 from app.settings import Settings
-from tests.doctor.ground import Clinic
-from tests.usecases.ground import Hand, opened
+from tests.doctor.clinic import Clinic
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 

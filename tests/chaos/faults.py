@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from tests.chaos.astray import deliver_astray
-from tests.chaos.ground import Ground
+from tests.chaos.cluster import Cluster
 from tests.chaos.records import Fault
 
 _AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payment_intents.retrieve")
@@ -22,21 +22,21 @@ _AT_STRIPE: Final = ("payment_intents.capture", "payment_intents.cancel", "payme
 MET_WITHIN: Final = 30.0
 """Seconds that a fault at Stripe waits for a request to meet it."""
 
-Doing = Callable[[Ground], AbstractContextManager[None]]
-Named = Callable[[Ground], Sequence[str]]
+Doing = Callable[[Cluster], AbstractContextManager[None]]
+Named = Callable[[Cluster], Sequence[str]]
 """Which processes a fault is about."""
 
 
-def _all_workers(ground: Ground) -> Sequence[str]:
-    return ground.workers
+def _all_workers(cluster: Cluster) -> Sequence[str]:
+    return cluster.workers
 
 
-def _a_worker_each(ground: Ground) -> Sequence[str]:
-    return [installation.workers[0] for installation in ground.installations]
+def _a_worker_each(cluster: Cluster) -> Sequence[str]:
+    return [installation.workers[0] for installation in cluster.installations]
 
 
-def _all_apis(ground: Ground) -> Sequence[str]:
-    return ground.apis
+def _all_apis(cluster: Cluster) -> Sequence[str]:
+    return cluster.apis
 
 
 @dataclass(frozen=True)
@@ -49,136 +49,136 @@ class Step:
 
 
 @contextmanager
-def _killed(ground: Ground, which: Named) -> Iterator[None]:
-    ground.kill(*which(ground))
+def _killed(cluster: Cluster, which: Named) -> Iterator[None]:
+    cluster.kill(*which(cluster))
     yield
-    ground.start(*which(ground))
+    cluster.start(*which(cluster))
 
 
 @contextmanager
-def _serving_process_killed(ground: Ground) -> Iterator[None]:
-    ground.kill_serving_processes()
+def _serving_process_killed(cluster: Cluster) -> Iterator[None]:
+    cluster.kill_serving_processes()
     yield
-    ground.restore_apis()
+    cluster.restore_apis()
 
 
 @contextmanager
-def _valkey_killed(ground: Ground) -> Iterator[None]:
-    ground.valkey.kill()
+def _valkey_killed(cluster: Cluster) -> Iterator[None]:
+    cluster.valkey.kill()
     yield
-    ground.valkey.restart()
+    cluster.valkey.restart()
 
 
 @contextmanager
-def _valkey_stopped(ground: Ground) -> Iterator[None]:
-    ground.valkey.pause()
+def _valkey_stopped(cluster: Cluster) -> Iterator[None]:
+    cluster.valkey.pause()
     try:
         yield
     finally:
-        ground.valkey.resume()
+        cluster.valkey.resume()
 
 
 @contextmanager
-def _valkey_restarted(ground: Ground) -> Iterator[None]:
-    ground.valkey.restart()
+def _valkey_restarted(cluster: Cluster) -> Iterator[None]:
+    cluster.valkey.restart()
     yield
 
 
 @contextmanager
-def _valkey_flushed(ground: Ground) -> Iterator[None]:
-    ground.flush()
+def _valkey_flushed(cluster: Cluster) -> Iterator[None]:
+    cluster.flush()
     yield
-    ground.flush()
+    cluster.flush()
 
 
 @contextmanager
-def _workers_start_without_valkey(ground: Ground) -> Iterator[None]:
+def _workers_start_without_valkey(cluster: Cluster) -> Iterator[None]:
     """The whole fleet comes back while Redis is still away."""
-    ground.valkey.kill()
-    ground.kill(*ground.workers)
-    ground.start(*ground.workers)
+    cluster.valkey.kill()
+    cluster.kill(*cluster.workers)
+    cluster.start(*cluster.workers)
     yield
-    ground.valkey.restart()
+    cluster.valkey.restart()
 
 
 @contextmanager
-def _postgres_restarted(ground: Ground) -> Iterator[None]:
-    ground.postgres.restart()
+def _postgres_restarted(cluster: Cluster) -> Iterator[None]:
+    cluster.postgres.restart()
     yield
 
 
 @contextmanager
-def _postgres_killed(ground: Ground) -> Iterator[None]:
-    ground.postgres.kill()
+def _postgres_killed(cluster: Cluster) -> Iterator[None]:
+    cluster.postgres.kill()
     yield
-    ground.postgres.restart()
+    cluster.postgres.restart()
 
 
 @contextmanager
-def _workers_killed_in_mid_call(ground: Ground) -> Iterator[None]:
+def _workers_killed_in_mid_call(cluster: Cluster) -> Iterator[None]:
     """Their calls to Stripe go through, and nobody is left to record it."""
-    _arm(ground, "delay", seconds=1.5)
-    _await_met(ground)
-    ground.kill(*ground.workers)
-    _disarm(ground)
+    _arm(cluster, "delay", seconds=1.5)
+    _await_met(cluster)
+    cluster.kill(*cluster.workers)
+    _disarm(cluster)
     yield
-    ground.start(*ground.workers)
+    cluster.start(*cluster.workers)
 
 
 @contextmanager
-def _postgres_killed_in_mid_call(ground: Ground) -> Iterator[None]:
+def _postgres_killed_in_mid_call(cluster: Cluster) -> Iterator[None]:
     """Stripe's answers come, and cannot be recorded."""
-    _arm(ground, "delay", seconds=1.5)
-    _await_met(ground)
-    ground.postgres.kill()
-    _disarm(ground)
+    _arm(cluster, "delay", seconds=1.5)
+    _await_met(cluster)
+    cluster.postgres.kill()
+    _disarm(cluster)
     yield
-    ground.postgres.restart()
+    cluster.postgres.restart()
 
 
 @contextmanager
-def _stripe(ground: Ground, action: str, **more: Any) -> Iterator[None]:
+def _stripe(cluster: Cluster, action: str, **more: Any) -> Iterator[None]:
     """Lasts until at least one request of each installation has met it."""
-    _arm(ground, action, **more)
+    _arm(cluster, action, **more)
     yield
-    _await_met(ground)
-    _disarm(ground)
+    _await_met(cluster)
+    _disarm(cluster)
 
 
-def _arm(ground: Ground, action: str, **more: Any) -> None:
+def _arm(cluster: Cluster, action: str, **more: Any) -> None:
     async def arm() -> None:
-        for installation in ground.installations:
+        for installation in cluster.installations:
             for op in _AT_STRIPE:
                 await installation.sandbox.fault(op, action, times=None, **more)
 
-    ground.armed_at = time.time()
+    cluster.armed_at = time.time()
     asyncio.run(arm())
 
 
-def _disarm(ground: Ground) -> None:
+def _disarm(cluster: Cluster) -> None:
     async def disarm() -> None:
-        for installation in ground.installations:
+        for installation in cluster.installations:
             await installation.sandbox.clear_faults()
 
     asyncio.run(disarm())
 
 
-def _await_met(ground: Ground) -> None:
+def _await_met(cluster: Cluster) -> None:
     until = time.monotonic() + MET_WITHIN
-    for installation in ground.installations:
+    for installation in cluster.installations:
         while time.monotonic() < until:
             requests = asyncio.run(installation.sandbox.requests())
-            if any(request["fault"] and request["at"] >= ground.armed_at for request in requests):
+            if any(request["fault"] and request["at"] >= cluster.armed_at for request in requests):
                 break
             time.sleep(0.1)
 
 
 @contextmanager
-def _messages_astray(ground: Ground) -> Iterator[None]:
+def _messages_astray(cluster: Cluster) -> Iterator[None]:
     """What waits in any queue comes out of every other one too, of every installation."""
     over = threading.Event()
     with ThreadPoolExecutor(1) as thread:
-        straying = thread.submit(deliver_astray, ground.valkey.url(0), over)
+        straying = thread.submit(deliver_astray, cluster.valkey.url(0), over)
         try:
             yield
         finally:
@@ -222,7 +222,7 @@ def make_plan(rng: random.Random, seconds: float, only: str) -> list[Step]:
     return steps
 
 
-def play(ground: Ground, plan: Sequence[Step], until: float, tell: Callable[[str], None]) -> list[Fault]:
+def play(cluster: Cluster, plan: Sequence[Step], until: float, tell: Callable[[str], None]) -> list[Fault]:
     """Carry out the plan until ``time.monotonic()`` says ``until``, and every kind has come once.
 
     The last fault ends in full; so on a slow machine this takes longer, and leaves nothing out.
@@ -234,12 +234,12 @@ def play(ground: Ground, plan: Sequence[Step], until: float, tell: Callable[[str
         if seen_all and time.monotonic() + step.rest + step.lasts > until:
             break
         time.sleep(step.rest)
-        ground.revive_deserters()
+        cluster.revive_deserters()
         begin = time.time()
-        with KINDS[step.kind](ground):
+        with KINDS[step.kind](cluster):
             time.sleep(step.lasts)
         faults.append(Fault(step.kind, begin, time.time()))
         tell(f"{until - time.monotonic():5.0f} s left  {step.kind} ({faults[-1].end - begin:.1f} s)")
     time.sleep(max(0.0, until - time.monotonic()))
-    ground.revive_deserters()
+    cluster.revive_deserters()
     return faults

@@ -15,7 +15,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from tests import promises
 from tests.chaos.records import DELAY_SECONDS, GRACE_SECONDS, Attempt, Fault, Heard, Plan
 from tests.chaos.verdict import Verdict, judge
-from tests.doctor.ground import Clinic
+from tests.doctor.clinic import Clinic
 
 pytestmark = pytest.mark.tools
 

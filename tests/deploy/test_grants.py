@@ -36,7 +36,7 @@ from plugins.medusa_bridge.sqlfile import FOLDER, statement
 from tests.databases import copied
 from tests.leftovers import connected
 from tests.promises import broken_promises
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import ROLE, Shop, as_role, eventually
 
 PASSWORD = "a-password-of-the-tests"

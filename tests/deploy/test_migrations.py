@@ -16,7 +16,7 @@ from app.sql_files import read_statements
 from app.store import migrate as migrations
 from app.store import turns
 from app.store.migrate import FOLDER, MigrationError, index_names, migrate, renew_installation
-from tests.usecases.ground import opened
+from tests.usecases.hand import opened
 from tests.world import Shop, eventually, serving, working
 
 ADDS = """

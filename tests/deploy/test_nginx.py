@@ -17,8 +17,8 @@ from app.embedded.valkey import Valkey
 from tests.databases import one_database_a_file
 from tests.deploy.nginx import Nginx, running_nginx
 from tests.deploy.processes import running_api
-from tests.http.helpers import bearer, customer_token
-from tests.http.operator.ground import SESSION_SECRET
+from tests.http.operator.browser import SESSION_SECRET
+from tests.http.proofs import bearer, customer_token
 from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa, listening_in_a_thread
 from tests.world import JWT_SECRET, Shop, settings_for, token_for
 

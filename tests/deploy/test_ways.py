@@ -19,7 +19,7 @@ from app.usecases.cancel_order import Canceled
 from plugins.medusa_bridge.stock import advisory_key
 from tests.databases import one_database_a_file
 from tests.deploy.pgbouncer import running_pgbouncer
-from tests.usecases.ground import Hand, Killed, opened
+from tests.usecases.hand import Hand, Killed, opened
 from tests.world import Shop, eventually, serving, settings_for
 
 database = one_database_a_file()

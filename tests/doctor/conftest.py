@@ -14,9 +14,9 @@ from app.gateways.stripe_gateway import StripeGateway
 from app.settings import Settings
 from app.store.grants import as_sql, own_rights
 from plugins.medusa_bridge.grants import medusa_rights
-from tests.doctor.ground import PASSWORD, Clinic
+from tests.doctor.clinic import PASSWORD, Clinic
 from tests.leftovers import connected
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, as_role, settings_for
 
 _numbers = itertools.count(1)

@@ -18,7 +18,7 @@ from app.embedded.shop_acts import (
     refund_by_medusa,
 )
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
-from tests.doctor.ground import SYSTEM, Clinic
+from tests.doctor.clinic import SYSTEM, Clinic
 
 State = Callable[[Clinic], Awaitable[PlacedOrder]]
 

@@ -12,7 +12,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.embedded.shop_parcels import fulfill
 from app.embedded.shop_sessions import book_session, open_session, share_collection
-from tests.doctor.ground import SYSTEM, Clinic
+from tests.doctor.clinic import SYSTEM, Clinic
 
 Expected = set[tuple[str, str | None]]
 Seed = Callable[[Clinic], Awaitable[Expected]]

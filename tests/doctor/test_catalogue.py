@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.store.migrate import index_names
-from tests.doctor.ground import Clinic, named
+from tests.doctor.clinic import Clinic, named
 from tests.promises import broken_promises
 
 INDEXES = {

@@ -26,7 +26,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.gateways.stripe_gateway import StripeGateway
 from app.ports import Answered, Unseen
 from app.store import session
-from tests.doctor.ground import PASSWORD, Clinic
+from tests.doctor.clinic import PASSWORD, Clinic
 from tests.doctor.healthy import HEALTHY
 from tests.doctor.seeds import SEEDS
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.domain.findings import Defect
-from tests.doctor.ground import Clinic, named
+from tests.doctor.clinic import Clinic, named
 from tests.doctor.healthy import HEALTHY
 from tests.doctor.seeds import FOR_THE_SANDBOX_ALONE, SEEDS
 from tests.promises import broken_promises

@@ -12,7 +12,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, refund_by_medusa
 from app.usecases.check_promises import check_promises
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
-from tests.doctor.ground import Clinic, named
+from tests.doctor.clinic import Clinic, named
 from tests.promises import broken_promises, stripe_facts
 
 

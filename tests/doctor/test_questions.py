@@ -15,7 +15,7 @@ from app.embedded.shop_rows import add_transaction
 from app.embedded.shop_sessions import open_session, share_collection
 from plugins.medusa_bridge import BridgeConfig, MedusaBridge
 from tests.databases import one_database_a_file
-from tests.doctor.ground import SYSTEM
+from tests.doctor.clinic import SYSTEM
 from tests.doctor.rows import (
     AN_HOUR_LATER,
     CANCEL,

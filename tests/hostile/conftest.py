@@ -10,7 +10,8 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.settings import Settings
-from tests.hostile.ground import HOOK_SECRET, Served, assert_tells_nothing, served
+from tests.hostile.served import HOOK_SECRET, Served, assert_tells_nothing, served
+from tests.http.rows import everything
 from tests.world import Shop, settings_for
 
 
@@ -56,8 +57,6 @@ def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 async def unchanged(shop: Shop) -> AsyncIterator[Shop]:
     """After the test every row of every table is as it was at the end of its own set-up."""
-    from tests.http.helpers import everything  # late: its asserts are to be rewritten
-
     order = await shop.place()
     before = await everything(shop.conn)
     assert any(order.id in row for rows in before.values() for row in rows)

@@ -23,7 +23,7 @@ from app.http.body_limits import (
     BodyTimeout,
 )
 from tests.databases import one_database_a_file
-from tests.hostile.ground import Served
+from tests.hostile.served import Served
 from tests.world import Shop, token_for
 
 database = one_database_a_file()

@@ -12,7 +12,7 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.gateways.redis_limits import WINDOW
-from tests.hostile.ground import Served, served
+from tests.hostile.served import Served, served
 from tests.world import Shop, token_for
 
 LIMIT = 10

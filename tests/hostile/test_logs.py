@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.jobs import JobKind
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from tests.databases import one_database_a_file
-from tests.hostile.ground import Served, assert_tells_nothing, served
+from tests.hostile.served import Served, assert_tells_nothing, served
 
 database = one_database_a_file()
 

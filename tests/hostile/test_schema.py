@@ -14,8 +14,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from tests.databases import one_database_a_file
-from tests.hostile.ground import Served
 from tests.hostile.openapi import DOCUMENT
+from tests.hostile.served import Served
 from tests.world import Shop, token_for
 
 database = one_database_a_file()

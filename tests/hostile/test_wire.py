@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.databases import one_database_a_file
-from tests.hostile.ground import Served
+from tests.hostile.served import Served
 from tests.world import Shop, token_for
 
 database = one_database_a_file()

@@ -9,7 +9,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.http.helpers import hmac_signed, in_seconds, modification_token
+from tests.http.proofs import hmac_signed, in_seconds, modification_token
 from tests.world import SECRET
 
 ORDER = "order_01M82MGPYYHGSM41XBR1GMBMVJ"

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.databases import one_database_a_file
-from tests.http.helpers import assert_answer, assert_refused, everything
+from tests.http.answers import assert_answer, assert_refused
+from tests.http.rows import everything
 from tests.world import Api, Shop
 
 database = one_database_a_file()

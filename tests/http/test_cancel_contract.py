@@ -23,7 +23,8 @@ from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import new_id, next_version, now_ms
 from app.embedded.shop_sessions import book_session, open_session, share_collection
 from tests.databases import one_database_a_file
-from tests.http.helpers import add_capture_job, assert_answer, assert_refused, conflict, everything, not_found
+from tests.http.answers import assert_answer, assert_refused, conflict, not_found
+from tests.http.rows import add_capture_job, everything
 from tests.world import Api, Shop
 
 database = one_database_a_file()

@@ -10,7 +10,8 @@ from typing import Any
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.databases import one_database_a_file
-from tests.http.helpers import add_capture_job, bearer, customer_token, everything
+from tests.http.proofs import bearer, customer_token
+from tests.http.rows import add_capture_job, everything
 from tests.world import Api, Shop, serving, settings_for
 
 database = one_database_a_file()

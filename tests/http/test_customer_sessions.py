@@ -16,7 +16,9 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from plugins.medusa_bridge import customers
 from tests.databases import one_database_a_file
-from tests.http.helpers import assert_answer, assert_refused, bearer, customer_token, everything, not_found
+from tests.http.answers import assert_answer, assert_refused, not_found
+from tests.http.proofs import bearer, customer_token
+from tests.http.rows import everything
 from tests.http.test_who_may import INVALID, REQUIRED
 from tests.simulated_medusa import SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for, token_for

@@ -13,8 +13,9 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.ports import TokenRejected
 from plugins.medusa_bridge import CustomerTokens, MedusaStorefront
 from tests.databases import one_database_a_file
+from tests.http.answers import assert_refused
 from tests.http.forgeries import KEYS, RSA_KEY, public_pem
-from tests.http.helpers import assert_refused, bearer, hmac_signed, in_seconds
+from tests.http.proofs import bearer, hmac_signed, in_seconds
 from tests.http.test_who_may import INVALID
 from tests.world import JWT_SECRET, Shop, serving, settings_for
 

@@ -7,7 +7,7 @@ from litestar import Litestar
 
 from app.http.edge import MAX_HEAD_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
 from tests.databases import one_database_a_file
-from tests.http.helpers import JSON_TYPE
+from tests.http.answers import JSON_TYPE
 from tests.world import Api, Shop
 
 database = one_database_a_file()

@@ -18,7 +18,7 @@ from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, complete
 from app.embedded.shop_parcels import fulfill
 from app.embedded.stripe_sandbox.client import Sandbox
 from tests.databases import one_database_a_file
-from tests.http.helpers import add_capture_job, waiting_for_a_lock
+from tests.http.rows import add_capture_job, waiting_for_a_lock
 from tests.world import Api, Shop, serving, settings_for
 
 database = one_database_a_file()

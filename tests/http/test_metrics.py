@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.store import incidents
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.observe_fleet import beat, observe_fleet
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Api, Shop, eventually
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

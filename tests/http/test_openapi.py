@@ -31,7 +31,7 @@ from app.settings import Settings
 from app.store.database import PostgresDatabase
 from plugins.medusa_bridge import KEY_PROBLEMS
 from tests.databases import one_database_a_file
-from tests.http.helpers import in_seconds, modification_token
+from tests.http.proofs import in_seconds, modification_token
 from tests.http.test_cancel_contract import ALREADY, REFUSED, Situation
 from tests.world import Api, Shop, serving, settings_for, token_for
 

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pytest
 
 from tests.databases import one_database_a_file
-from tests.http.helpers import JSON_TYPE, assert_answer, everything, not_found
+from tests.http.answers import JSON_TYPE, assert_answer, not_found
+from tests.http.rows import everything
 from tests.world import Api, Shop, token_for
 
 database = one_database_a_file()

@@ -11,7 +11,9 @@ import pytest
 
 from app.embedded.shop import PlacedOrder
 from tests.databases import one_database_a_file
-from tests.http.helpers import JSON_TYPE, assert_answer, bearer, customer_token, everything, not_found
+from tests.http.answers import JSON_TYPE, assert_answer, not_found
+from tests.http.proofs import bearer, customer_token
+from tests.http.rows import everything
 from tests.http.test_cancel_contract import ALREADY, LATE, NOBODYS, REFUSED, Situation, after
 from tests.world import Api, Shop, token_for
 

@@ -6,7 +6,8 @@ import pytest
 
 from app.embedded.shop import create_publishable_key
 from tests.databases import one_database_a_file
-from tests.http.helpers import JSON_TYPE, everything
+from tests.http.answers import JSON_TYPE
+from tests.http.rows import everything
 from tests.world import Api, Shop
 
 database = one_database_a_file()

@@ -21,7 +21,9 @@ from app.gateways.local_limits import LocalRateLimits
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
 from tests.databases import one_database_a_file
-from tests.http.helpers import assert_answer, bearer, customer_token, everything, in_seconds, modification_token
+from tests.http.answers import assert_answer
+from tests.http.proofs import bearer, customer_token, in_seconds, modification_token
+from tests.http.rows import everything
 from tests.world import Api, Shop, serving, settings_for, token_for
 
 database = one_database_a_file()

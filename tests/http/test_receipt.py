@@ -21,16 +21,9 @@ from app.ports import TokenRejected, Unavailable
 from app.receipts import verify_receipt
 from app.store.database import PostgresDatabase
 from tests.databases import one_database_a_file
-from tests.http.helpers import (
-    JSON_TYPE,
-    assert_answer,
-    bearer,
-    customer_token,
-    everything,
-    in_seconds,
-    modification_token,
-    not_found,
-)
+from tests.http.answers import JSON_TYPE, assert_answer, not_found
+from tests.http.proofs import bearer, customer_token, in_seconds, modification_token
+from tests.http.rows import everything
 from tests.http.test_cancel_contract import ACCEPTED, ALREADY, NOBODYS, REFUSED, Situation
 from tests.http.test_who_may import EXPIRED, INVALID, MISMATCH, REQUIRED
 from tests.world import Api, Shop, serving, settings_for, token_for

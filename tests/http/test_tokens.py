@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed448
 from app.http.tokens import AUDIENCE, TokenVerifier, mint
 from app.ports import TokenRejected
 from tests.http.forgeries import BAD, KEYS, ORDER, OTHER_SECRET, RSA_KEY, public_pem
-from tests.http.helpers import hmac_signed, in_seconds, modification_token
+from tests.http.proofs import hmac_signed, in_seconds, modification_token
 from tests.world import SECRET, token_for
 
 KEY = SECRET.encode()

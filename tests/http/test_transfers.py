@@ -13,17 +13,9 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import open_order_change
 from app.embedded.shop_transfers import accept_transfer, change_email, request_transfer
 from tests.databases import one_database_a_file
-from tests.http.helpers import (
-    assert_answer,
-    assert_refused,
-    bearer,
-    conflict,
-    customer_token,
-    everything,
-    in_seconds,
-    modification_token,
-    not_found,
-)
+from tests.http.answers import assert_answer, assert_refused, conflict, not_found
+from tests.http.proofs import bearer, customer_token, in_seconds, modification_token
+from tests.http.rows import everything
 from tests.http.test_cancel_contract import CHANGING
 from tests.http.test_who_may import MISMATCH
 from tests.world import Api, Shop, token_for

@@ -21,7 +21,8 @@ from app.main import build_app
 from app.ports import CommitUnknown, Connection, Database, Unavailable
 from app.settings import Settings
 from app.usecases import cancel_order
-from tests.http.helpers import assert_answer, everything
+from tests.http.answers import assert_answer
+from tests.http.rows import everything
 from tests.world import Api, Shop, eventually, transport_to
 
 UNAVAILABLE = {

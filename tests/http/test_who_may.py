@@ -9,17 +9,10 @@ import pytest
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from tests.databases import one_database_a_file
+from tests.http.answers import assert_answer, assert_refused, not_found
 from tests.http.forgeries import BAD, KEYS, OTHER_SECRET, public_pem
-from tests.http.helpers import (
-    assert_answer,
-    assert_refused,
-    bearer,
-    customer_token,
-    everything,
-    in_seconds,
-    modification_token,
-    not_found,
-)
+from tests.http.proofs import bearer, customer_token, in_seconds, modification_token
+from tests.http.rows import everything
 from tests.world import SECRET, Api, Shop, serving, settings_for, token_for
 
 database = one_database_a_file()

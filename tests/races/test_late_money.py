@@ -28,7 +28,7 @@ from app.usecases.recheck_canceled import recheck_canceled
 from tests.promises import broken_promises
 from tests.races.late.medusa import MINOR
 from tests.races.late.race import Ground, Race
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, fetch_one, settings_for
 
 AT_ONCE = 24

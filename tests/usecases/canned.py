@@ -11,7 +11,7 @@ import msgspec
 from app.embedded.shop import PlacedOrder
 from app.gateways.stripe_gateway import _intent as parse
 from app.ports import Answered, Call, Outcome, PaymentGateway, Unseen
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 
 
 class Canned:

@@ -8,7 +8,7 @@ import pytest
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 STRIPE_PATIENCE = 0.7

@@ -19,7 +19,7 @@ from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
 from app.usecases.retry_incident import retry_incident
 from app.usecases.settle_incident import settle_incident
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 Act = Callable[[Services, ActRequest], Awaitable[Acted]]

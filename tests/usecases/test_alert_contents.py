@@ -13,7 +13,7 @@ from app.store import incidents
 from app.telling import Alert, AlertEvent
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.deliver_alerts import deliver_alerts
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

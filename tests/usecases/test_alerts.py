@@ -22,7 +22,7 @@ from app.store import incidents
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.deliver_alerts import deliver_alerts
 from tests.embedded.stripe_sandbox.mailbox import Mailbox
-from tests.usecases.ground import Hand, Killed
+from tests.usecases.hand import Hand, Killed
 from tests.world import Shop
 
 KEY = bytes(range(32))

@@ -26,7 +26,7 @@ from app.embedded.shop_transfers import accept_transfer, request_transfer
 from app.ports import Unavailable
 from app.store import jobs
 from app.usecases.cancel_order import Canceled, CancelRequest, FormerOwner, SeenOrder, cancel_order
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop, stepping_in
 
 Act = Callable[[Hand, Shop, PlacedOrder], Awaitable[object]]

@@ -16,7 +16,7 @@ from app.gateways.redis_void_news import RedisVoidNews
 from app.store import incidents
 from app.usecases import await_void as waiting
 from app.usecases.await_void import await_void
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

@@ -15,7 +15,7 @@ from app.embedded.shop_sessions import open_session
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.track_payments import start_tracking
 from tests.usecases.canned import answer_of, answering, intent_of
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import upkeep, waiting_for, work
 from tests.world import Shop
 

@@ -25,7 +25,7 @@ from app.store import incidents
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.recheck_canceled import recheck_canceled
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.world import Shop, stepping_in
 
 

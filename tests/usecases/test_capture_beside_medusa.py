@@ -8,7 +8,7 @@ from app.domain.cancellation import Refusal, Refused
 from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, drop_capture, settle_capture
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.usecases.ledger_rows import money_rows, twins_agree
 from tests.world import Shop
 

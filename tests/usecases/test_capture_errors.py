@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import JobKind
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.ledger_rows import twins_agree
 from tests.world import Shop
 

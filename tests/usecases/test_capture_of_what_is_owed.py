@@ -18,7 +18,7 @@ from app.ports import Answered
 from app.store import jobs
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.run_job import claim_and_run
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.ledger_rows import twins_agree
 from tests.world import Shop
 

@@ -11,7 +11,7 @@ from app.domain.jobs import JobKind
 from app.domain.money import to_minor_units
 from app.embedded.shop import STRIPE, SYSTEM, Payment, PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.usecases.ledger_rows import money_rows, twins_agree
 from tests.world import Shop
 

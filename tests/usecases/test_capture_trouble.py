@@ -12,7 +12,7 @@ from app.domain.jobs import JobKind, JobRef, JobState
 from app.embedded.shop import Payment, PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, soft_delete
 from app.ports import Answered
-from tests.usecases.ground import Hand, Killed, nobody_is_told
+from tests.usecases.hand import Hand, Killed, nobody_is_told
 from tests.usecases.ledger_rows import money_rows, twins_agree
 from tests.world import Shop
 

@@ -9,7 +9,7 @@ import pytest
 from app.usecases.track_conversions import CURSOR, WINDOW, track_conversions
 from app.usecases.track_payments import start_tracking
 from tests.benchmarks.orders import copy_orders
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_without_statistics import _READ, _REINDEX, _UNANALYZED, flush, place
 from tests.world import Shop
 

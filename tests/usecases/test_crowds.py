@@ -13,7 +13,7 @@ from app.embedded.shop import PlacedOrder
 from app.ports import Unavailable
 from app.usecases.cancel_order import Canceled, CancelRequest, NotFound, cancel_order
 from app.usecases.crowds import FEW, Crowds
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop, eventually, stepping_in
 
 CROWD = 24

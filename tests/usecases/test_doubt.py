@@ -11,7 +11,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa, drop_capture
 from tests.usecases.conftest import STRIPE_PATIENCE
-from tests.usecases.ground import Hand, Killed
+from tests.usecases.hand import Hand, Killed
 from tests.world import Shop
 
 TAKEN = {"taken": "drop_after", "not taken": "reset"}

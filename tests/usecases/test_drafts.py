@@ -17,7 +17,7 @@ from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.cancel_order import Canceled
 from app.usecases.track_payments import start_tracking, track_payments
 from tests.databases import one_database_a_file
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.world import Shop
 
 database = one_database_a_file()

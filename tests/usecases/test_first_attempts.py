@@ -9,7 +9,7 @@ import pytest
 from app.domain.jobs import JobKind
 from app.embedded.shop_sessions import open_session
 from tests.usecases.canned import answer_of, answering
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import waiting_for
 from tests.world import Shop
 

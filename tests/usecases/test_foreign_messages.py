@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.domain.jobs import JobKind, JobRef
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop
 
 OTHERS = f"{0:026d}"

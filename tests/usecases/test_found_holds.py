@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.ports import NewAuthorization
 from app.usecases.schedule_captures import schedule_captures
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 
 AT = datetime(2026, 11, 27, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ import pytest
 from app.domain.jobs import JobKind
 from app.ports import Hint
 from app.usecases.take_hint import take_hint
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import placed
 from tests.world import Shop
 

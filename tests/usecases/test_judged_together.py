@@ -12,7 +12,7 @@ from app.embedded.shop_acts import add_credit_line, capture_by_medusa
 from app.embedded.shop_rows import insert, new_id, next_version, now_ms, twins
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.track_payments import start_tracking, track_payments
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.ports import Payments, Unavailable
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

@@ -10,7 +10,7 @@ from app.domain.jobs import QUICK_TRIES, JobKind
 from app.embedded.shop import PlacedOrder
 from app.ports import Event
 from app.usecases import run_job
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 AT_STRIPE = {JobKind.CAPTURE, JobKind.VOID, JobKind.REFUND, JobKind.LOOK}

@@ -13,7 +13,7 @@ from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa
 from app.embedded.shop_rows import now_ms
 from app.embedded.shop_sessions import book_session, open_session
 from app.usecases.track_payments import start_tracking
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import MINOR, upkeep, waiting_for, work
 from tests.world import Shop
 

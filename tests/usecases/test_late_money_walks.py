@@ -18,7 +18,7 @@ from app.usecases.cancel_order import Canceled
 from app.usecases.find_late_money import find_arrived_money, find_kept_money
 from app.usecases.track_payments import OVERLAP, start_tracking
 from plugins.medusa_bridge.ids import payment_id_at
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 HOUR = timedelta(hours=1)

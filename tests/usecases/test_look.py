@@ -7,7 +7,7 @@ import itertools
 from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import PlacedOrder
 from app.store import jobs
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 _EVENTS = itertools.count(1)

@@ -19,7 +19,7 @@ from app.embedded.valkey import Valkey
 from app.ports import Event
 from app.settings import Settings
 from plugins.medusa_bridge import BridgeConfig, Locking, MedusaBridge
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, settings_for, working
 
 NAMES = {

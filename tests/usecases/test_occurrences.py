@@ -15,7 +15,7 @@ from app.ports import Event
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.recheck_canceled import recheck_canceled
 from tests.usecases.canned import answering, intent_of
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

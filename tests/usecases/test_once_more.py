@@ -14,7 +14,7 @@ from app.embedded.shop_acts import add_credit_line, capture_by_medusa, soft_dele
 from app.embedded.shop_rows import next_version, now_ms
 from app.usecases.cancel_order import Canceled
 from app.usecases.recheck_canceled import recheck_canceled
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.world import Shop
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from app.domain.jobs import LEASE, JobKind
 from app.embedded.shop import PlacedOrder
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop
 
 AT_STRIPE = [JobKind.CAPTURE, JobKind.VOID, JobKind.REFUND, JobKind.LOOK]

@@ -17,7 +17,7 @@ from app.embedded.shop_sessions import book_session, open_session
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.track_payments import start_tracking, track_payments
 from tests.usecases.canned import answer_of, answering
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import upkeep, waiting_for, work
 from tests.world import Shop
 

@@ -16,7 +16,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.track_payments import start_tracking, track_payments
 from tests.usecases.canned import answer_of, answering
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.usecases.test_sessions import AMOUNT, MINOR, upkeep, waiting_for, work
 from tests.world import Shop, settings_for
 

@@ -10,7 +10,7 @@ from app.embedded.shop_sessions import Session, book_session, open_session
 from app.ports import Hint
 from app.store import stripe_events
 from app.usecases.take_hint import retry_pending_hints, take_hint
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import AMOUNT, placed, row_of, status_of, waiting_for
 from tests.world import Shop
 

@@ -11,7 +11,7 @@ from app.domain.cancellation import PaymentAction, Refused
 from app.domain.incidents import IncidentKind
 from app.domain.jobs import PROCESSING_TRIES, JobKind
 from app.ports import Answered, Call, Declined, Intent, IntentState, Outcome, PaymentGateway, Unseen
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

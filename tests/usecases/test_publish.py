@@ -15,7 +15,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.ports import Event
-from tests.usecases.ground import Hand, Killed, opened
+from tests.usecases.hand import Hand, Killed, opened
 from tests.world import Shop, settings_for
 
 QUEUE = "RedisEventBusService:events-queue"

@@ -17,7 +17,7 @@ from app.store import incidents, jobs
 from app.usecases.adopt_canceled import adopt_canceled
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.recheck_canceled import recheck_canceled
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 LATER: Final[dict[str, Callable[[asyncpg.Connection, PlacedOrder], Awaitable[None]]]] = {

@@ -10,7 +10,7 @@ import pytest
 from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa, refund_by_medusa
-from tests.usecases.ground import Hand, Killed
+from tests.usecases.hand import Hand, Killed
 from tests.usecases.ledger_rows import money_rows, twins_agree
 from tests.world import Shop
 

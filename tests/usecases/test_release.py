@@ -14,7 +14,7 @@ from app.embedded.shop import Line, PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa
 from app.embedded.shop_parcels import cancel_fulfillment, fulfill
 from app.embedded.shop_rows import insert, move_stock, new_id, now_ms, twins
-from tests.usecases.ground import Hand, Killed, nobody_is_told
+from tests.usecases.hand import Hand, Killed, nobody_is_told
 from tests.world import Shop
 
 

@@ -19,7 +19,7 @@ from app.embedded.valkey import Valkey
 from app.ports import Unavailable
 from plugins.medusa_bridge.stock import advisory_key
 from tests.gateways.lossy import lossy_wire
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 

@@ -13,7 +13,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from tests.leftovers import connected
 from tests.simulated_medusa import HANG, SECRET_KEY, SimulatedMedusa, listening
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 

@@ -9,7 +9,7 @@ import pytest
 from app.domain.jobs import JobKind
 from app.embedded.shop_acts import add_credit_line
 from tests.usecases.canned import answering, intent_of
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 CAPTURE = "payment_intents.capture"

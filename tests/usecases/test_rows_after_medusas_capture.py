@@ -14,7 +14,7 @@ from app.embedded.shop_rows import add_transaction, now_ms
 from app.ports import LateMoney
 from app.usecases.recheck_canceled import recheck_canceled
 from tests.promises import broken_promises
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.ledger_rows import twins_agree
 from tests.world import Shop
 

@@ -21,7 +21,7 @@ from app.usecases.cancel_order import Canceled
 from app.usecases.job_run import JobRun
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 OTHER = "pp_paypal_paypal"

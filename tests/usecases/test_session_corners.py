@@ -20,7 +20,7 @@ from app.usecases.heal_incidents import heal_incidents
 from app.usecases.settle_canceled import settle_canceled
 from app.usecases.settle_sessions import settle_sessions
 from tests.usecases.canned import answering
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.usecases.test_sessions import AMOUNT, MINOR, placed, row_of, status_of, waiting_for
 from tests.world import Shop
 

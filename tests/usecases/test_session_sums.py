@@ -18,7 +18,7 @@ from app.usecases.cancel_order import Canceled
 from app.usecases.take_hint import retry_pending_hints, take_hint
 from app.usecases.track_payments import start_tracking
 from tests.usecases.canned import answer_of, answering
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import row_of, upkeep, waiting_for
 from tests.world import Shop
 

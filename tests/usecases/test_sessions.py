@@ -20,7 +20,7 @@ from app.usecases.heal_incidents import heal_incidents
 from app.usecases.preview_cancel import Preview, preview_cancel
 from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.track_payments import start_tracking, track_payments, track_stragglers
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 AMOUNT, MINOR = Decimal("29.7381"), 2974

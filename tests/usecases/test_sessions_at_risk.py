@@ -13,7 +13,7 @@ from app.embedded.shop_sessions import Session, book_session, open_session
 from app.usecases.list_incidents import Listed, list_incidents, money_at_risk
 from app.usecases.observe_fleet import observe_fleet
 from tests.usecases.canned import answer_of, answering
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import waiting_for
 from tests.world import Shop
 

@@ -7,7 +7,7 @@ from app.embedded.shop_sessions import book_session
 from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.refund_late_money import refund_late_money
 from app.usecases.retry_incident import retry_incident
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.test_sessions import MINOR, placed
 from tests.world import Shop
 

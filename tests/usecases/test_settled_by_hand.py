@@ -12,7 +12,7 @@ from app.usecases.operator_acts import Acted, ActRequest
 from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.settle_incident import settle_incident
 from tests.promises import broken_promises
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 VOID = "payment_intents.cancel"

@@ -32,7 +32,7 @@ from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.track_payments import start_tracking, track_payments
 from plugins.medusa_bridge.findings import MedusaExamination
 from plugins.medusa_bridge.providers import ServedProviders
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

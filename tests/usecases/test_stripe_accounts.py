@@ -22,7 +22,7 @@ from app.usecases.heal_incidents import heal_incidents
 from app.usecases.preview_cancel import preview_cancel
 from app.usecases.take_hint import take_hint
 from app.usecases.track_payments import start_tracking, track_payments
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, serving, settings_for, working
 
 US, EU, EU_IDEAL = "pp_stripe_us", "pp_stripe_eu", "pp_stripe-ideal_eu"

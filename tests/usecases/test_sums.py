@@ -12,7 +12,7 @@ from app.embedded.shop import PlacedOrder
 from app.usecases.heal_incidents import heal_incidents
 from app.usecases.recheck_canceled import recheck_canceled
 from tests.usecases.canned import answering, intent_of
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.usecases.ledger_rows import twins_agree
 from tests.world import Shop
 

@@ -13,7 +13,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import Payment, PlacedOrder, place_order
 from app.embedded.shop_acts import cancel_by_medusa, capture_by_medusa, complete, soft_delete
 from app.usecases.track_payments import BATCH, CURSOR, start_tracking, track_payments, track_stragglers
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 

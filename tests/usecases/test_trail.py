@@ -21,7 +21,7 @@ from app import runtime
 from app.domain.jobs import JobKind
 from app.settings import Settings
 from app.tracing import Tracing, open_tracer
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Api, Shop, serving
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

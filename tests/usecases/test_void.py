@@ -14,7 +14,7 @@ from app.domain.jobs import JobKind, JobState
 from app.embedded.shop import SYSTEM, Payment, PlacedOrder
 from app.embedded.shop_acts import cancel_by_medusa
 from app.usecases.announce_incidents import announce_incidents
-from tests.usecases.ground import Hand, Killed, nobody_is_told
+from tests.usecases.hand import Hand, Killed, nobody_is_told
 from tests.usecases.ledger_rows import money_rows
 from tests.world import Shop
 

@@ -10,7 +10,7 @@ import pytest
 from app.domain.cancellation import PaymentAction
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
-from tests.usecases.ground import Hand, nobody_is_told
+from tests.usecases.hand import Hand, nobody_is_told
 from tests.world import Shop
 
 LOOK_THEN_AGAIN = ["cancel", "retrieve", "cancel"]

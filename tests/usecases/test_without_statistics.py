@@ -24,7 +24,7 @@ from app.usecases.recheck_canceled import recheck_canceled
 from app.usecases.track_payments import start_tracking, track_payments
 from tests.benchmarks.orders import copy_orders
 from tests.databases import one_database_a_file
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, settings_for
 
 database = one_database_a_file()

@@ -16,7 +16,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.runtime import NotReady
 from app.store import incidents
 from tests.embedded.stripe_sandbox.mailbox import Mailbox
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, settings_for, working
 from workers.main import WorkerProcess
 from workers.relay import Relay

@@ -22,7 +22,7 @@ from app.ports.stripe_budget import CLASS_OF, CallClass
 from app.usecases.cancel_order import Canceled
 from app.usecases.run_job import run_job
 from tests.monitoring.metrics import sample
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, SteppedIn, eventually, settings_for, working
 from workers.allowance import KEPT, Allowance
 from workers.relay import PACED, UNPACED, Relay

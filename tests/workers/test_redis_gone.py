@@ -16,7 +16,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, make_due, settings_for, working
 
 OPEN_JOBS = "select count(*) from grace.jobs where state not in ('done', 'removed')"

@@ -16,7 +16,7 @@ from app.domain.jobs import JobKind, JobRef
 from app.gateways.redis_client import connect
 from app.gateways.redis_keys import RedisKeys
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, make_due, working
 from workers.broker import QUEUES
 

@@ -19,7 +19,7 @@ from app.store.migrate import renew_installation
 from tests.databases import copied
 from tests.deploy.processes import running
 from tests.promises import broken_promises
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, make_due, settings_for, working
 
 EACH = 8

@@ -29,7 +29,7 @@ from app.store.fleet import last_beat
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.track_payments import start_tracking, track_payments
 from tests.monitoring.metrics import sample
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, settings_for, working
 from workers import relay
 from workers.actors import declare_actors

@@ -19,7 +19,7 @@ from app.gateways.redis_wakeup import RedisWakeup
 from app.ports import Services
 from app.runtime import NotReady
 from app.settings import Settings
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Shop, eventually, make_due, settings_for, working
 from workers.actors import declare_actors
 from workers.broker import QUEUES, make_broker

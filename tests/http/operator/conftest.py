@@ -11,7 +11,7 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
 from plugins.medusa_bridge import MedusaAdmins
 from tests.databases import one_database_a_file
-from tests.http.operator.ground import SESSION_SECRET, Browser
+from tests.http.operator.browser import SESSION_SECRET, Browser
 from tests.simulated_medusa import SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for
 

@@ -12,9 +12,10 @@ import pytest
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.usecases.heal_incidents import heal_incidents
-from tests.http.operator.ground import Browser, Page, failing, late_money, trouble
+from tests.http.operator.browser import Browser, Page
+from tests.http.operator.troubles import failing, late_money, trouble
 from tests.simulated_medusa import EMAIL, OTHER
-from tests.usecases.ground import Hand, opened
+from tests.usecases.hand import Hand, opened
 from tests.world import Api, Shop
 
 

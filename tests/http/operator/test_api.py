@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.embedded.shop import PlacedOrder
-from tests.http.operator.ground import Browser, late_money, trouble
+from tests.http.operator.browser import Browser
+from tests.http.operator.troubles import late_money, trouble
 from tests.simulated_medusa import EMAIL, SimulatedMedusa
 from tests.world import Api, Shop
 

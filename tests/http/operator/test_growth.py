@@ -13,7 +13,7 @@ import pytest
 from app.http.clients import ClientAddresses
 from app.http.edge import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from plugins.medusa_bridge.cors import AllowedOrigins
-from tests.http.operator.ground import SAME_ORIGIN
+from tests.http.operator.browser import SAME_ORIGIN
 from tests.http.operator.test_hostile_walk import HEADERS, filled, routes
 from tests.http.operator.test_hostile_walk import settings as settings
 from tests.world import Api

@@ -16,7 +16,7 @@ from app.embedded.processes import free_port
 from app.http.operator import guesses
 from app.http.operator.guesses import ATTEMPTS_A_MINUTE, PACED_AT_ONCE, UNPACED_A_MINUTE
 from app.settings import Settings
-from tests.http.operator.ground import SAME_ORIGIN, Browser
+from tests.http.operator.browser import SAME_ORIGIN, Browser
 from tests.simulated_medusa import EMAIL, OTHER, PASSWORD, SimulatedMedusa
 from tests.world import Api, Shop, serving
 

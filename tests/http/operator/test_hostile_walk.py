@@ -13,7 +13,8 @@ from litestar import Litestar
 
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.settings import Settings
-from tests.http.operator.ground import SAME_ORIGIN, SESSION_SECRET, Browser, late_money
+from tests.http.operator.browser import SAME_ORIGIN, SESSION_SECRET, Browser
+from tests.http.operator.troubles import late_money
 from tests.world import Api, Shop, settings_for
 
 HEADERS = [

@@ -11,7 +11,8 @@ from app.domain.incidents import WORDS, IncidentKind
 from app.embedded.shop import PlacedOrder
 from app.http.operator.views import plain
 from app.usecases.retry_incident import JOB_OF, LOOKED_AT
-from tests.http.operator.ground import Browser, Page, failing, late_money, trouble
+from tests.http.operator.browser import Browser, Page
+from tests.http.operator.troubles import failing, late_money, trouble
 from tests.world import Api, Shop, token_for
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"

@@ -13,7 +13,8 @@ from app.embedded.shop import PlacedOrder
 from app.http.operator.session import Sessions
 from app.ports import Admin, Credential, Unavailable
 from app.settings import Settings
-from tests.http.operator.ground import SESSION_SECRET, Browser, Page, failing, late_money
+from tests.http.operator.browser import SESSION_SECRET, Browser, Page
+from tests.http.operator.troubles import failing, late_money
 from tests.simulated_medusa import EMAIL, OTHER, SimulatedMedusa
 from tests.world import Api, Shop, serving
 

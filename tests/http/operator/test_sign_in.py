@@ -8,7 +8,8 @@ from app.embedded.stripe_sandbox.client import Sandbox
 from app.http.operator.doors import own_page
 from app.http.operator.session import Sessions
 from app.ports import Admin
-from tests.http.operator.ground import SAME_ORIGIN, SESSION_SECRET, Browser, late_money
+from tests.http.operator.browser import SAME_ORIGIN, SESSION_SECRET, Browser
+from tests.http.operator.troubles import late_money
 from tests.simulated_medusa import EMAIL, PASSWORD, SimulatedMedusa
 from tests.world import Api, Shop, serving, settings_for
 

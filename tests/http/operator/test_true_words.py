@@ -9,7 +9,8 @@ import pytest
 
 from app.domain.reasons import CancelReason
 from app.settings import Settings
-from tests.http.operator.ground import Browser, trouble
+from tests.http.operator.browser import Browser
+from tests.http.operator.troubles import trouble
 from tests.world import Api, Shop
 
 

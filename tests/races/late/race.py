@@ -18,7 +18,7 @@ from app.store import jobs
 from app.usecases.run_job import run_job
 from app.usecases.take_hint import take_hint
 from tests.races.late.medusa import MINOR, ROUNDED, Medusa
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop, ref_of
 
 _DUE = """

@@ -24,7 +24,7 @@ from app.embedded.valkey import Valkey
 from tests.chaos.installations import Installation
 
 
-class Ground:
+class Cluster:
     """Starts, kills and restarts everything. Use it from the main thread alone: children die with their thread."""
 
     def __init__(self, installations: int, settings: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from app.embedded.shop_parcels import release
 from app.embedded.shop_rows import now_ms
 from app.gateways.stripe_gateway import StripeGateway
 from app.store import jobs
-from tests.usecases.ground import Hand
+from tests.usecases.hand import Hand
 from tests.world import Shop
 
 PASSWORD = "reader-password-0123456789"

@@ -45,7 +45,7 @@ _POSTGRES: Final = {
 }
 
 
-class Ground:
+class Testbed:
     """Postgres, Valkey and a Stripe sandbox, up for the length of a ``with``. From the main thread alone."""
 
     def __init__(self, kinds: int = 20) -> None:
