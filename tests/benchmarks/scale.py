@@ -46,13 +46,17 @@ class Scale:
     e_turns: int = 3
     e_overload: int = 3_000
     e_orders: int = 100_000
+    f_captures: int = 10_000
+    f_cancels: int = 60
+    f_turns: int = 5
 
 
 FULL: Final = Scale()
 QUICK: Final = Scale(
     repetitions=2, a_orders=60_000, a_processes=(1,), a_seconds=1.5, c_jobs=3_000, c_workers=(1, 2), c_seconds=8,
     c_repetitions=1, c_limit=15, d_large=100_000, d_rounds=6, e_waiting=20_000, e_seconds=6, e_storm=6, e_orders=30_000,
-    e_overload=1_500, b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1,
+    e_overload=1_500, b_orders=4_000, b_least=30, b_medusa_least=8, repetitions_b=1, f_captures=3_000,
+    f_turns=2,
 )  # fmt: skip
 SMOKE: Final = Scale(
     kinds=2, repetitions=1, a_orders=2_000, a_clients=(1, 8), a_processes=(1,), a_seconds=0.2, a_least=40, c_jobs=100,
@@ -60,4 +64,5 @@ SMOKE: Final = Scale(
     repetitions_b=1,
     c_limit=20, d_small=200, d_large=2_000, d_rounds=1, d_cancels=10, d_polls=3, e_waiting=3_000, e_seconds=0.8,
     e_storm=4.0, e_turns=1, e_overload=150, e_orders=8_000,
+    f_captures=400, f_cancels=5, f_turns=1,
 )  # fmt: skip

@@ -35,7 +35,7 @@ def test_every_figure_comes_out_of_a_small_run_that_keeps_the_promises(tmp_path:
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, "what it said is below"
     figures = json.loads(written.read_text())["figures"]
-    assert {figure["part"] for figure in figures} == {"a", "b", "c", "d", "e"}
+    assert {figure["part"] for figure in figures} == {"a", "b", "c", "d", "e", "f"}
     scans = [figure for figure in figures if figure["what"].startswith("reads of a long")]
     assert [figure["median"] for figure in scans] == [0]
     assert all(figure["median"] > 0 for figure in figures if figure not in scans)

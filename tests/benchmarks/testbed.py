@@ -135,6 +135,7 @@ class Testbed:
             "STRIPE_API_BASE": self.stripe,
             "MODIFICATION_TOKEN_SECRET": self.secret,
             "GRACE_PERIOD_SECONDS": str(GRACE),
+            "STRIPE_REQUESTS_PER_SECOND": "10000",  # what the program can do; part f has the default
             **changes,
         }
 
