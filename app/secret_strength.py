@@ -50,3 +50,12 @@ def is_guessable(secret: str) -> bool:
 def _period(secret: str) -> int:
     """The length of the shortest piece that the secret is a repetition of."""
     return next(size for size in range(1, len(secret) + 1) if secret.startswith(secret[size:]))
+
+
+def hmac_key(secret: str) -> bytes:
+    """Return the key of a secret for HMAC with SHA-2, 64 bytes at least.
+
+    HMAC pads a key with zero bytes up to the block of its hash (RFC 2104), so the longer one signs the same. PyJWT
+    warns of each use of a short key; how strong a secret must be is decided once, when the settings are read.
+    """
+    return secret.encode().ljust(64, b"\0")

@@ -18,7 +18,7 @@ from app.domain.ownership import Ownership, ownership
 from app.http import errors
 from app.http.cookies import read_cookie
 from app.http.desk import Desk
-from app.ports import TokenRejected, TurnedAway
+from app.ports import KeyRejected, TokenRejected, TurnedAway
 
 TURNED_AWAY_AFTER: Final = 0.5
 """Seconds. Long enough that most of the machine is left to those who are served, short enough that a crowd behind the
@@ -125,13 +125,14 @@ def _address(desk: Desk, request: Request[Any, Any, Any]) -> str | None:
 
 async def _look_up(desk: Desk, request: Request[Any, Any, Any], order_id: str | None) -> Order | None:
     """Check the publishable key, and read the order that the request may ask for."""
+    key = request.headers.get("x-publishable-api-key")
+    if order_id is not None and not _ORDER_ID.fullmatch(order_id):
+        order_id = None
     async with desk.services.db.read("store.admit") as conn:
-        problem = await desk.storefront.key_problem(conn, request.headers.get("x-publishable-api-key"))
-        if problem is not None:
-            raise errors.key_refused(problem)
-        if order_id is None or not _ORDER_ID.fullmatch(order_id):
-            return None
-        return await desk.services.orders.read_order(conn, order_id)
+        try:
+            return await desk.services.orders.read_with_key(conn, key, order_id)
+        except KeyRejected as refused:
+            raise errors.key_refused(str(refused)) from refused
 
 
 def _identify(desk: Desk, request: Request[Any, Any, Any], order_id: str) -> Right | _Session:

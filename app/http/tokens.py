@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.warnings import InsecureKeyLengthWarning
 
 from app.ports import TokenRejected
+from app.secret_strength import hmac_key
 
 LEEWAY: Final = timedelta(seconds=10)
 """How far the clocks of the token's maker and of this process may be apart."""
@@ -30,9 +29,7 @@ def mint(order_id: str, secret: str, *, valid_for: timedelta) -> str:
     """A token for one order, HS256."""
     now = datetime.now(UTC)
     claims = {"order_id": order_id, "aud": AUDIENCE, "iat": now, "exp": now + valid_for}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-        return jwt.encode(claims, secret, algorithm="HS256")
+    return jwt.encode(claims, hmac_key(secret), algorithm="HS256")
 
 
 class ModificationToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +48,7 @@ class TokenVerifier:
     ) -> None:
         """``audience_required``: tokens without ``aud``, as they were minted once, are not accepted any more."""
         self._audience_required = audience_required
-        self._keys: list[tuple[Any, str]] = [(secret, "HS256") for secret in secrets]
+        self._keys: list[tuple[Any, str]] = [(hmac_key(secret), "HS256") for secret in secrets]
         if public_key is not None:
             key = load_pem_public_key(public_key.encode())
             self._keys.append((key, _algorithm(key)))
@@ -71,15 +68,13 @@ class TokenVerifier:
         raise TokenRejected(expired=expired)
 
     def _decode(self, token: str, key: Any, algorithm: str) -> ModificationToken:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                leeway=LEEWAY,
-                options={"require": ["exp", "order_id"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
-            )
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            leeway=LEEWAY,
+            options={"require": ["exp", "order_id"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
+        )
         self._check_audience(claims)
         order_id = claims["order_id"]
         if not isinstance(order_id, str):

@@ -23,6 +23,7 @@ from app.ports.inventory import Reservation as Reservation
 from app.ports.inventory import StockBusy as StockBusy
 from app.ports.notifications import WorkerWakeup as WorkerWakeup
 from app.ports.order_locks import OrderLocks as OrderLocks
+from app.ports.orders import KeyRejected as KeyRejected
 from app.ports.orders import Orders as Orders
 from app.ports.origin import NO_ORIGIN as NO_ORIGIN
 from app.ports.origin import Origin as Origin

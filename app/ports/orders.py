@@ -11,6 +11,10 @@ from app.domain.receipt import OrderSheet
 from app.ports.database import Connection
 
 
+class KeyRejected(Exception):
+    """A publishable key is missing or not valid. The message is the shop's own sentence about it."""
+
+
 class Orders(Protocol):
     """Orders, with the payments and sessions that hang on them."""
 
@@ -21,6 +25,11 @@ class Orders(Protocol):
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
         """Read the order without any lock: what is decided from it is written by a compare-and-set, as
         ``cancel_if_unchanged`` is."""
+        ...
+
+    async def read_with_key(self, conn: Connection, key: str | None, order_id: str | None) -> Order | None:
+        """Check the publishable key of a request and read the order as ``read_order`` does, in one statement. Without
+        an ``order_id`` the key alone is checked. Raises ``KeyRejected``."""
         ...
 
     async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from app.ports.database import Connection
-
 
 class TokenRejected(Exception):
     """A token that proves nothing; ``expired`` when it once did."""
@@ -17,10 +15,6 @@ class TokenRejected(Exception):
 
 class Storefront(Protocol):
     """Who is asking, by the shop's own rules."""
-
-    async def key_problem(self, conn: Connection, key: str | None) -> str | None:
-        """The shop's own sentence about a missing or wrong publishable key; ``None`` when it is valid."""
-        ...
 
     def customer_id(self, bearer: str) -> str:
         """The customer that a bearer token speaks for. Raises ``TokenRejected``."""

@@ -14,13 +14,15 @@ from app.domain.cancellation import NewCancellation
 from app.domain.jobs import LEASE, Job, JobRef, job_of
 from app.domain.order import Order
 from app.domain.receipt import OrderSheet
-from app.ports import Connection, Orders
+from app.ports import Connection, KeyRejected, Orders
 from plugins.medusa_bridge import orders, payments
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
+from plugins.medusa_bridge.storefront import KEY_INVALID, KEY_MISSING
 
 _CLAIM: Final = statement("claim_job")
 _CANCEL: Final = statement("cancel_order")
+_READ_WITH_KEY: Final = statement("read_with_key")
 _ORDER_EXISTS: Final = statement("order_exists")
 
 
@@ -35,6 +37,16 @@ class MedusaOrders(Orders):
 
     async def read_order(self, conn: Connection, order_id: str) -> Order | None:
         return self._as_served(await orders.read(conn, order_id, lock=False))
+
+    async def read_with_key(self, conn: Connection, key: str | None, order_id: str | None) -> Order | None:
+        if not key:
+            raise KeyRejected(KEY_MISSING)
+        if "\x00" in key:
+            raise KeyRejected(KEY_INVALID)
+        rows = await conn.fetch(_READ_WITH_KEY, key, order_id)
+        if not rows[0]["is_valid"]:
+            raise KeyRejected(KEY_INVALID)
+        return self._as_served(orders.order_of(rows) if rows[0]["order_id"] is not None else None)
 
     async def read_sheet(self, conn: Connection, order_id: str) -> OrderSheet | None:
         return await orders.read_sheet(conn, order_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -13,9 +12,9 @@ from typing import Any, Final
 import httpx
 import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.warnings import InsecureKeyLengthWarning
 
 from app.ports import TokenRejected
+from app.secret_strength import hmac_key
 from plugins.medusa_bridge.medusa_api import REFUSED, SENDABLE, SESSION_COOKIE, body_of, send
 
 SESSION_TIMEOUT: Final = 3.0
@@ -43,7 +42,7 @@ class CustomerTokens:
         clock_tolerance: timedelta = timedelta(0),
     ) -> None:
         """``claims``: what a token must say word for word. ``max_age``: how long after ``iat`` it is accepted."""
-        self._key: Any = secret if public_key is None else load_pem_public_key(public_key.encode())
+        self._key: Any = hmac_key(secret or "") if public_key is None else load_pem_public_key(public_key.encode())
         self._algorithms = list(algorithms)
         self._issuers = list(issuers)
         self._audiences = list(audiences)
@@ -53,25 +52,22 @@ class CustomerTokens:
 
     def claims(self, bearer: str) -> dict[str, Any]:
         """Return what a token says. Raises ``TokenRejected``."""
-        with warnings.catch_warnings():
-            # Medusa's secret is what it is; a short one is its operator's choice.
-            warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-            try:
-                found = jwt.decode(
-                    bearer,
-                    self._key,
-                    algorithms=self._algorithms,
-                    issuer=self._issuers or None,
-                    audience=self._audiences or None,
-                    leeway=self._clock_tolerance,
-                    options={"require": ["exp"], "verify_aud": bool(self._audiences), "verify_iat": False},
-                )
-                self._check_claims(found)
-                self._check_age(found)
-            except jwt.ExpiredSignatureError as error:
-                raise TokenRejected(expired=True) from error
-            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-                raise TokenRejected(expired=False) from error
+        try:
+            found = jwt.decode(
+                bearer,
+                self._key,
+                algorithms=self._algorithms,
+                issuer=self._issuers or None,
+                audience=self._audiences or None,
+                leeway=self._clock_tolerance,
+                options={"require": ["exp"], "verify_aud": bool(self._audiences), "verify_iat": False},
+            )
+            self._check_claims(found)
+            self._check_age(found)
+        except jwt.ExpiredSignatureError as error:
+            raise TokenRejected(expired=True) from error
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise TokenRejected(expired=False) from error
         return found
 
     def _check_claims(self, found: Mapping[str, Any]) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.ports import Connection, TokenRejected
+from app.ports import TokenRejected
 from plugins.medusa_bridge.customers import CustomerSessions, CustomerTokens
 from plugins.medusa_bridge.medusa_api import SESSION_COOKIE
-from plugins.medusa_bridge.sqlfile import statement
-
-_PUBLISHABLE_KEY: Final = statement("publishable_key")
 
 _CUSTOMER_ID: Final = re.compile(r"[\x21-\x7e]{1,255}")
 """Medusa's are ``cus_`` and a ULID. What cannot be one is not asked for, counted or logged."""
@@ -30,14 +27,6 @@ class MedusaStorefront:
         """Without ``tokens`` no customer token is accepted, without ``sessions`` no session cookie."""
         self._tokens = tokens
         self._sessions = sessions
-
-    async def key_problem(self, conn: Connection, key: str | None) -> str | None:
-        """Medusa's own sentence about a missing or wrong publishable key; ``None`` when it is valid."""
-        if not key:
-            return KEY_MISSING
-        if "\x00" in key or not await conn.fetchval(_PUBLISHABLE_KEY, key):
-            return KEY_INVALID
-        return None
 
     def customer_id(self, bearer: str) -> str:
         """The customer of a Medusa token. Raises ``TokenRejected`` where Medusa would answer 401."""

@@ -57,6 +57,44 @@ begin
 end
 $function$;
 
+-- Whether money is held, taken or payable in a payment collection.
+create function grace.has_money_v1 (the_collection text)
+returns boolean
+language plpgsql stable security invoker
+-- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $function$
+#variable_conflict use_column
+begin
+    return exists (
+            select
+            from payment as q
+            where q.payment_collection_id = the_collection and q.deleted_at is null
+                and (q.canceled_at is null or q.captured_at is not null)
+        )
+        or exists (
+            select
+            from (
+                select grace.session_intent_v1(s.id) as intent
+                from payment_session as s
+                where s.payment_collection_id = the_collection and s.deleted_at is null
+                    and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
+                    and not exists (
+                        select
+                        from payment as q
+                        where q.payment_session_id = s.id and (q.deleted_at is null) is true
+                    )
+                offset 0
+            ) as s
+            where s.intent ->> 'id' is not null
+                and (
+                    s.intent ->> 'status' is distinct from 'canceled' or s.intent ->> 'amount_received' <> '0'
+                )
+        );
+end
+$function$;
+
 -- One row a payment; one row with id null when there is none; no row for drafts and deleted orders.
 -- Any registered customer may request a transfer, so that a request is no open change; an accepted one, and another
 -- e-mail address, hand the order over.
@@ -64,6 +102,7 @@ $function$;
 -- Each table is read by a key of the one before ("offset 0" keeps the planner from turning that round), and no other
 -- condition can be met by an index of its own: right without statistics, too.
 -- "sessions": PaymentIntents of Stripe's that no payment was made of. A payment that is deleted leaves its session alone.
+-- Orders that share a payment collection are rare: they are read by a statement of their own, on the same snapshot.
 -- "linked": other orders that a payment collection of the order is linked to, canceled ones included, with what each comes
 -- to, what is booked on it, and what payments bring it that this order does not share.
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
@@ -86,20 +125,96 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $function$
 #variable_conflict use_column
+declare
+    the_linked text := '[]';
 begin
+    if exists (select from grace.linked_orders_v1(the_order)) then
+        the_linked := (
+            select coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'id', x.id, 'collection_id', b.payment_collection_id, 'status', x.status, 'version', x.version,
+                        'total', x.total, 'booked', x.booked,
+                        'taken_elsewhere', m.taken::text, 'held_elsewhere', m.held::text
+                    )
+                    order by x.id, b.payment_collection_id
+                ),
+                '[]'
+            )::text
+            from grace.linked_orders_v1(the_order) as b
+            cross join lateral (
+                select o.id, o.version,
+                    case when o.canceled_at is not null then 'canceled' else o.status::text end as status,
+                    (
+                        select min(coalesce(
+                            (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
+                            (s.totals ->> 'current_order_total')::numeric
+                        ))::text
+                        from order_summary as s
+                        where s.order_id = o.id and s.version = o.version and s.deleted_at is null
+                    ) as total,
+                    (
+                        select coalesce(sum(t.amount), 0)::text
+                        from order_transaction as t
+                        where t.order_id = o.id and t.deleted_at is null
+                    ) as booked
+                from "order" as o
+                where o.id = b.order_id and (o.deleted_at is null and not o.is_draft_order and o.status <> 'draft') is true
+                offset 0
+            ) as x
+            cross join lateral (
+                select coalesce(sum(case when q.taken > 0 then q.taken - q.refunded end), 0) as taken,
+                    coalesce(sum(case when q.taken = 0 and q.canceled_at is null then q.amount end), 0) as held
+                from order_payment_collection as e
+                cross join lateral (
+                    select p.amount, p.canceled_at,
+                        case
+                            when c.captured = 0 and p.captured_at is not null then p.amount
+                            else c.captured
+                        end as taken,
+                        (
+                            select coalesce(sum(r.amount), 0)
+                            from refund as r
+                            where r.payment_id = p.id and r.deleted_at is null
+                        ) as refunded
+                    from payment as p
+                    cross join lateral (
+                        select coalesce(sum(c.amount), 0) as captured
+                        from capture as c
+                        where c.payment_id = p.id and c.deleted_at is null
+                    ) as c
+                    where p.payment_collection_id = e.payment_collection_id and p.deleted_at is null
+                    offset 0
+                ) as q
+                where e.order_id = x.id and (e.deleted_at is null) is true
+                    and not exists (
+                        select
+                        from order_payment_collection as w
+                        where w.order_id = the_order and w.payment_collection_id = e.payment_collection_id
+                            and (w.deleted_at is null) is true
+                    )
+            ) as m
+        );
+    end if;
     return query
     -- Cast, so that a release of Medusa's which changes the type of a column does not end the reads of running processes.
     select f.order_id::text, f.status, f.order_canceled_at::timestamptz, f.version::integer, f.customer_id::text,
-        f.placed_at, f.order_currency::text, f.total, f.booked, f.read_at, f.live_fulfillments, f.open_changes,
+        f.placed_at, f.order_currency::text, f.total, f.booked, clock_timestamp() as read_at, f.live_fulfillments, f.open_changes,
         f.handed_over_at::timestamptz, f.id::text, f.payment_collection_id::text, f.payment_session_id::text,
         f.provider_id::text, f.currency_code::text, f.amount::numeric, f.captured_at::timestamptz,
         f.canceled_at::timestamptz, f.intent_id, f.captured, f.unbooked, f.last_captured_at::timestamptz, f.refunded,
         f.last_refunded_at::timestamptz, f.is_capturing, f.collection_canceled, f.sessions, f.payment_known, f.linked,
         f.money_in_cart, f.captures_in_flight,
-        md5((jsonb_agg(to_jsonb(f) - 'read_at') over ())::text) as mark
+        md5(string_agg(f::text, ' ') over ()) as mark
     from (
         select o.id as order_id, o.status::text as status, o.canceled_at as order_canceled_at, o.version, o.customer_id,
-            grace.placed_at_v1(o.id, o.version::integer, o.created_at, o.updated_at) as placed_at,
+            case
+                -- placed_at says the same; most orders are spared the call.
+                when exists (
+                    select from order_cart as k where k.order_id = the_order and (k.deleted_at is null) is true
+                ) then o.created_at
+                else grace.placed_at_v1(o.id, o.version::integer, o.created_at, o.updated_at)
+            end as placed_at,
             o.currency_code as order_currency,
             t.total,
             (
@@ -107,7 +222,6 @@ begin
                 from order_transaction as t
                 where t.order_id = the_order and t.deleted_at is null
             ) as booked,
-            clock_timestamp() as read_at,
             (
                 select count(*)
                 from order_fulfillment as l
@@ -119,42 +233,10 @@ begin
                 ) as f
                 where l.order_id = the_order and (l.deleted_at is null) is true
             ) as live_fulfillments,
-            (
-                select count(*)
-                from order_change as c
-                where c.order_id = the_order and c.deleted_at is null and (c.status in ('pending', 'requested')) is true
-                    and (c.change_type = 'transfer') is not true
-            ) as open_changes,
-            (
-                select max(coalesce(c.confirmed_at, c.updated_at))
-                from order_change as c
-                left join lateral (
-                    select a.id
-                    from order_change_action as a
-                    where a.order_change_id = c.id and a.deleted_at is null and grace.email_changed_v1(a.id)
-                    offset 0
-                ) as a on true
-                where c.order_id = the_order and c.deleted_at is null and (c.status = 'confirmed') is true
-                    and ((c.change_type = 'transfer') is true or (c.change_type = 'update_order' and a.id is not null))
-            ) as handed_over_at,
+            h.open_changes, h.handed_over_at,
             p.id, p.payment_collection_id, p.payment_session_id, p.provider_id, p.currency_code, p.amount, p.captured_at,
             p.canceled_at, p.intent_id,
-            (select coalesce(sum(c.amount), 0) from capture as c where c.payment_id = p.id and c.deleted_at is null) as captured,
-            (
-                -- Medusa books a capture last, once Stripe has answered.
-                select coalesce(sum(c.amount), 0)
-                from capture as c
-                where c.payment_id = p.id and c.deleted_at is null
-                    and (
-                        select t.id
-                        from order_transaction as t
-                        where t.reference = 'capture' and t.reference_id = c.id and t.deleted_at is null
-                        limit 1
-                    ) is null
-            ) as unbooked,
-            (select max(c.created_at) from capture as c where c.payment_id = p.id and c.deleted_at is null) as last_captured_at,
-            (select coalesce(sum(r.amount), 0) from refund as r where r.payment_id = p.id and r.deleted_at is null) as refunded,
-            (select max(r.created_at) from refund as r where r.payment_id = p.id and r.deleted_at is null) as last_refunded_at,
+            taken.captured, taken.unbooked, taken.last_captured_at, returned.refunded, returned.last_refunded_at,
             exists (
                 select
                 from grace.jobs as j
@@ -194,87 +276,19 @@ begin
                 ) as s
                 where l.order_id = the_order and (l.deleted_at is null) is true and s.intent ->> 'id' is not null
             ) as sessions,
-            exists (
+            p.id is not null
+            or exists (
                 select
                 from order_payment_collection as l
                 cross join lateral (
                     select s.id
                     from payment_session as s
                     where s.payment_collection_id = l.payment_collection_id and s.deleted_at is null
-                    union all
-                    select q.id
-                    from payment as q
-                    where q.payment_collection_id = l.payment_collection_id and q.deleted_at is null
                     offset 0
                 ) as s
                 where l.order_id = the_order and (l.deleted_at is null) is true
             ) as payment_known,
-            (
-                select coalesce(
-                    jsonb_agg(
-                        jsonb_build_object(
-                            'id', x.id, 'collection_id', b.payment_collection_id, 'status', x.status, 'version', x.version,
-                            'total', x.total, 'booked', x.booked,
-                            'taken_elsewhere', m.taken::text, 'held_elsewhere', m.held::text
-                        )
-                        order by x.id, b.payment_collection_id
-                    ),
-                    '[]'
-                )::text
-                from grace.linked_orders_v1(the_order) as b
-                cross join lateral (
-                    select o.id, o.version,
-                        case when o.canceled_at is not null then 'canceled' else o.status::text end as status,
-                        (
-                            select min(coalesce(
-                                (s.totals -> 'raw_current_order_total' ->> 'value')::numeric,
-                                (s.totals ->> 'current_order_total')::numeric
-                            ))::text
-                            from order_summary as s
-                            where s.order_id = o.id and s.version = o.version and s.deleted_at is null
-                        ) as total,
-                        (
-                            select coalesce(sum(t.amount), 0)::text
-                            from order_transaction as t
-                            where t.order_id = o.id and t.deleted_at is null
-                        ) as booked
-                    from "order" as o
-                    where o.id = b.order_id and (o.deleted_at is null and not o.is_draft_order and o.status <> 'draft') is true
-                    offset 0
-                ) as x
-                cross join lateral (
-                    select coalesce(sum(case when q.taken > 0 then q.taken - q.refunded end), 0) as taken,
-                        coalesce(sum(case when q.taken = 0 and q.canceled_at is null then q.amount end), 0) as held
-                    from order_payment_collection as e
-                    cross join lateral (
-                        select p.amount, p.canceled_at,
-                            case
-                                when c.captured = 0 and p.captured_at is not null then p.amount
-                                else c.captured
-                            end as taken,
-                            (
-                                select coalesce(sum(r.amount), 0)
-                                from refund as r
-                                where r.payment_id = p.id and r.deleted_at is null
-                            ) as refunded
-                        from payment as p
-                        cross join lateral (
-                            select coalesce(sum(c.amount), 0) as captured
-                            from capture as c
-                            where c.payment_id = p.id and c.deleted_at is null
-                        ) as c
-                        where p.payment_collection_id = e.payment_collection_id and p.deleted_at is null
-                        offset 0
-                    ) as q
-                    where e.order_id = x.id and (e.deleted_at is null) is true
-                        and not exists (
-                            select
-                            from order_payment_collection as w
-                            where w.order_id = the_order and w.payment_collection_id = e.payment_collection_id
-                                and (w.deleted_at is null) is true
-                        )
-                ) as m
-            ) as linked,
+            the_linked as linked,
             exists (
                 select
                 from order_cart as k
@@ -291,33 +305,7 @@ begin
                     offset 0
                 ) as c
                 where k.order_id = the_order and (k.deleted_at is null) is true
-                    and (
-                        exists (
-                            select
-                            from payment as q
-                            where q.payment_collection_id = c.payment_collection_id and q.deleted_at is null
-                                and (q.canceled_at is null or q.captured_at is not null)
-                        )
-                        or exists (
-                            select
-                            from (
-                                select grace.session_intent_v1(s.id) as intent
-                                from payment_session as s
-                                where s.payment_collection_id = c.payment_collection_id and s.deleted_at is null
-                                    and (s.provider_id ~ '^pp_stripe(-[a-z0-9-]+)?_') is true
-                                    and not exists (
-                                        select
-                                        from payment as q
-                                        where q.payment_session_id = s.id and (q.deleted_at is null) is true
-                                    )
-                                offset 0
-                            ) as s
-                            where s.intent ->> 'id' is not null
-                                and (
-                                    s.intent ->> 'status' is distinct from 'canceled' or s.intent ->> 'amount_received' <> '0'
-                                )
-                        )
-                    )
+                    and grace.has_money_v1(c.payment_collection_id)
             ) as money_in_cart,
             (
                 select coalesce(jsonb_agg(j.subject order by j.subject), '[]')::text
@@ -348,6 +336,43 @@ begin
             where l.order_id = the_order and (l.deleted_at is null) is true
             offset 0
         ) as p on true
+        cross join lateral (
+            select count(*) filter (
+                    where c.status in ('pending', 'requested') and (c.change_type = 'transfer') is not true
+                ) as open_changes,
+                max(coalesce(c.confirmed_at, c.updated_at)) filter (
+                    where c.status = 'confirmed' and (c.change_type = 'transfer' or a.id is not null)
+                ) as handed_over_at
+            from order_change as c
+            left join lateral (
+                select a.id
+                from order_change_action as a
+                where (c.status = 'confirmed' and c.change_type = 'update_order') is true
+                    and a.order_change_id = c.id and a.deleted_at is null and grace.email_changed_v1(a.id)
+                offset 0
+            ) as a on true
+            where c.order_id = the_order and c.deleted_at is null
+        ) as h
+        cross join lateral (
+            -- Medusa books a capture last, once Stripe has answered.
+            select coalesce(sum(c.amount), 0) as captured,
+                coalesce(sum(c.amount) filter (
+                    where (
+                        select t.id
+                        from order_transaction as t
+                        where t.reference = 'capture' and t.reference_id = c.id and t.deleted_at is null
+                        limit 1
+                    ) is null
+                ), 0) as unbooked,
+                max(c.created_at) as last_captured_at
+            from capture as c
+            where c.payment_id = p.id and c.deleted_at is null
+        ) as taken
+        cross join lateral (
+            select coalesce(sum(r.amount), 0) as refunded, max(r.created_at) as last_refunded_at
+            from refund as r
+            where r.payment_id = p.id and r.deleted_at is null
+        ) as returned
         where o.id = the_order and (o.deleted_at is null and not o.is_draft_order and o.status <> 'draft') is true
         order by p.id
     ) as f
@@ -418,5 +443,5 @@ end
 $function$;
 
 grant execute on function
-    grace.placed_at_v1, grace.read_order_v1, grace.lock_order_rows_v1, grace.lock_order_v1
+    grace.placed_at_v1, grace.has_money_v1, grace.read_order_v1, grace.lock_order_rows_v1, grace.lock_order_v1
 to public;

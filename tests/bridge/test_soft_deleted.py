@@ -61,7 +61,7 @@ CALLS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("read_order_v1", "placed_at_v1", "linked_orders_v1"), "read_order"),
     "lock_order_v1": "lock_order",
     "note_session_refund_v1": "note_session_refund",
-    "is_publishable_key_v1": "publishable_key",
+    "is_publishable_key_v1": "read_with_key",
 }
 """The statement that calls a function."""
 CANCEL: Final = """-- $1 order_id, $2 ids of the payments, $3 ids of the payment collections that live orders share

@@ -401,7 +401,7 @@ async def test_columns_that_an_older_medusa_lacks_are_not_granted(
     await conn.execute("insert into \"order\" (id, display_id, currency_code) values ('order_1', 7, 'eur')")
     await grant_role(database, role, password=None)
     await conn.execute(f"set role {quoted(role)}")
-    assert await conn.fetchval(statement("publishable_key"), "pk_1") is True
+    assert await conn.fetchval(statement("read_with_key"), "pk_1", None) is True
     sheet = await conn.fetchrow(statement("order_sheet"), "order_1")
     await conn.execute("reset role")
     assert sheet is not None

@@ -14,7 +14,7 @@ from tests.world import Shop, serving, settings_for, token_for
 
 database = one_database_a_file()
 
-CANCEL = ["publishable_key", "read_order", "cancel_order"]
+CANCEL = ["read_with_key", "cancel_order"]
 
 
 @pytest.fixture
@@ -69,4 +69,4 @@ async def test_a_preview_needs_no_transaction(shop: Shop, settings: Settings, as
     async with serving(settings, shop.key) as api:
         asked.clear()
         assert (await api.client.get(f"/store/orders/{order.id}/cancel", headers=headers)).status_code == 200
-    assert asked == ["publishable_key", "read_order"]
+    assert asked == ["read_with_key"]

@@ -80,8 +80,8 @@ def _facts_before_locks(text: str) -> str:
 
 def _with_a_tag_that_lacks(*facts: str) -> AbstractContextManager[None]:
     """A version tag without facts that a decision depends on."""
-    less = "to_jsonb(f) - 'read_at'" + "".join(f" - '{fact}'" for fact in facts)
-    return _text("read_order", replaced("to_jsonb(f) - 'read_at'", less))()
+    less = "to_jsonb(f)" + "".join(f" - '{fact}'" for fact in facts)
+    return _text("read_order", replaced("string_agg(f::text, ' ')", f"string_agg(({less})::text, ' ')"))()
 
 
 def _without_booked_sum() -> AbstractContextManager[None]:
