@@ -58,7 +58,7 @@ STATEMENTS: Final = {
     **dict(read_statements(FOLDER)),
 }
 CALLS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("read_order_v1", "placed_at_v1", "linked_orders_v1"), "read_order"),
+    **dict.fromkeys(("read_order_v1", "placed_at_v1", "has_money_v1", "linked_orders_v1"), "read_order"),
     "lock_order_v1": "lock_order",
     "note_session_refund_v1": "note_session_refund",
     "is_publishable_key_v1": "read_with_key",
@@ -108,7 +108,7 @@ ON_PURPOSE: Final[Mapping[tuple[str, str], str]] = {
 REDUNDANT: Final[Mapping[tuple[str, int], str]] = {
     ("note_session_refund_v1", 0): "leaves updated_at alone; test_definers deletes a session and reads its metadata",
     ("find_unbooked_money", 2): "rows and transactions are compared as the same order's with and without it",
-    ("read_order_v1", 26): "the link that leads to the other order, save where orders share two collections",
+    ("read_order_v1", 7): "the link that leads to the other order, save where orders share two collections",
     ("lock_order_rows_v1 payments", 0): "asked again of a row that was waited for; the rows were chosen by the same",
     ("lock_order_rows_v1 payments", 1): "leads to Medusa's partial index; asked again once the row is locked",
     ("new_money_of_canceled", 2): "leads to Medusa's partial index; a closed payment of the scene has no such capture",

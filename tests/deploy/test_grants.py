@@ -268,6 +268,7 @@ async def shared(postgres: Postgres, shop_template: str) -> AsyncIterator[asyncp
 
 _OF_FUNCTIONS: Final = {
     "read_order_v1": 'select grace.read_order_v1(id) from "order"',
+    "placed_at_v1": 'select grace.placed_at_v1(id, 1, now(), now()) from "order"',
     "claim_job_v1": """select grace.claim_job_v1('', '', '', id, 1, interval '1 s', true) from "order" """,
     "cancel_order_v1": """
         select grace.cancel_order_v1(
