@@ -18,7 +18,7 @@ from app.domain.timeline import _DOING, REFUSALS, Act, Event, Tone, moments
 from app.http.errors import cancel_refused
 from app.usecases.heal_incidents import _SETTLED
 from app.usecases.run_job import VERBS
-from plugins.medusa_bridge.orders import provider_of
+from plugins.medusa_bridge.order_rows import provider_of
 from tests.world import Shop
 from workers.actors import _FIRST
 from workers.broker import QUEUES

@@ -13,7 +13,7 @@ from msgspec import structs
 from app.domain.order import PaymentSession
 from app.domain.risk import SeenOrder, SeenPayment
 from app.ports import BackOffice, Connection
-from plugins.medusa_bridge.orders import payment_of, session_of
+from plugins.medusa_bridge.order_rows import payment_of, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 

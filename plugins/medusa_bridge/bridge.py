@@ -23,12 +23,12 @@ from app.ports import (
     Payments,
     Reconciliation,
 )
-from plugins.medusa_bridge.at_once import MedusaOrders
 from plugins.medusa_bridge.backoffice import MedusaBackOffice
 from plugins.medusa_bridge.config import BridgeConfig, Locking
 from plugins.medusa_bridge.discovery import MedusaDiscovery
 from plugins.medusa_bridge.events import MedusaEvents
 from plugins.medusa_bridge.findings import MedusaExamination
+from plugins.medusa_bridge.orders import MedusaOrders
 from plugins.medusa_bridge.payments import MedusaPayments
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.reconciliation import MedusaReconciliation

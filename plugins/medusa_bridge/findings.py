@@ -21,7 +21,7 @@ from app.domain.void import is_left_to_others
 from app.ports import Connection, Examination
 from app.schema_checks import ask, gaps
 from plugins.medusa_bridge.grants import as_arguments, schema_of_shop
-from plugins.medusa_bridge.orders import payment_of, provider_of, read, session_of
+from plugins.medusa_bridge.order_rows import payment_of, provider_of, read, session_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.schema import function_gaps
 from plugins.medusa_bridge.sqlfile import FOLDER, statement

@@ -12,7 +12,7 @@ from app.domain.shared import Part, parts_of_capture, parts_of_refund
 from app.domain.void import needs_void
 from app.ports import Connection, Intent, Payments
 from plugins.medusa_bridge.ids import new_id
-from plugins.medusa_bridge.orders import payment_of
+from plugins.medusa_bridge.order_rows import payment_of
 from plugins.medusa_bridge.providers import ServedProviders
 from plugins.medusa_bridge.sqlfile import statement
 

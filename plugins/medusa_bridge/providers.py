@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain.order import Order, Payment, PaymentSession, Provider
 from app.ports import Connection
-from plugins.medusa_bridge.orders import provider_of
+from plugins.medusa_bridge.order_rows import provider_of
 from plugins.medusa_bridge.sqlfile import statement
 
 _PROVIDERS: Final = statement("providers_of_payments")

@@ -11,7 +11,7 @@ from app.operator_error import OperatorError
 from app.ports import Connection
 from app.schema_checks import unusable
 from plugins.medusa_bridge.grants import OF_DEFINERS, UPDATE
-from plugins.medusa_bridge.orders import read
+from plugins.medusa_bridge.order_rows import read
 from plugins.medusa_bridge.releases import find_release
 from plugins.medusa_bridge.sqlfile import FOLDER, statement
 

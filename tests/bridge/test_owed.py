@@ -10,7 +10,7 @@ from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import add_credit_line, capture_by_medusa, drop_capture, refund_by_medusa, settle_capture
 from app.embedded.shop_rows import next_version, now_ms
 from app.store import jobs
-from plugins.medusa_bridge import orders
+from plugins.medusa_bridge import order_rows
 from tests.world import Shop
 
 Sums = tuple[Decimal | None, ...]
@@ -21,8 +21,8 @@ def _sums(*sums: str | int | None) -> Sums:
 
 
 async def _read(shop: Shop, order: PlacedOrder) -> Order:
-    unlocked = await orders.read(shop.conn, order.id, lock=False)
-    locked = await orders.read(shop.conn, order.id, lock=True)
+    unlocked = await order_rows.read(shop.conn, order.id, lock=False)
+    locked = await order_rows.read(shop.conn, order.id, lock=True)
     assert unlocked is not None
     assert locked is not None
     assert (unlocked.total, unlocked.paid, unlocked.mark) == (locked.total, locked.paid, locked.mark)

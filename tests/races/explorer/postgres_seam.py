@@ -16,13 +16,13 @@ from app.domain.jobs import JobRef
 from app.ports import Connection
 from app.store import jobs
 from app.store.database import PostgresDatabase
-from plugins.medusa_bridge import at_once, orders
+from plugins.medusa_bridge import order_rows, orders
 from tests.races.explorer.labels import label, writes
 from tests.races.explorer.pauses import SAID
 from tests.races.explorer.plans import Fate
 from tests.races.explorer.stage import Actor, Died
 
-CALLS: Final = {orders._LOCK, at_once._CLAIM, at_once._CANCEL, jobs._TAKE, jobs._HAND_OVER}
+CALLS: Final = {order_rows._LOCK, orders._CLAIM, orders._CANCEL, jobs._TAKE, jobs._HAND_OVER}
 """Statements that call a function which locks or writes."""
 
 CANCELS: Final = "cancel_order: write order payment order_change payment_collection"
@@ -316,7 +316,7 @@ class WiredConnection:
         result = await self._wire.call(ask)
         if result and statement == jobs._TAKE:
             self._claimed(result, args)
-        if result and statement == at_once._CLAIM:
+        if result and statement == orders._CLAIM:
             row = dict(result[0])
             self._claimed({**row, "id": row["job_id"], "order_id": row["job_order_id"]}, args)
         return result

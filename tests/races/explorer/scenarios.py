@@ -19,8 +19,8 @@ from app.environment import Environment
 from app.ports import LateMoney
 from app.settings import read_policy
 from app.store import jobs
-from plugins.medusa_bridge import orders
-from plugins.medusa_bridge.at_once import MedusaOrders
+from plugins.medusa_bridge import order_rows
+from plugins.medusa_bridge.orders import MedusaOrders
 from plugins.medusa_bridge.providers import ServedProviders
 from tests.races.explorer.cases import Case, Scenario
 from tests.races.explorer.stripe_seam import Call
@@ -38,7 +38,7 @@ async def _open(conn: asyncpg.Connection, order: PlacedOrder) -> None:
 async def _canceled(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     """Canceled by us; void and release are queued, the capture is removed."""
     await jobs.schedule(conn, JobKind.CAPTURE, order.id, order.payment_ids)
-    locked = await orders.read(conn, order.id, lock=True)
+    locked = await order_rows.read(conn, order.id, lock=True)
     assert locked is not None
     await _cancel(conn, locked, order.payment_ids)
     await _queue(conn)
@@ -56,7 +56,7 @@ async def _cancel(conn: asyncpg.Connection, order: Order, subjects: Sequence[str
 async def _deferred(conn: asyncpg.Connection, order: PlacedOrder) -> None:
     """Canceled by us while its money was a session alone, whose void is queued."""
     await conn.execute("delete from payment where id = any($1::text[])", order.payment_ids)
-    locked = await orders.read(conn, order.id, lock=True)
+    locked = await order_rows.read(conn, order.id, lock=True)
     assert locked is not None
     await _cancel(conn, locked, order.session_ids)
     await _queue(conn)
