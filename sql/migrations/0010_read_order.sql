@@ -95,6 +95,17 @@ begin
 end
 $function$;
 
+-- An order as a cancel, a claim and a record read it: a row for each of its payments.
+create type grace.order_v1 as (
+    order_id text, status text, order_canceled_at timestamptz, version integer, customer_id text,
+    placed_at timestamptz, order_currency text, total numeric, booked numeric, read_at timestamptz,
+    live_fulfillments bigint, open_changes bigint, handed_over_at timestamptz, id text, payment_collection_id text,
+    payment_session_id text, provider_id text, currency_code text, amount numeric, captured_at timestamptz,
+    canceled_at timestamptz, intent_id text, captured numeric, unbooked numeric, last_captured_at timestamptz,
+    refunded numeric, last_refunded_at timestamptz, is_capturing boolean, collection_canceled boolean, sessions text,
+    payment_known boolean, linked text, money_in_cart boolean, captures_in_flight text, mark text
+);
+
 -- One row a payment; one row with id null when there is none; no row for drafts and deleted orders.
 -- Any registered customer may request a transfer, so that a request is no open change; an accepted one, and another
 -- e-mail address, hand the order over.
@@ -108,17 +119,7 @@ $function$;
 -- "money_in_cart": held, taken or payable money in collections that the cart leads to and the order does not.
 -- "is_capturing", "captures_in_flight": a capture job runs, or a call to Stripe ended without a recorded answer.
 create function grace.read_order_v1 (the_order text)
-returns table (
-    order_id text, status text, order_canceled_at timestamptz, version integer, customer_id text, placed_at timestamptz,
-    order_currency text, total numeric, booked numeric, read_at timestamptz, live_fulfillments bigint,
-    open_changes bigint, handed_over_at timestamptz,
-    id text, payment_collection_id text, payment_session_id text, provider_id text, currency_code text, amount numeric,
-    captured_at timestamptz, canceled_at timestamptz, intent_id text,
-    captured numeric, unbooked numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
-    is_capturing boolean, collection_canceled boolean, sessions text, payment_known boolean, linked text,
-    money_in_cart boolean, captures_in_flight text,
-    mark text
-)
+returns setof grace.order_v1
 language plpgsql stable security invoker
 -- A plan is kept for as long as the connection: made while a table was small, it would read all of it later.
 set enable_seqscan = off
@@ -422,17 +423,7 @@ $function$;
 -- VOLATILE: under READ COMMITTED each statement of the body takes a snapshot of its own, so that what is read last is
 -- read after the locks were had. Inside the statement that waited for a lock it would be as old as the wait.
 create function grace.lock_order_v1 (the_order text)
-returns table (
-    order_id text, status text, order_canceled_at timestamptz, version integer, customer_id text, placed_at timestamptz,
-    order_currency text, total numeric, booked numeric, read_at timestamptz, live_fulfillments bigint,
-    open_changes bigint, handed_over_at timestamptz,
-    id text, payment_collection_id text, payment_session_id text, provider_id text, currency_code text, amount numeric,
-    captured_at timestamptz, canceled_at timestamptz, intent_id text,
-    captured numeric, unbooked numeric, last_captured_at timestamptz, refunded numeric, last_refunded_at timestamptz,
-    is_capturing boolean, collection_canceled boolean, sessions text, payment_known boolean, linked text,
-    money_in_cart boolean, captures_in_flight text,
-    mark text
-)
+returns setof grace.order_v1
 language plpgsql volatile security invoker
 as $function$
 #variable_conflict use_column
