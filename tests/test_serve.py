@@ -177,6 +177,7 @@ def environ(database: str, redis_url: str, sandbox: Sandbox) -> dict[str, str]:
         "MODIFICATION_TOKEN_SECRET": SECRET,
         "STRIPE_API_KEY": sandbox.key,
         "STRIPE_API_BASE": sandbox.url,
+        "WORKER_THREADS": "4",
         "DATABASE_POOL_SIZE": "2",
     }
 
