@@ -22,6 +22,7 @@ from tests.races.explorer.records import Record
 SEED = 34
 
 
+@pytest.mark.tools
 async def test_a_thousand_schedules(postgres: Postgres, shop_template: str) -> None:
     """The pairs that everything stands or falls with, and samples of all others."""
     dsns = await make_databases(postgres, shop_template, f"explorer_{os.getpid()}", LANES)
