@@ -1,4 +1,4 @@
-"""``medusa-grace``: serve, worker, migrate, token, receipt-key, verify-receipt, doctor, demo, up."""
+"""``medusa-grace``: serve, worker, migrate, token, receipt-key, verify-receipt, doctor, uninstall, demo, up."""
 
 from __future__ import annotations
 
@@ -147,6 +147,37 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="ask Stripe about the intents of canceled orders and of orders of the last 8 days "
         "(default: when STRIPE_API_KEY is set)",
+    )
+
+    uninstall = commands.add_parser(
+        "uninstall",
+        help='hand over what is open, then remove schema "grace"',
+        description="Names the authorizations that no other program would capture, waits for running jobs, and removes "
+        'schema "grace". Medusa\'s own tables are not touched. Changes nothing without --yes, and refuses while voids, '
+        "refunds or other jobs are open, a capture may have reached Stripe, or an incident is open. Reads "
+        "MIGRATION_DATABASE_URL (else DATABASE_URL), as migrate does.",
+        epilog="Exit code: 0 removed, or would be; 1 refused (it says why).",
+    )
+    uninstall.add_argument("--yes", action="store_true", help="remove it; without this it is a dry run")
+    uninstall.add_argument(
+        "--role",
+        type=_role,
+        metavar="ROLE",
+        help="also drop ROLE, which migrate --grants made, and its rights. Refused where it owns anything",
+    )
+    uninstall.add_argument("--json", metavar="FILE", help="also write the list to FILE, before anything is removed")
+    uninstall.add_argument(
+        "--wait",
+        type=_lifetime,
+        default=60,
+        metavar="TIME",
+        help="with --yes: how long jobs that run or are due are waited for, such as 5m (default 1m)",
+    )
+    uninstall.add_argument(
+        "--abandon-open-work",
+        action="store_true",
+        help="remove it although jobs or incidents are open: what is listed is then yours to end, at Stripe and in "
+        "Medusa",
     )
 
     commands.add_parser(

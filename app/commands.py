@@ -13,6 +13,7 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.operator_error import OperatorError
@@ -159,6 +160,22 @@ def _doctor(options: Namespace) -> int:
     return run_doctor(os.environ, ask_stripe=options.stripe, as_json=options.json)
 
 
+def _uninstall(options: Namespace) -> int:
+    from app.settings import read_migration_settings
+    from app.uninstall import Plan, run_uninstall
+
+    dsn = read_migration_settings(os.environ).database_url
+    _reach_shop(dsn)
+    plan = Plan(
+        confirmed=options.yes,
+        role=options.role,
+        json_file=None if options.json is None else Path(options.json),
+        wait=timedelta(seconds=options.wait),
+        abandon_open_work=options.abandon_open_work,
+    )
+    return asyncio.run(run_uninstall(dsn, plan))
+
+
 def _demo(_: Namespace) -> int:
     from app.embedded.demo import run_demo
 
@@ -204,6 +221,7 @@ COMMANDS: Final[Mapping[str, Callable[[Namespace], int]]] = {
     "worker": _worker,
     "migrate": _migrate,
     "doctor": _doctor,
+    "uninstall": _uninstall,
     "demo": _demo,
     "up": _up,
     "token": _token,

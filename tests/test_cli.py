@@ -38,6 +38,7 @@ COMMANDS = {
     "receipt-key": "print a new key pair",
     "verify-receipt": "check a receipt of a cancellation; offline",
     "doctor": "broken promises",
+    "uninstall": 'then remove schema "grace"',
     "demo": "embedded servers",
     "up": "start everything, embedded",
 }
@@ -50,6 +51,7 @@ SAYS = {
     "receipt-key": "Nothing is stored",
     "verify-receipt": "0 valid, 1 not valid (it says why), 2 could not look",
     "doctor": "broken promises",
+    "uninstall": "Changes nothing without --yes",
     "demo": "plays six orders",
     "up": "stays up until Ctrl-C",
 }
@@ -178,6 +180,9 @@ async def test_help_of_a_command_says_what_it_does(run: Run, command: str) -> No
         ("serve", "--host", "http://x"),
         ("migrate", "now"),
         ("migrate", "--grants", ""),
+        ("uninstall", "now"),
+        ("uninstall", "--role", ""),
+        ("uninstall", "--wait", "soon"),
     ],
     ids=" ".join,
 )
@@ -296,6 +301,19 @@ class TestMigrate:
         conn = await asyncpg.connect(empty)
         assert await conn.fetchval("select to_regnamespace('grace')") is None
         await conn.close()
+
+    async def test_uninstall_of_a_database_without_medusa_says_so_first(self, run: Run, empty: str) -> None:
+        assert_failed(await run("uninstall", "--yes", DATABASE_URL=empty), 'database of_the_cli has no table "order"')
+
+    async def test_uninstall_removes_what_migrate_made(self, run: Run, owned: Owned) -> None:
+        await run("migrate", "--grants", owned.role, DATABASE_URL=owned.url)
+        looked = await run("uninstall", "--role", owned.role)
+        assert (looked.code, looked.err) == (0, "")
+        assert "dry run: nothing was changed" in looked.out
+        ended = await run("uninstall", "--role", owned.role, "--yes")
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.endswith(f"removed schema grace of database of_the_cli and role {owned.role}\n")
+        assert await run("uninstall") == Ended(0, "nothing to remove: the database has no schema grace\n", "")
 
     @pytest.mark.parametrize(
         ("grant", "expected"),

@@ -33,6 +33,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.doctor:AGAIN_AFTER": (0.5, 2),
     "app.doctor:EVERY": (25, 100),
     "app.doctor:LATE_AFTER": (30, 2 * MINUTE),
+    "app.uninstall:_AT_MOST": (500_000, 10_000_000),  # weeks of a large shop's orders
+    "app.uninstall:_PAUSE": (0.1, 2),
     "app.http.operator.pages:_SEARCH_LENGTH": (254, 254),
     "app.store.incidents:LISTED_AT_MOST": (250, 1000),
     "plugins.medusa_bridge.backoffice:ADDRESSES_AMONG": (50_000, 200_000),
@@ -146,7 +148,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "app.store.database:_CROWD": (4, 16),
     "app.store.events:_MANY": (200, 800),
     "app.store.grants:_ROUNDS": (4096, 4096),  # Postgres' own
-    "app.store.migrate:_LOCK": (72332111, 72332111),  # versions beside each other must take the same
+    "app.store.migrate:LOCK": (72332111, 72332111),  # versions beside each other must take the same
     "app.store.migrate:_PAUSE": (0.25, 1),
     "app.store.migrate:_SAY_EVERY": (5, 20),
     "app.store.cursors:LOCKED_TOO_LONG": (20, 2 * MINUTE),  # longer than any transaction of a worker

@@ -105,6 +105,30 @@ def as_sql(role: str, needed: Iterable[Right], password: str | None = None) -> l
     ]
 
 
+async def is_granted_schema(conn: Connection, role: str) -> bool:
+    """Return whether ``role`` itself was granted to use schema ``grace``: its owner, or a superuser, was not."""
+    rows = await conn.fetch(_ROLE_GRANTS, role, ["grace"])
+    return any(row["relation"] == "" for row in rows) and role != await conn.fetchval("select current_user")
+
+
+async def drop_role(conn: Connection, role: str, schemas: Collection[str]) -> None:
+    """Revoke what ``role`` was granted in ``schemas`` and drop it. Needs a transaction. Raises ``GrantError``.
+
+    Objects that the role owns are not dropped ("drop owned" would): the role of a person, or Medusa's own, stays.
+    """
+    me = await conn.fetchval("select current_user")
+    try:
+        rows = await conn.fetch(_ROLE_GRANTS, role, sorted(schemas))
+        held = {Right(row["schema"], row["relation"], row["privilege"], row["attribute"]) for row in rows}
+        for text in _statements("revoke", {right for right in held if right.table != "*"}, role):
+            await conn.execute(text)
+        await conn.execute(f"drop role {_quoted(role)}")
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise GrantError(f"role {role} is still needed: {error.detail or error}") from error
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError) as error:
+        raise GrantError(f"{me} may not drop role {role}: {error}") from error
+
+
 async def public_grants(conn: Connection, schemas: Collection[str]) -> list[tuple[str, str]]:
     """What PUBLIC, and so each role, may do in ``schemas`` beside naming what is there; and what takes it away."""
     return [(row["power"], row["remedy"]) for row in await conn.fetch(_PUBLIC_GRANTS, sorted(schemas))]

@@ -31,7 +31,7 @@ from app.store.sql import SQL, statement
 APPLICATION: Final = "medusa-grace-migrate"
 FOLDER: Final = SQL / "migrations"
 
-_LOCK: Final = 7233_2111
+LOCK: Final = 7233_2111
 _LEDGER: Final = """
 create table if not exists grace.migrations (name text primary key, applied_at timestamptz not null default now());
 """
@@ -134,8 +134,8 @@ async def _lock(conn: asyncpg.Connection, patience: float) -> None:
     tenacity: the end of the wait depends on what the holder does, not on the attempts.
     """
     began = logged = time.monotonic()
-    while not await conn.fetchval("select pg_try_advisory_lock($1)", _LOCK):
-        holder = await conn.fetchrow(_HOLDER, _LOCK)
+    while not await conn.fetchval("select pg_try_advisory_lock($1)", LOCK):
+        holder = await conn.fetchrow(_HOLDER, LOCK)
         now = time.monotonic()
         if holder is not None and now - began > patience and (holder["idle"] or 0) > patience:
             message = (

@@ -103,7 +103,7 @@ async def test_a_session_that_keeps_the_lock_and_does_not_migrate_is_named(
 ) -> None:
     """A shell that somebody left open, or a migration whose process is gone."""
     holder = await asyncpg.connect(database, server_settings={"application_name": application})
-    await holder.execute(f"select pg_advisory_lock({migrations._LOCK})")
+    await holder.execute(f"select pg_advisory_lock({migrations.LOCK})")
     named = rf"pid {holder.get_server_pid()} \({application}\) keeps the lock of migrations .* run this again"
     with pytest.raises(MigrationError, match=named):
         await migrate(database, folder=later, patience=0.3)
@@ -116,7 +116,7 @@ async def test_a_migration_at_work_is_waited_for_however_long_it_takes(
 ) -> None:
     monkeypatch.setattr(migrations, "_SAY_EVERY", 0.1)
     other = await asyncpg.connect(database, server_settings={"application_name": migrations.APPLICATION})
-    await other.execute(f"select pg_advisory_lock({migrations._LOCK})")
+    await other.execute(f"select pg_advisory_lock({migrations.LOCK})")
     building = asyncio.create_task(other.execute("select pg_sleep(2)"))
     waiting = asyncio.create_task(migrate(database, folder=later, patience=0.3))
     await building
