@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
@@ -61,7 +62,7 @@ class FleetFigures:
         asked = asyncio.run_coroutine_threadsafe(observe(), self._loop)
         try:
             return asked.result(_PATIENCE)
-        except (Unavailable, FutureTimeoutError, asyncio.CancelledError) as error:
+        except (Unavailable, FutureTimeoutError, FutureCancelledError) as error:
             asked.cancel()
             log.warning("metrics.no_figures", error=f"{type(error).__name__}: {error}")
         except Exception:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain.fleet import Fleet
@@ -17,7 +18,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop_acts import capture_by_medusa
 from app.http import metrics as metrics_module
 from app.http.metrics import MetricsServer
-from app.ports import Services
+from app.ports import Services, Unavailable
 from app.runtime import make_metrics
 from app.settings import Settings
 from app.store import incidents
@@ -201,6 +202,53 @@ async def test_a_database_that_is_away_is_said_so(
     samples = await scraper.samples()
     assert _of(samples, "grace_database_up") == 0
     assert not any(name == "grace_jobs" for name, _ in samples)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError("late"), "metrics.no_figures"),
+        (Unavailable("away"), "metrics.no_figures"),
+        (asyncio.CancelledError("the loop ends"), "metrics.no_figures"),
+        (ZeroDivisionError("ours"), "metrics.failed"),
+    ],
+)
+async def test_only_a_mistake_of_ours_is_an_error_of_the_figures(
+    services: Services, monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+) -> None:
+    """A scrape is answered all the same."""
+
+    async def observe(_: Services) -> Fleet:
+        raise error
+
+    monkeypatch.setattr(metrics_module, "observe_fleet", observe)
+    figures = metrics_module.FleetFigures(services)
+    with structlog.testing.capture_logs() as logs:
+        assert await asyncio.to_thread(figures.read) is None
+    assert [entry["event"] for entry in logs] == [said]
+
+
+async def test_figures_that_are_not_waited_for_any_more_are_not_read_on(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape every few seconds would heap them up while the database hangs."""
+    ended = asyncio.Event()
+
+    async def hang(_: Services) -> Fleet:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+        return Fleet()
+
+    monkeypatch.setattr(metrics_module, "observe_fleet", hang)
+    monkeypatch.setattr(metrics_module, "_PATIENCE", 0.2)
+    figures = metrics_module.FleetFigures(services)
+    with structlog.testing.capture_logs() as logs:
+        assert await asyncio.to_thread(figures.read) is None
+    assert [entry["event"] for entry in logs] == ["metrics.no_figures"]
+    async with asyncio.timeout(5):
+        await ended.wait()
 
 
 async def test_shoppers_do_not_reach_it(api: Api, scraper: Scraper) -> None:
