@@ -28,6 +28,8 @@ from app.domain.jobs import JobKind
 from app.embedded.processes import HOST, free_port
 from app.embedded.stripe_sandbox.client import Sandbox
 from app.embedded.valkey import Valkey
+from app.gateways.redis_encryption import encryption_problem
+from app.gateways.stripe_gateway import StripeGateway
 from plugins.medusa_bridge import try_backend
 from tests.simulated_medusa import SimulatedMedusa, listening
 from tests.world import JWT_SECRET, SECRET, Shop, as_role, eventually, serving, settings_for, working
@@ -115,6 +117,31 @@ async def test_a_redis_that_speaks_tls_alone(environ: dict[str, str], tmp_path: 
         url = f"redis://:{PASSWORD}@{HOST}:{server.sockets[0].getsockname()[1]}/0"
         said = await refused(environ | {"MEDUSA_REDIS_URL": url}, "worker")
     assert said == "MEDUSA_REDIS_URL: it speaks TLS: write rediss:// instead of redis://"
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("unix:///run/redis.sock", []),
+        ("redis://", [("localhost", 6379, True)]),
+        ("rediss://", [("localhost", 6379, False)]),
+        ("redis://cache:6380/2", [("cache", 6380, True)]),
+        ("rediss://:secret@cache/2", [("cache", 6379, False)]),
+    ],
+)
+async def test_encryption_is_tried_where_the_address_leads_and_on_no_socket_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str, asked: list[tuple[str, int, bool]]
+) -> None:
+    """What listens on the usual port says nothing of a Redis behind a socket."""
+    connected = []
+
+    async def connect(host: str, port: int, *, ssl: ssl.SSLContext | None) -> None:
+        connected.append((host, port, ssl is not None))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    assert await encryption_problem(url) is None
+    assert connected == asked
 
 
 def _certified(directory: Path) -> ssl.SSLContext:
@@ -284,3 +311,49 @@ async def test_medusa_and_stripe_that_are_away_are_warnings_of_the_worker(
         ("stripe.away", "STRIPE_API_BASE"),
         ("medusa.away", "MEDUSA_BACKEND_URL"),
     ]
+
+
+@asynccontextmanager
+async def _hanging() -> AsyncIterator[str]:
+    """The address of a server that accepts connections and answers nothing."""
+    with socket.create_server((HOST, 0)) as listening_:
+        yield f"http://{HOST}:{listening_.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, []),
+        (404, []),
+        (429, []),
+        (499, []),
+        (500, ["APIError"]),
+        (503, ["APIError"]),
+        (None, ["TimeoutError"]),
+    ],
+    ids=str,
+)
+async def test_a_stripe_that_fails_or_hangs_keeps_no_worker_from_its_start(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, said: list[str]
+) -> None:
+    """It is a warning; a refusal of what was asked is an answer, and none."""
+    monkeypatch.setattr("app.gateways.stripe_gateway._START_TIMEOUT", 1.0)
+    error = b'{"error": {"type": "api_error", "message": "no"}}'
+    async with _answering(status, error) if status is not None else _hanging() as url:
+        gateway = StripeGateway.open("sk_test_x", url)
+        with structlog.testing.capture_logs() as logs:
+            assert await gateway.key_problem() is None
+        await gateway.close()
+    found = [(entry["event"], entry["setting"], entry["error"]) for entry in logs]
+    assert found == [("stripe.away", "STRIPE_API_BASE", name) for name in said]
+
+
+async def test_a_worker_that_does_not_ask_medusa_for_stock_does_not_try_it_either(
+    database: str, redis_url: str, sandbox: Sandbox
+) -> None:
+    """It may have the address for another process that shares its settings."""
+    away = f"http://{HOST}:{free_port()}"
+    settings = settings_for(database, redis_url, sandbox, MEDUSA_LOCKING="redis", MEDUSA_BACKEND_URL=away)
+    with structlog.testing.capture_logs() as logs:
+        await check_accounts(settings)
+    assert logs == []

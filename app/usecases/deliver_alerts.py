@@ -80,7 +80,7 @@ async def _send(services: Services, channel: AlertChannel, claim: _Claim) -> str
 async def _compose(services: Services, claim: _Claim) -> Alert:
     claimed, order = claim.claimed, claim.order
     opened = claimed.event is AlertEvent.OPENED
-    has_hold = order is not None and opened and claimed.kind in _WITH_A_HOLD
+    has_hold = opened and claimed.kind in _WITH_A_HOLD
     return Alert(
         message_id=claimed.message_id,
         event=claimed.event,

@@ -19,6 +19,7 @@ from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.gateways.alert_webhook import AlertWebhook
 from app.store import incidents
+from app.telling import Alert
 from app.usecases.announce_incidents import announce_incidents
 from app.usecases.deliver_alerts import deliver_alerts
 from tests.embedded.stripe_sandbox.mailbox import Mailbox
@@ -188,3 +189,16 @@ async def test_without_a_channel_nothing_waits_and_nothing_is_told_later(hand: H
     await desk.round()
     assert desk.told() == []
     assert await shop.conn.fetchval("select count(*) from grace.alerts") == 0
+
+
+async def test_of_a_long_error_its_beginning_is_kept(hand: Hand, shop: Shop) -> None:
+    class Talkative:
+        async def send(self, alert: Alert) -> str | None:
+            """See ``app.telling.AlertChannel``."""
+            return f"{'0123456789' * 50}and so on" * 99
+
+    services = msgspec.structs.replace(hand.services, alert_channels={"talkative": Talkative()})
+    await incidents.open_(shop.conn, "order_1", IncidentKind.LATE_MONEY, "")
+    await announce_incidents(services)
+    await deliver_alerts(services)
+    assert await shop.conn.fetchval("select last_error from grace.alerts") == "0123456789" * 50

@@ -197,6 +197,21 @@ async def test_the_wait_for_a_turn_does_not_lengthen_the_grace_period(
     assert outcome == Refused(Refusal.GRACE_PERIOD_OVER)
 
 
+@pytest.mark.parametrize(("earlier", "in_time"), [(1.9, False), (2.1, True)])
+async def test_the_way_to_the_read_does_not_shorten_the_grace_period(
+    hand: Hand, shop: Shop, *, earlier: float, in_time: bool
+) -> None:
+    """A request that was received before the end, and whose order was read 2 s after the end."""
+    order = await shop.place()
+    seen = await hand.services.orders.read_order(shop.conn, order.id)
+    assert seen is not None
+    slow = hand.with_policy(grace_period=seen.read_at - seen.placed_at - timedelta(seconds=2))
+    read_at = time.monotonic()
+    request = CancelRequest(order_id=order.id, request_id="slow", canceled_by="token", received_at=read_at - earlier)
+    outcome = await cancel_order(slow.services, request, SeenOrder(seen, read_at))
+    assert isinstance(outcome, Canceled) if in_time else outcome == Refused(Refusal.GRACE_PERIOD_OVER)
+
+
 OF_THE_PAYMENT = {
     "a capture": "insert into capture (id, amount, raw_amount, payment_id) values ('capt_x', 1, '{}', $1)",
     "a refund": "insert into refund (id, amount, raw_amount, payment_id) values ('ref_x', 1, '{}', $1)",

@@ -10,6 +10,9 @@ from app.domain.cancellation import Refusal, Refused
 from app.domain.jobs import JobKind
 from app.embedded.shop import PlacedOrder
 from app.embedded.shop_acts import capture_by_medusa, drop_capture
+from app.ports import Declined
+from app.usecases.cancel_order import Canceled
+from tests.usecases.canned import answering, intent_of
 from tests.usecases.conftest import STRIPE_PATIENCE
 from tests.usecases.hand import Hand, Killed
 from tests.world import Shop
@@ -54,6 +57,20 @@ async def test_a_retrieve_that_fails_settles_no_doubt(hand: Hand, shop: Shop, mo
         assert await hand.cancel(order) == IN_FLIGHT
     assert await shop.status(order) == "pending"
     await _ends_as_one_capture(hand, shop, order)
+
+
+@pytest.mark.parametrize("answer", ["the intent", "declined with the intent", "declined without it"])
+async def test_an_answer_that_shows_the_intent_settles_the_doubt(hand: Hand, shop: Shop, answer: str) -> None:
+    """The attempt failed all the same; a cancel is accepted from then on, since nothing was taken."""
+    order = await _unanswered(hand, shop, "not taken")
+    shown = intent_of(order, "requires_capture")
+    declined = Declined("no", None if answer == "declined without it" else shown.intent)
+    canned: Any = shown if answer == "the intent" else declined
+    job = await answering(hand, capture=canned).run(order, JobKind.CAPTURE)
+    in_doubt = answer == "declined without it"
+    assert (job["state"], job["failures"], job["in_doubt"]) == ("scheduled", 2, in_doubt)
+    outcome = await hand.cancel(order)
+    assert outcome == IN_FLIGHT if in_doubt else isinstance(outcome, Canceled)
 
 
 @pytest.mark.parametrize("money", TAKEN)

@@ -53,9 +53,10 @@ async def test_while_a_bank_processes_stripe_is_asked_to_cancel_once_and_looked_
     order, session = await placed(shop, "processing")
     await hand.cancel(order)
     before = len(await asked(shop, session))
-    keys = [(await hand.run(order, JobKind.VOID))["key_number"] for _ in range(3)]
+    jobs = [await hand.run(order, JobKind.VOID) for _ in range(3)]
     assert (await asked(shop, session))[before:] == ["cancel", "retrieve", "retrieve"]
-    assert keys == [2, 2, 2], "what Stripe declined would be replayed for its key"
+    assert [job["key_number"] for job in jobs] == [2, 2, 2], "what Stripe declined would be replayed for its key"
+    assert [(job["state"], job["in_doubt"]) for job in jobs] == [("scheduled", False)] * 3, "Stripe answered"
     await shop.sandbox.settle(session.intent_id, paid=False)
     await hand.run(order, JobKind.VOID)
     assert (await asked(shop, session))[-2:] == ["retrieve", "cancel"]

@@ -173,6 +173,16 @@ def _never_run(number: int) -> None:
     pytest.fail(f"{number} was run")
 
 
+def test_no_queue_is_declared_before_the_installation_is_known() -> None:
+    """Those of another installation, or of another program's dramatiq, would be consumed."""
+    broker = make_broker("redis://cache:6379/3")
+    with pytest.raises(RuntimeError, match="not known yet"):
+        broker.declare_queue("grace-void")
+    broker.join_installation(KEYS)
+    broker.declare_queue("grace-void")
+    assert (broker.namespace, broker.queues) == (KEYS.jobs, {"grace-void"})
+
+
 @pytest.mark.parametrize("url", ["redis://cache:6379/3", "redis://cache:6379/3?client_name=grace"])
 def test_a_broker_waits_briefly_for_redis_and_takes_over_from_one_that_is_silent_within_a_minute(url: str) -> None:
     """dramatiq's own client waits five seconds, and takes a worker's messages over after one minute."""

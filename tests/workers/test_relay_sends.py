@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from app.domain.jobs import JobKind, JobRef
+from app.ports import Unavailable
 from app.usecases.track_payments import BATCH
 from workers import relay as module
 from workers.relay import Relay
@@ -139,3 +140,47 @@ async def test_a_look_that_finds_a_whole_batch_of_payments_looks_again_immediate
     nobody: Any = None
     await module._track(nobody)
     assert found == [BATCH]
+
+
+NEXT: dict[str, tuple[tuple[int, bool] | Exception, str]] = {
+    "it sent a job": ((1, False), "busy"),
+    "there was none": ((0, False), "idle"),
+    "there is more": ((1, True), "no pause"),
+    "the database is away": (Unavailable("away"), "idle"),
+    "a mistake": (ZeroDivisionError("ours"), "idle"),
+}
+
+
+@pytest.mark.parametrize("pause", ["busy", "idle", "no pause"])
+@pytest.mark.parametrize("first", NEXT)
+async def test_the_pause_before_the_next_dispatch_is_that_of_what_the_last_one_did(
+    monkeypatch: pytest.MonkeyPatch, first: str, pause: str
+) -> None:
+    """The pauses that are not ``pause`` do not end here."""
+    dispatches = 0
+    again = asyncio.Event()
+    outcome, expected = NEXT[first]
+
+    async def dispatch(_: Any) -> tuple[int, bool]:
+        nonlocal dispatches
+        dispatches += 1
+        if dispatches > 1:
+            again.set()
+            await asyncio.Event().wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(module, "BUSY_POLL", 0.01 if pause == "busy" else 3600)
+    monkeypatch.setattr(module, "POLL", 0.01 if pause == "idle" else 3600)
+    one = relay(Broker())
+    monkeypatch.setattr(one, "_dispatch", dispatch)
+    dispatching = asyncio.create_task(one._keep_dispatching("dispatch", [JobKind.VOID], asyncio.Event()))
+    try:
+        async with asyncio.timeout(5 if pause == expected or expected == "no pause" else 0.1):
+            await again.wait()
+    except TimeoutError:
+        pass
+    assert again.is_set() is (expected in {pause, "no pause"})
+    dispatching.cancel()
+    await asyncio.wait({dispatching})

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -55,6 +56,16 @@ async def test_without_a_public_url(
     api: Api, medusa: SimulatedMedusa, peer: str, headers: dict[str, str], cookie: str | None
 ) -> None:
     assert await sign_in(api, peer, **headers) == cookie
+
+
+@pytest.mark.parametrize("peer", [CLIENT, PROXY])
+@pytest.mark.parametrize("named", [{}, {"x_forwarded_proto": "http"}], ids=["unnamed", "http"])
+async def test_a_connection_of_https_itself_needs_nobodys_word(
+    api: Api, medusa: SimulatedMedusa, peer: str, named: dict[str, str]
+) -> None:
+    """As where the API terminates TLS."""
+    api.client.base_url = httpx.URL("https://grace.test")
+    assert await sign_in(api, peer, origin="https://grace.test", **named) == "secure"
 
 
 @pytest.fixture(params=["https://shop.example", "http://shop.example:8080"])

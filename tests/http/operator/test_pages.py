@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -130,6 +130,30 @@ async def test_what_others_wrote_is_only_text(ada: Browser, shop: Shop, api: Api
         assert "<img" not in body, path
         assert "49" not in re.findall(r"&amp;(\S+)", body), path
     assert HOSTILE in (await ada.get(f"/grace/orders/{order.id}")).text
+
+
+async def test_a_moment_is_written_for_people_and_for_the_script(ada: Browser, shop: Shop) -> None:
+    """The script makes it local time; without the script it is read as it stands."""
+    order = await shop.place()
+    await trouble(shop, order, "capture_failed")
+    now = datetime.now(UTC).replace(microsecond=0)
+    moments = [now - timedelta(hours=number) for number in (4, 3, 2, 1)]
+    placed_at, canceled_at, opened_at, closed_at = moments
+    await shop.conn.execute(
+        "update \"order\" set created_at = $2, canceled_at = $3, status = 'canceled' where id = $1",
+        order.id,
+        placed_at,
+        canceled_at,
+    )
+    await shop.conn.execute("update grace.incidents set opened_at = $1", opened_at)
+    written = {
+        moment: f'datetime="{moment:%Y-%m-%dT%H:%M:%S}+00:00" data-local>{moment:%Y-%m-%d %H:%M:%S} UTC</time>'
+        for moment in moments
+    }
+    page = (await ada.get(f"/grace/orders/{order.id}")).response.text.replace("&#43;", "+")
+    assert [written[moment] in page for moment in moments] == [True, True, True, False]
+    await shop.conn.execute("update grace.incidents set closed_at = $1", closed_at)
+    assert written[closed_at] in (await ada.get("/grace?show=closed")).response.text.replace("&#43;", "+")
 
 
 async def test_an_incident_that_closes_itself_leaves_the_list(ada: Browser, shop: Shop) -> None:
