@@ -16,6 +16,7 @@ import msgspec
 
 from app.domain.money import to_minor_units
 from app.embedded.hasten import hasten_captures
+from app.embedded.narrator import Narrator, Verdict
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.shop_acts import capture_by_medusa
 from app.embedded.stage import Stage
@@ -31,16 +32,22 @@ GRACE: Final = timedelta(seconds=6)
 CAPTURE_DELAY: Final = timedelta(seconds=1)
 """A shop's is half a minute or more: captures are brought forward in their rows."""
 TOTAL: Final = Decimal("29.7381")
-"""What a shirt and its shipping cost with tax: Medusa does not round its totals."""
+"""What a shirt and its shipping cost with tax, in euros: Medusa does not round its totals."""
+_NEXT: Final = """
+Next:
+  uv run medusa-grace up     the same servers, to cancel orders yourself with curl
+  docs/install.md            beside your own Medusa, in five steps
+  docs/storefront.md         the button in your storefront"""
 
 
 def run_demo() -> int:
     """Play the six orders and print what became of them. 0 when each came out as promised, else 1."""
-    say = _Narrator()
-    say.line("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...")
-    with Stage({"GRACE_PERIOD_SECONDS": str(GRACE.seconds)}) as stage:
+    say = Narrator(sys.stdout)
+    with Stage({"GRACE_PERIOD_SECONDS": str(GRACE.seconds)}, say.step) as stage:
         say.line(f"Up. The grace period is {GRACE.seconds} s here; a shop's is an hour.")
-        return asyncio.run(_play(stage, say))
+        code = asyncio.run(_play(stage, say))
+    say.plain(_NEXT)
+    return code
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +71,10 @@ class Act(msgspec.Struct, frozen=True):
 
 
 _VOIDED: Final = Ended(order="canceled", payment="canceled", stripe="canceled, 1 void", reserved=0, incidents="-")
-_CAPTURED: Final = Ended(order="pending", payment="captured", stripe="29.74 captured", reserved=1, incidents="-")
+_CAPTURED: Final = Ended(order="pending", payment="captured", stripe="29.74 EUR captured", reserved=1, incidents="-")
 
 
-async def _play(stage: Stage, say: _Narrator) -> int:
+async def _play(stage: Stage, say: Narrator) -> int:
     conn = await asyncpg.connect(stage.dsn)
     await hasten_captures(conn, timedelta(seconds=float(LEAST_CAPTURE_DELAY)) - CAPTURE_DELAY)
     async with httpx.AsyncClient(base_url=stage.api, timeout=30, trust_env=False) as client:
@@ -80,7 +87,7 @@ async def _play(stage: Stage, say: _Narrator) -> int:
             await conn.close()
 
 
-async def _acts(shopper: _Shopper, say: _Narrator) -> list[Act]:
+async def _acts(shopper: _Shopper, say: Narrator) -> list[Act]:
     nobody = await shopper.order()
     say.line(f"1 Nobody cancels {nobody.id}: its capture is due in {(GRACE + CAPTURE_DELAY).seconds} s.")
 
@@ -99,9 +106,9 @@ async def _acts(shopper: _Shopper, say: _Narrator) -> list[Act]:
 
     order = await shopper.order()
     await shopper.capture_part(order)
-    say.line("5 An operator has captured 10.00 of 29.7381.")
+    say.line(f"5 An operator has captured 10.00 EUR of {TOTAL} EUR.")
     end = Ended(
-        order="pending", payment="partly captured", stripe="10.00 captured", reserved=1, incidents="partial_capture"
+        order="pending", payment="partly captured", stripe="10.00 EUR captured", reserved=1, incidents="partial_capture"
     )
     answer = await shopper.cancel(order, say)
     part = Act("partially captured", order, (answer,), ("422 partial_capture",), end)
@@ -114,52 +121,38 @@ async def _acts(shopper: _Shopper, say: _Narrator) -> list[Act]:
     say.line(f"  CRITICAL {told}" if told else "  no CRITICAL line was logged")
     say.line("  Stripe is mended; the void heals by itself.")
     await shopper.sandbox.clear_faults()
-    zombie = Act("void fails, heals", order, (answer,), ("200 void_failed",), _VOIDED)
+    zombie = Act("failed void", order, (answer,), ("200 void_failed",), _VOIDED)
 
     await shopper.settle([nobody, canceled.order, twice.order, late.order, part.order, zombie.order], say)
     captured = Act("nobody canceled", nobody, (), (), _CAPTURED)
     return [canceled, twice, late, part, zombie, captured]
 
 
-async def _final_table(shopper: _Shopper, acts: list[Act], say: _Narrator) -> bool:
+async def _final_table(shopper: _Shopper, acts: list[Act], say: Narrator) -> bool:
     ledger = await shopper.sandbox.ledger()
-    rows: list[tuple[str, ...]] = [
-        ("order", "answered", "Medusa: order", "payment", "reserved", "at Stripe", "incident", "as promised")
-    ]
-    good = True
+    verdicts = []
     for act in acts:
         end = await shopper.ended(act.order, ledger)
         kept = end == act.promised_end and act.answers == act.promised_answers
-        good = good and kept
-        answers = " + ".join(act.answers) or "-"
-        rows.append(
-            (
-                act.title,
-                answers,
-                end.order,
-                end.payment,
-                str(end.reserved),
-                end.stripe,
-                end.incidents,
-                "yes" if kept else "NO",
-            )
-        )
+        medusa = f"order {end.order}, payment {end.payment}"
+        verdicts.append(Verdict(act.title, act.answers, medusa, end.stripe, end.reserved, end.incidents, kept))
         if not kept:
             say.line(f"{act.title}: promised were {act.promised_answers} and {act.promised_end}")
-    say.table(rows)
-    say.line("Each came out as promised." if good else "NOT as promised: see the table.")
+    say.table(verdicts)
+    good = all(verdict.kept for verdict in verdicts)
+    say.result("Each came out as promised." if good else "NOT as promised: see the table.", good=good)
     return good
 
 
-async def _nothing_broken(shopper: _Shopper, conn: asyncpg.Connection[asyncpg.Record], say: _Narrator) -> bool:
+async def _nothing_broken(shopper: _Shopper, conn: asyncpg.Connection[asyncpg.Record], say: Narrator) -> bool:
     """The same look as ``medusa-grace doctor``, and sterner: nothing more is to happen here."""
     facts = facts_of(await shopper.sandbox.ledger())
     examination = MedusaBridge(BridgeConfig(), None, None).examination
     findings = await check_promises(conn, examination, stripe=facts, at_rest=True)
     for finding in findings:
-        say.line(f"Broken promise: {finding.defect.value} {finding.order_id}: {finding.detail}")
+        say.result(f"Broken promise: {finding.defect.value} {finding.order_id}: {finding.detail}", good=False)
     if not findings:
-        say.line("Checked rows, jobs, stock and Stripe's ledger of all orders: no promise is broken.")
+        say.result("Checked rows, jobs, stock and Stripe's ledger of all orders: no promise is broken.", good=True)
     return not findings
 
 
@@ -187,7 +180,7 @@ class _Shopper:
             answer.raise_for_status()
         await capture_by_medusa(self._conn, order, order.payment_ids[0], Decimal(10))
 
-    async def cancel(self, order: PlacedOrder, say: _Narrator) -> str:
+    async def cancel(self, order: PlacedOrder, say: Narrator) -> str:
         answer = await self._client.post(
             f"/store/orders/{order.id}/cancel",
             headers={
@@ -214,7 +207,7 @@ class _Shopper:
         line: str | None = await _within(5, found)
         return line
 
-    async def settle(self, orders: list[PlacedOrder], say: _Narrator) -> None:
+    async def settle(self, orders: list[PlacedOrder], say: Narrator) -> None:
         """Wait until nothing is left to do for the orders."""
 
         async def at_rest() -> bool:
@@ -262,7 +255,7 @@ class _Shopper:
 
 def _at_stripe(line: LedgerLine) -> str:
     if line.captured:
-        return f"{Decimal(line.captured).scaleb(-2)} captured"
+        return f"{Decimal(line.captured).scaleb(-2)} {line.currency.upper()} captured"
     if line.voids:
         return f"{line.status}, {line.voids} void{'s' if line.voids > 1 else ''}"
     return line.status
@@ -273,25 +266,3 @@ async def _within(seconds: float, ask: Callable[[], Awaitable[Any]]) -> Any:
     while not (value := await ask()) and time.monotonic() < deadline:  # noqa: ASYNC110 (other processes act)
         await asyncio.sleep(0.05)
     return value
-
-
-class _Narrator:
-    """Says what happens, with the seconds since the start."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def line(self, text: str) -> None:
-        sys.stdout.write(f"{time.monotonic() - self._began:5.1f} s  {text}\n")
-        sys.stdout.flush()
-
-    def table(self, rows: list[tuple[str, ...]]) -> None:
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        sys.stdout.write("\n")
-        for number, row in enumerate(rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            sys.stdout.write("  ".join(cells).rstrip() + "\n")
-            if number == 0:
-                sys.stdout.write("  ".join("-" * width for width in widths) + "\n")
-        sys.stdout.write("\n")
-        sys.stdout.flush()

@@ -42,9 +42,13 @@ class Stage:
     the loopback and all secrets are made up anew.
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        """``settings`` are the sidecar's own choices by name; addresses and secrets are filled in here."""
+    def __init__(self, settings: Mapping[str, str], starting: Callable[[str], None]) -> None:
+        """``settings`` are the sidecar's own choices by name; addresses and secrets are filled in here.
+
+        ``starting`` is called with the name of each part before it is started.
+        """
         self._choices = settings
+        self._starting = starting
         self._children: list[subprocess.Popen[bytes]] = []
         self._scratch: Held | None = None
         self._postgres: Postgres | None = None
@@ -101,10 +105,15 @@ class Stage:
 
     def _start(self) -> None:
         self._scratch = scratch("stage", None)
+        self._starting("Postgres")
         self._postgres = Postgres.start(durable=False, settings=_STATISTICS)
+        self._starting("Valkey")
         self._valkey = Valkey.start()
+        self._starting("the Stripe sandbox")
         self.stripe = self._start_sandbox()
+        self._starting("the shop: Medusa's tables, then schema grace")
         self.publishable_key = asyncio.run(self._furnish())
+        self._starting("the API and a worker")
         port = free_port()
         self.api = f"http://{HOST}:{port}"
         self.environment = {

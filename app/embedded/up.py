@@ -14,6 +14,7 @@ from typing import Final
 import asyncpg
 
 from app.domain.money import to_minor_units
+from app.embedded.narrator import Narrator
 from app.embedded.shop import STRIPE, Payment, PlacedOrder, place_order
 from app.embedded.stage import Stage
 from app.http.tokens import mint
@@ -28,10 +29,8 @@ def run_up() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # what has been started is stopped, and no more is
-    sys.stdout.write("Starting Postgres, Valkey, a Stripe sandbox, a small shop, the API and a worker ...\n")
-    sys.stdout.flush()
     choices = {row.name: os.environ[row.name] for row in settings_of(Role.UP) if os.environ.get(row.name)}
-    with Stage(choices) as stage:
+    with Stage(choices, Narrator(sys.stdout).step) as stage:
         orders = asyncio.run(_place_orders(stage))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
