@@ -115,7 +115,7 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.CAPTURE_FAILED: Words(
         "the grace period is over, the money is not captured",
-        "read the last error: it is tried on, and a card that stays declined needs another payment of the shopper",
+        "read the last error: it is retried, and a card that stays declined needs another payment of the shopper",
     ),
     IncidentKind.AUTHORIZATION_LOST: Words(
         "the hold lapsed or was canceled, the order is open",
@@ -149,14 +149,14 @@ WORDS: Final[Mapping[IncidentKind, Words]] = {
     ),
     IncidentKind.RELEASE_FAILED: Words(
         "the canceled order still reserves stock",
-        "look at Medusa's Redis or API; it is tried on",
+        "look at Medusa's Redis or API; it is retried",
     ),
     IncidentKind.LOOK_FAILED: Words(
         "Stripe said that something happened to the payment, and could not be asked what",
-        "compare the payment with Stripe's dashboard; it is tried on",
+        "compare the payment with Stripe's dashboard; it is retried",
     ),
     IncidentKind.PUBLISH_FAILED: Words(
         "Medusa's subscribers were not told",
-        "look at Medusa's Redis; it is tried on",
+        "look at Medusa's Redis; it is retried",
     ),
 }

@@ -25,7 +25,7 @@ SLOWED_SECONDS: Final = 10.0
 """For so long the pace stays as low after a refusal."""
 STEP: Final = 0.1
 STEP_SECONDS: Final = 2.0
-"""Afterwards it rises by ``STEP`` of the rate at once and each time these are over."""
+"""Then it rises by ``STEP`` of the rate, and by as much each ``STEP_SECONDS`` after that."""
 DEAF_SECONDS: Final = 1.0
 """Refusals within so long of the last that counted are of requests that were under way then."""
 

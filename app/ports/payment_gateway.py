@@ -73,7 +73,7 @@ class PaymentGateway(Protocol):
         ...
 
     async def void(self, intent_id: str, *, key: str, calls: list[Call] | None = None) -> Outcome:
-        """Let go of a hold."""
+        """Cancel the PaymentIntent, so that Stripe releases the authorization."""
         ...
 
     async def refund(self, intent_id: str, *, amount: int, key: str, calls: list[Call] | None = None) -> Outcome:

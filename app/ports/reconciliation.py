@@ -32,7 +32,7 @@ class Reconciliation(Protocol):
         self, conn: Connection, *, after_job: int, window: int
     ) -> tuple[Sequence[str], int]:
         """Canceled orders among the next ``window`` captures that wait or that took money still kept, and the last
-        job looked at (0: begin anew)."""
+        job looked at (0: from the first)."""
         ...
 
     def money_after(self, moment: datetime) -> MoneyCursor:

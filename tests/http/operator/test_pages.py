@@ -88,7 +88,7 @@ async def test_the_last_error_what_to_do_and_stripe(ada: Browser, shop: Shop) ->
     await failing(shop, order, "capture", error="CardError 402 card_declined: no money")
     page = await ada.get("/grace")
     assert "CardError 402 card_declined: no money" in page.text
-    assert "it is tried on" in page.text
+    assert "it is retried" in page.text
     assert "4 attempts so far, next in 59 min" in page.text
     link = f"https://dashboard.stripe.com/test/payments/{order.intent_ids[0]}"
     assert f'href="{link}"' in page.response.text
